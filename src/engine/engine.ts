@@ -1,0 +1,13 @@
+export const ENGINES = ['gpu', 'native', 'wasm'] as const
+export type EngineName = (typeof ENGINES)[number]
+
+/** The tensor library's backend of this process. Tensors are made with @tensorflow/tfjs-core, products with `matMul` of this folder. */
+export interface Engine {
+  readonly name: EngineName
+  /** For people: `TensorFlow 2.21.0, 2 threads`. */
+  readonly detail: string
+  /** Better engines that were not taken, and why. */
+  readonly rejected: readonly { engine: EngineName; why: string }[]
+  /** As Kernels.inverseFactor, on TensorFlow's Cholesky and triangular solve; absent where the backend has none. */
+  inverseFactor?(h: Float32Array, n: number): Promise<Float32Array | null>
+}
