@@ -74,8 +74,8 @@ export interface Model {
   head(): LinearSpec
   /** Tensors that every layer shares for rows of `length` tokens (RoPE tables); the caller disposes of them. */
   shared(length: number): Tensor[]
-  /** [tokens] ids (int32 [tokens]) to hidden states [tokens, hidden]. */
-  embed(ids: Int32Array, parameters: Parameters): Tensor2D
+  /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, hidden]. */
+  embed(rows: Tensor2D): Tensor2D
   /** A decoder layer over one batch. */
   walk(layer: number, hidden: Tensor2D, parameters: Parameters, shared: readonly Tensor[], batch: BatchShape): LayerWalk
   /** The final norm and the output projection as one more walk; its result are the logits [tokens, vocab]. */

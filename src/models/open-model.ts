@@ -1,0 +1,154 @@
+import { basename, resolve } from 'node:path'
+import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
+import { layoutFor } from '../checkpoint/layouts.ts'
+import type { Layout } from '../checkpoint/layouts/layout.ts'
+import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
+import type { FloatDType } from '../numerics/dtype.ts'
+import { matchTargets } from '../schemes/match.ts'
+import { assertFinite, dequantize } from '../schemes/quantize.ts'
+import { CheckpointError } from '../util/errors.ts'
+import { loadFolder } from '../util/load-folder.ts'
+import type { Architecture, LinearSpec, Model, ParameterSpec } from './architecture.ts'
+import type { Config } from './config-values.ts'
+
+/** How a linear of a compressed checkpoint is stored. */
+export interface StoredScheme {
+  readonly scheme: QuantizationScheme
+  readonly layout: Layout
+}
+
+/** A checkpoint folder with its architecture: original or compressed, read by name, one tensor at a time. */
+export interface OpenModel {
+  readonly path: string
+  /** The folder's name. */
+  readonly name: string
+  readonly config: Config
+  readonly model: Model
+  readonly reader: CheckpointReader
+  /** By linear name; empty for a checkpoint that is not compressed. */
+  readonly compressed: ReadonlyMap<string, StoredScheme>
+  close(): Promise<void>
+}
+
+const ARCHITECTURES = new URL('./architectures/', import.meta.url)
+
+/** The architectures there are, by model_type. */
+async function architectures(): Promise<Map<string, Architecture>> {
+  const known = new Map<string, Architecture>()
+  for (const [modelType, module] of await loadFolder(ARCHITECTURES)) known.set(modelType, module.architecture as Architecture)
+  return known
+}
+
+/** The model that a config.json describes. Errors: CheckpointError for a model_type that is not known, naming those that are. */
+export async function readModel(config: Config): Promise<Model> {
+  const known = await architectures()
+  const architecture = known.get(String(config.model_type))
+  if (!architecture) {
+    const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
+    throw new CheckpointError(
+      `Cannot read the model: model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}.`,
+      { file: 'config.json' },
+    )
+  }
+  return architecture.model(config)
+}
+
+/**
+ * Opens a checkpoint folder and checks that every tensor the architecture names is there in the right shape.
+ * Errors: CheckpointError naming file, tensor, what was found and what was expected.
+ */
+export async function openModel(path: string): Promise<OpenModel> {
+  const config = await readConfig(path)
+  const model = await readModel(config)
+  const reader = await openCheckpoint(path)
+  try {
+    const compressed = await storedSchemes(config, model)
+    const opened: OpenModel = { path, name: basename(resolve(path)), config, model, reader, compressed, close: () => reader.close() }
+    checkTensors(opened)
+    return opened
+  } catch (error) {
+    await reader.close()
+    throw error
+  }
+}
+
+/** Every module that targets and ignore lists can name, with the class names of the field. */
+export function modules(model: Model): { name: string; className: string }[] {
+  const moduleOf = (tensor: string) => tensor.replace(/\.(weight|bias)$/, '')
+  const other = (specs: ParameterSpec[]) =>
+    specs.map(({ name }) => ({ name: moduleOf(name), className: moduleOf(name) === model.embedding ? 'Embedding' : 'RMSNorm' }))
+  const linear = (specs: LinearSpec[]) => specs.map(({ name }) => ({ name, className: 'Linear' }))
+  const layers = Array.from({ length: model.layers }, (_, layer) => [...linear(model.linears(layer)), ...other(model.parameters(layer))])
+  return [...other(model.outerParameters()), ...layers.flat(), ...linear([model.head()])]
+}
+
+/** All linears, lm_head last. */
+export function allLinears(model: Model): LinearSpec[] {
+  return [...Array.from({ length: model.layers }, (_, layer) => model.linears(layer)).flat(), model.head()]
+}
+
+async function storedSchemes(config: Config, model: Model): Promise<Map<string, StoredScheme>> {
+  const quantization = parseQuantizationConfig(config)
+  const stored = new Map<string, StoredScheme>()
+  if (!quantization) return stored
+  const groups = Object.values(quantization.config_groups)
+  const { assigned } = matchTargets(modules(model), groups, quantization.ignore)
+  for (const { name } of allLinears(model)) {
+    const scheme = groups[assigned.get(name) ?? -1]
+    if (scheme?.weights) stored.set(name, { scheme, layout: await layoutFor(scheme) })
+  }
+  return stored
+}
+
+function checkTensors({ model, reader, compressed }: OpenModel): void {
+  const check = (name: string, shape: readonly number[]) => {
+    const info = reader.info(name)
+    if (info.shape.join() !== shape.join()) {
+      const message = `Cannot use the checkpoint: ${name} has shape [${info.shape}], expected [${shape}] from config.json.`
+      throw new CheckpointError(message, { file: info.file, tensor: name })
+    }
+  }
+  for (const spec of allLinears(model)) {
+    if (spec.name === model.head().name && model.tied && !compressed.has(spec.name)) continue
+    const stored = compressed.get(spec.name)
+    if (spec.bias) check(`${spec.name}.bias`, [spec.rows])
+    if (!stored?.scheme.weights) check(`${spec.name}.weight`, [spec.rows, spec.columns])
+    else {
+      const scaleDtype = storedScaleDtype(reader, spec.name)
+      for (const { suffix, shape } of stored.layout.tensors(stored.scheme.weights, spec.rows, spec.columns, scaleDtype)) {
+        check(`${spec.name}.${suffix}`, shape)
+      }
+    }
+  }
+  const parameters = Array.from({ length: model.layers }, (_, layer) => model.parameters(layer)).flat()
+  for (const { name, shape } of [...model.outerParameters(), ...parameters]) check(name, shape)
+}
+
+function storedScaleDtype(reader: CheckpointReader, linear: string): FloatDType {
+  const { dtype, file } = reader.info(`${linear}.weight_scale`)
+  if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return dtype
+  throw new CheckpointError(`Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16 or BF16.`, { file, tensor: linear })
+}
+
+/**
+ * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding.
+ * Errors: CheckpointError naming the tensor when a value is not finite.
+ */
+export async function readWeight({ model, reader, compressed }: OpenModel, { name, rows, columns }: LinearSpec): Promise<Float32Array> {
+  const stored = compressed.get(name)
+  if (stored?.scheme.weights) {
+    const read = (suffix: string) => reader.read(`${name}.${suffix}`)
+    const scaleDtype = storedScaleDtype(reader, name)
+    return dequantize(await stored.layout.decode(stored.scheme.weights, rows, columns, scaleDtype, read))
+  }
+  const tensor = storedName(model, name)
+  const weight = await reader.readFloats(tensor)
+  assertFinite(weight, tensor)
+  return weight
+}
+
+/** The tensor that holds a linear's weight: the embedding's for a tied lm_head. */
+export function storedName(model: Model, linear: string): string {
+  return linear === model.head().name && model.tied ? `${model.embedding}.weight` : `${linear}.weight`
+}

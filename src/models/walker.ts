@@ -1,0 +1,53 @@
+import * as tf from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import type { LayerWalk, StageRequest } from './architecture.ts'
+
+/**
+ * One batch on its way through a layer. It owns the tensors between the requests: what the layer's generator makes on the way is
+ * disposed of at the next request, but for the request's input and what the generator asked to keep.
+ */
+export class Walker {
+  readonly #walk: LayerWalk
+  #held: Set<Tensor>
+  #request: StageRequest | null = null
+  #result: Tensor2D | null = null
+
+  /** `input` passes into the walker's hands. The walk stands at its first request afterwards. */
+  constructor(walk: LayerWalk, input: Tensor2D) {
+    this.#walk = walk
+    this.#held = new Set([input])
+    this.answer([])
+  }
+
+  /** The request that waits for an answer. Errors: RangeError when the walk has ended. */
+  get request(): StageRequest {
+    if (!this.#request) throw new RangeError('Cannot ask for a request: the walk has ended, expected no more stages')
+    return this.#request
+  }
+
+  /** The layer's output once the walk has ended, null before; the caller disposes of it. */
+  get result(): Tensor2D | null {
+    return this.#result
+  }
+
+  /** Answers the request with one output per linear, which pass into the walker's hands, and goes on to the next request. */
+  answer(outputs: readonly Tensor2D[]): void {
+    let next: Tensor[] = []
+    tf.tidy(() => {
+      const step = this.#walk.next(outputs)
+      this.#request = step.done ? null : step.value
+      this.#result = step.done ? step.value : null
+      next = step.done ? [step.value] : [step.value.input, ...step.value.keep]
+      return next
+    })
+    const held = new Set(next)
+    for (const tensor of [...this.#held, ...outputs]) if (!held.has(tensor)) tensor.dispose()
+    this.#held = held
+  }
+
+  /** Gives up the walk in the middle. */
+  dispose(): void {
+    tf.dispose([...this.#held])
+    this.#held.clear()
+  }
+}

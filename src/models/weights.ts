@@ -1,0 +1,64 @@
+import * as tf from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import { readRows } from '../checkpoint/read-rows.ts'
+import { matMul } from '../engine/mat-mul.ts'
+import { assertFinite } from '../schemes/quantize.ts'
+import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
+import type { OpenModel } from './open-model.ts'
+
+/** A linear ready to multiply: y = x · transposed + bias. */
+export interface LinearTensors {
+  /** [columns, rows] */
+  readonly transposed: Tensor2D
+  readonly bias: Tensor1D | null
+}
+
+/** Loads norms and the like as float32 tensors by name; the caller disposes of them. */
+export async function loadParameters({ reader }: OpenModel, specs: readonly ParameterSpec[]): Promise<Map<string, Tensor>> {
+  const loaded = new Map<string, Tensor>()
+  for (const { name, shape } of specs) {
+    const values = await reader.readFloats(name)
+    assertFinite(values, name)
+    loaded.set(name, tf.tensor(values, [...shape]))
+  }
+  return loaded
+}
+
+/** Disposes of what loadParameters made. */
+export function disposeParameters(parameters: Parameters): void {
+  tf.dispose([...parameters.values()])
+}
+
+/** The bias of a linear, or null. */
+export async function loadBias({ reader }: OpenModel, { name, bias }: LinearSpec): Promise<Float32Array | null> {
+  return bias ? reader.readFloats(`${name}.bias`) : null
+}
+
+/** Puts a weight [rows, columns] and a bias [rows] on the engine, transposed once for all batches. */
+export function linearTensors(weight: Float32Array, bias: Float32Array | null, { rows, columns }: LinearSpec): LinearTensors {
+  const transposed = tf.tidy(() => tf.transpose(tf.tensor2d(weight, [rows, columns])))
+  return { transposed, bias: bias ? tf.tensor1d(bias) : null }
+}
+
+/** Disposes of what linearTensors made. */
+export function disposeLinear({ transposed, bias }: LinearTensors): void {
+  transposed.dispose()
+  bias?.dispose()
+}
+
+/** x [tokens, columns] through a linear: [tokens, rows]. */
+export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): Tensor2D {
+  return tf.tidy(() => {
+    const y = matMul(x, transposed) as Tensor2D
+    return bias ? tf.add(y, bias) : y
+  })
+}
+
+/**
+ * The embedding's rows of the tokens, [tokens, hidden]. Only the rows that occur are read, so that a large vocabulary costs nothing.
+ */
+export async function embeddingRows({ model, reader }: OpenModel, ids: Int32Array): Promise<Tensor2D> {
+  const values = await readRows(reader, `${model.embedding}.weight`, ids)
+  assertFinite(values, `${model.embedding}.weight`)
+  return tf.tensor2d(values, [ids.length, model.hidden])
+}
