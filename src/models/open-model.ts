@@ -115,7 +115,7 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
     if (spec.bias) check(`${spec.name}.bias`, [spec.rows])
     if (!stored?.scheme.weights) check(`${spec.name}.weight`, [spec.rows, spec.columns])
     else {
-      const scaleDtype = storedScaleDtype(reader, spec.name)
+      const scaleDtype = scaleDtypeOf(reader, spec.name)
       for (const { suffix, shape } of stored.layout.tensors(stored.scheme.weights, spec.rows, spec.columns, scaleDtype)) {
         check(`${spec.name}.${suffix}`, shape)
       }
@@ -125,7 +125,8 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
   for (const { name, shape } of [...model.outerParameters(), ...parameters]) check(name, shape)
 }
 
-function storedScaleDtype(reader: CheckpointReader, linear: string): FloatDType {
+/** The type of a compressed linear's scales. Errors: CheckpointError where it is no float. */
+export function scaleDtypeOf(reader: CheckpointReader, linear: string): FloatDType {
   const { dtype, file } = reader.info(`${linear}.weight_scale`)
   if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return dtype
   throw new CheckpointError(`Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16 or BF16.`, { file, tensor: linear })
@@ -139,7 +140,7 @@ export async function readWeight({ model, reader, compressed }: OpenModel, { nam
   const stored = compressed.get(name)
   if (stored?.scheme.weights) {
     const read = (suffix: string) => reader.read(`${name}.${suffix}`)
-    const scaleDtype = storedScaleDtype(reader, name)
+    const scaleDtype = scaleDtypeOf(reader, name)
     return dequantize(await stored.layout.decode(stored.scheme.weights, rows, columns, scaleDtype, read))
   }
   const tensor = storedName(model, name)

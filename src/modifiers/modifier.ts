@@ -72,5 +72,7 @@ export interface ModifierDefinition<Options = never> {
   needs(options: Options, schemes: readonly QuantizationScheme[]): 'weights' | 'inputs'
   /** Why it cannot use a scheme, or null: the plan asks before compute. */
   refuses?(scheme: QuantizationScheme): string | null
+  /** Fills in what the modifier itself decides about a scheme, as it will stand in config.json (GPTQ: actorder). Throws UserError. */
+  completes?(options: Options, scheme: QuantizationScheme): QuantizationScheme
   create(options: Options): Modifier
 }

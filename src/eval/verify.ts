@@ -1,0 +1,116 @@
+import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { DTYPE_BYTES, type DType } from '../numerics/dtype.ts'
+import { decodeFloats } from '../numerics/float-dtype.ts'
+import type { LinearSpec } from '../models/architecture.ts'
+import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
+import { relativeError } from '../schemes/quantize.ts'
+import { schemeLabel } from '../schemes/scheme.ts'
+
+export interface VerifyOptions {
+  /** The original, to compare with. */
+  against?: string
+  signal?: AbortSignal
+}
+
+/** One linear of a verified checkpoint. */
+export interface VerifiedLinear {
+  name: string
+  /** `W4A16 g128`, or null where it is not compressed. */
+  scheme: string | null
+  /** ‖W' - W‖² / ‖W‖² against the original's weight; null without an original. */
+  error: number | null
+}
+
+export interface Verification {
+  linears: VerifiedLinear[]
+  /** Tensors that were read. */
+  tensors: number
+  bytes: number
+  /** What is wrong with the checkpoint; empty for a sound one. */
+  problems: string[]
+}
+
+/**
+ * Re-opens a checkpoint and reads every tensor of it: names, types and shapes against config.json, values finite, scales not zero,
+ * every compressed linear dequantized; with an original, the error of each linear, and whether all other tensors are the same bytes.
+ * Errors: CheckpointError where the checkpoint cannot be opened at all.
+ */
+export async function verify(checkpoint: string, { against, signal }: VerifyOptions = {}): Promise<Verification> {
+  const source = await openModel(checkpoint)
+  const original = against === undefined ? null : await openModel(against)
+  try {
+    const problems: string[] = []
+    const linears: VerifiedLinear[] = []
+    const expected = new Set<string>()
+    for (const spec of allLinears(source.model)) {
+      signal?.throwIfAborted()
+      linears.push(await verifyLinear(source, original, spec, expected, problems))
+    }
+    for (const { name } of source.reader.tensors.values()) {
+      signal?.throwIfAborted()
+      if (!expected.has(name)) await verifyOther(source, original, name, problems)
+    }
+    if (original) problems.push(...missing(source, original))
+    const bytes = [...source.reader.tensors.values()].reduce((sum, { dtype, shape }) => sum + shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[dtype], 0)
+    return { linears, tensors: source.reader.tensors.size, bytes, problems }
+  } finally {
+    await source.close()
+    await original?.close()
+  }
+}
+
+async function verifyLinear(
+  source: OpenModel,
+  original: OpenModel | null,
+  spec: LinearSpec,
+  expected: Set<string>,
+  problems: string[],
+): Promise<VerifiedLinear> {
+  const { reader, compressed, model } = source
+  const stored = compressed.get(spec.name)
+  const args = stored?.scheme.weights
+  if (!stored || !args) return { name: spec.name, scheme: null, error: null }
+  const scaleDtype = scaleDtypeOf(reader, spec.name)
+  for (const { suffix, dtype } of stored.layout.tensors(args, spec.rows, spec.columns, scaleDtype)) {
+    const name = `${spec.name}.${suffix}`
+    expected.add(name)
+    const found = reader.info(name).dtype
+    if (found !== dtype) problems.push(`${name} is stored as ${found}, expected ${dtype}`)
+  }
+  if (reader.has(`${spec.name}.weight`) && !expected.has(`${spec.name}.weight`)) problems.push(`${spec.name}.weight stands beside its compressed form`)
+  await verifyScales(source, spec, args, problems)
+  const weight = await readWeight(source, spec)
+  const broken = weight.findIndex((value) => !Number.isFinite(value))
+  if (broken >= 0) problems.push(`${spec.name} dequantizes to ${weight[broken]} at element ${broken}`)
+  const reference = original && original.model.layers === model.layers ? await readWeight(original, spec) : null
+  return { name: spec.name, scheme: schemeLabel(stored.scheme), error: reference && relativeError(reference, weight) }
+}
+
+async function verifyScales({ reader }: OpenModel, { name }: LinearSpec, _args: QuantizationArgs, problems: string[]): Promise<void> {
+  const scales = await reader.readFloats(`${name}.weight_scale`)
+  const wrong = scales.findIndex((scale) => !Number.isFinite(scale) || scale === 0)
+  if (wrong >= 0) problems.push(`${name}.weight_scale is ${scales[wrong]} at element ${wrong}, expected finite and not zero`)
+}
+
+const FLOATS: readonly DType[] = ['F32', 'F16', 'BF16']
+
+async function verifyOther({ reader }: OpenModel, original: OpenModel | null, name: string, problems: string[]): Promise<void> {
+  const { dtype } = reader.info(name)
+  const bytes = await reader.read(name)
+  if (FLOATS.includes(dtype)) {
+    const values = decodeFloats(bytes, dtype as 'F32' | 'F16' | 'BF16')
+    const broken = values.findIndex((value) => !Number.isFinite(value))
+    if (broken >= 0) problems.push(`${name} is ${values[broken]} at element ${broken}`)
+  }
+  if (!original) return
+  if (!original.reader.has(name)) problems.push(`${name} is not in the original`)
+  else if (Buffer.compare(bytes, await original.reader.read(name)) !== 0) problems.push(`${name} differs from the original's bytes`)
+}
+
+/** Tensors of the original that the checkpoint has in no form. */
+function missing({ reader, compressed, model }: OpenModel, original: OpenModel): string[] {
+  const replaced = new Set([...compressed.keys()].map((name) => storedName({ ...model, tied: false }, name)))
+  return [...original.reader.tensors.keys()]
+    .filter((name) => !reader.has(name) && !replaced.has(name))
+    .map((name) => `${name} of the original is missing`)
+}

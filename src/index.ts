@@ -1,0 +1,18 @@
+/** llmpress: recipe-based compression of language models. */
+
+export type { Dataset } from './data/rows.ts'
+export { type Diagnosis, diagnose } from './engine/doctor.ts'
+export type { EngineName } from './engine/engine.ts'
+export { installNative } from './engine/native-install.ts'
+export { type InspectedModule, type Inspection, inspect } from './eval/inspect.ts'
+export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perplexity.ts'
+export { type Verification, type VerifiedLinear, type VerifyOptions, verify } from './eval/verify.ts'
+export { defineModifier } from './modifiers/define.ts'
+export type { Linear, LinearReport, Modifier, ModifierDefinition, Stage } from './modifiers/modifier.ts'
+export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
+export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
+export { type Plan, type PlanOptions, planRun } from './oneshot/plan.ts'
+export type { RunRecord } from './oneshot/record.ts'
+export { defineRecipe } from './recipe/define.ts'
+export type { Recipe } from './recipe/recipe.ts'
+export { CheckpointError, DataError, type Position, RecipeError, RunError, UserError } from './util/errors.ts'

@@ -1,0 +1,26 @@
+import type { BatchShape } from './architecture.ts'
+
+/** Rows of one length that go through a layer together. */
+export interface Batch {
+  readonly shape: BatchShape
+  /** [rows * length] */
+  readonly ids: Int32Array
+}
+
+// Enough tokens for full matmul speed (measured flat from 1k up, both engines), few enough to keep a layer's intermediates small.
+const TOKENS = 2048
+
+/** Cuts rows into batches: neighbours of equal length, about 2048 tokens each, at least one row. */
+export function cutBatches(rows: readonly Int32Array[]): Batch[] {
+  const batches: Batch[] = []
+  for (let start = 0; start < rows.length; ) {
+    const length = rows[start].length
+    let end = start + 1
+    while (end < rows.length && rows[end].length === length && (end + 1 - start) * length <= TOKENS) end++
+    const ids = new Int32Array((end - start) * length)
+    for (let i = start; i < end; i++) ids.set(rows[i], (i - start) * length)
+    batches.push({ shape: { rows: end - start, length }, ids })
+    start = end
+  }
+  return batches
+}

@@ -1,0 +1,164 @@
+import { layoutFor } from '../checkpoint/layouts.ts'
+import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import type { LinearSpec, StageSpec } from '../models/architecture.ts'
+import { modules, type OpenModel } from '../models/open-model.ts'
+import type { Modifier } from '../modifiers/modifier.ts'
+import type { Recipe, RecipeModifier } from '../recipe/recipe.ts'
+import { matchTargets } from '../schemes/match.ts'
+import { type NamedScheme, resolveSchemes } from '../schemes/resolve.ts'
+import { legalGroupSizes, resolveGroupSize, schemeLabel } from '../schemes/scheme.ts'
+import { UserError } from '../util/errors.ts'
+import { SchemeError } from '../schemes/scheme-error.ts'
+
+/** A modifier of the recipe with the linears it gets. */
+export interface PlannedModifier {
+  /** As the recipe names it. */
+  readonly name: string
+  readonly modifier: Modifier
+  readonly needs: 'weights' | 'inputs'
+  /** Linear name to scheme. */
+  readonly targets: ReadonlyMap<string, QuantizationScheme>
+}
+
+/** Linears in the order of the walk with the stage they belong to; the head's layer is the number of layers. */
+export interface StagedLinear {
+  readonly spec: LinearSpec
+  readonly layer: number
+  readonly stage: StageSpec
+}
+
+export interface Assignment {
+  readonly modifiers: readonly PlannedModifier[]
+  readonly schemes: ReadonlyMap<string, QuantizationScheme>
+  /** Schemes in recipe order, by the name that config.json gives them. */
+  readonly groups: Record<string, QuantizationScheme>
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Gives every linear of the model to the modifier and scheme that the recipe says.
+ * Errors: RecipeError for a target that matches nothing, a group size that does not divide, a scheme that the modifier cannot use, a
+ * linear given to two modifiers, linears of one stage with different schemes, nothing to compress.
+ */
+export async function assign(source: OpenModel, recipe: Recipe, linears: readonly StagedLinear[], strict: boolean): Promise<Assignment> {
+  const modifiers: PlannedModifier[] = []
+  const owners = new Map<string, { name: string; scheme: QuantizationScheme }>()
+  const groups: Record<string, QuantizationScheme> = {}
+  const warnings: string[] = []
+  for (const entry of recipe.modifiers) {
+    const { definition } = entry
+    const named = definition.quantizes ? at(entry, () => resolveSchemes(entry.options)) : []
+    const completed = named.map((item) => complete(entry, item))
+    const matched = matchTargets(modules(source.model), completed.map(({ scheme }) => scheme), ignoreOf(entry))
+    warnings.push(...reportUnmatched(entry, completed, matched, strict))
+    const targets = new Map<string, QuantizationScheme>()
+    for (const [index, item] of completed.entries()) {
+      const specs = linears.filter(({ spec }) => matched.assigned.get(spec.name) === index).map(({ spec }) => spec)
+      refuseOthers(entry, item, matched.assigned, index, new Set(linears.map(({ spec }) => spec.name)))
+      if (specs.length === 0) continue
+      const scheme = await fit(entry, item, specs)
+      for (const { name } of specs) {
+        const owner = owners.get(name)
+        if (owner) throw entry.errorAt([], `Cannot compress ${name} twice: ${owner.name} and ${definition.names[0]} both target it, expected one`)
+        owners.set(name, { name: definition.names[0], scheme })
+        targets.set(name, scheme)
+      }
+      groups[`group_${Object.keys(groups).length}`] = scheme
+    }
+    const schemes = completed.map(({ scheme }) => scheme)
+    const options = entry.options as never
+    modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, schemes), targets })
+  }
+  if (owners.size === 0) throw new UserError(`Cannot compress ${source.name}: the recipe ${recipe.name} leaves every linear as it is, expected at least one target.`)
+  requireWholeStages(linears, owners)
+  const schemes = new Map([...owners].map(([name, { scheme }]) => [name, scheme]))
+  return { modifiers, schemes, groups, warnings }
+}
+
+/** Runs `work`, turning an error about a scheme into one that points at its place in the recipe. */
+function at<T>(entry: RecipeModifier, work: () => T, path: readonly (string | number)[] = []): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof SchemeError) throw entry.errorAt([...path, ...error.path], error.message)
+    if (error instanceof UserError && error.constructor === UserError) throw entry.errorAt([...path], error.message)
+    throw error
+  }
+}
+
+function complete(entry: RecipeModifier, item: NamedScheme): NamedScheme {
+  const { definition } = entry
+  const scheme = at(entry, () => definition.completes?.(entry.options as never, item.scheme) ?? item.scheme, item.path)
+  const refusal = definition.refuses?.(scheme)
+  if (refusal) throw entry.errorAt([...item.path], `Cannot use scheme ${schemeLabel(scheme)} with ${definition.names[0]}: ${refusal}`)
+  return { ...item, scheme }
+}
+
+function ignoreOf({ options }: RecipeModifier): readonly string[] {
+  return Array.isArray(options.ignore) ? options.ignore.map(String) : []
+}
+
+function reportUnmatched(
+  entry: RecipeModifier,
+  named: readonly NamedScheme[],
+  { unmatchedTargets, unmatchedIgnores }: ReturnType<typeof matchTargets>,
+  strict: boolean,
+): string[] {
+  for (const { pattern, scheme, index, nearest } of unmatchedTargets) {
+    const path = [...named[scheme ?? 0].targetsPath, index]
+    throw entry.errorAt(path, `Cannot apply ${entry.definition.names[0]}: target "${pattern}" matches no module, expected a module's name, class (Linear) or re: pattern${nearest ? `; did you mean "${nearest}"?` : ''}`)
+  }
+  return unmatchedIgnores.map(({ pattern, index, nearest }) => {
+    const message = `ignore entry "${pattern}" of ${entry.definition.names[0]} matches no module${nearest ? `; did you mean "${nearest}"?` : ''}`
+    if (strict) throw entry.errorAt(['ignore', index], `Cannot apply ${entry.definition.names[0]}: ${message}`)
+    return message
+  })
+}
+
+function refuseOthers(entry: RecipeModifier, item: NamedScheme, assigned: ReadonlyMap<string, number>, index: number, linears: ReadonlySet<string>): void {
+  for (const [name, scheme] of assigned) {
+    if (scheme !== index || linears.has(name)) continue
+    throw entry.errorAt([...item.targetsPath], `Cannot compress ${name}: it is not a linear, expected targets that match linears only (embeddings and norms keep their weights)`)
+  }
+}
+
+/** Settles the group size for the widths at hand, and checks that a layout can store the scheme. */
+async function fit(entry: RecipeModifier, { scheme, path }: NamedScheme, specs: readonly LinearSpec[]): Promise<QuantizationScheme> {
+  const { weights } = scheme
+  if (weights?.strategy !== 'group') {
+    await layoutFor(scheme)
+    return scheme
+  }
+  const settled = at(entry, () => resolveGroupSize(weights, [...new Set(specs.map(({ columns }) => columns))]), path)
+  const size = settled.group_size ?? 0
+  const misfit = specs.find(({ columns }) => columns % size !== 0)
+  if (misfit) {
+    const legal = [...new Set(specs.map(({ columns }) => columns))].map(legalGroupSizes).reduce((all, sizes) => all.filter((n) => sizes.includes(n)))
+    throw entry.errorAt(
+      [...path],
+      `Cannot compress ${misfit.name} in groups of ${size}: ${size} does not divide its ${misfit.columns} columns, expected ` +
+        `${legal.length ? `group_size ${legal.join(', ')}, "auto",` : 'strategy channel'} for the linears of this scheme`,
+    )
+  }
+  const fitted = { ...scheme, weights: settled }
+  await layoutFor(fitted)
+  return fitted
+}
+
+/** Servers fuse q/k/v and gate/up into one matrix: linears of a stage that differ in scheme load nowhere. */
+function requireWholeStages(linears: readonly StagedLinear[], owners: ReadonlyMap<string, { name: string; scheme: QuantizationScheme }>): void {
+  const stages = new Map<string, { label: string; first: string }>()
+  for (const { spec, layer, stage } of linears) {
+    const owner = owners.get(spec.name)
+    const label = owner ? `${schemeLabel(owner.scheme)} by ${owner.name}` : 'uncompressed'
+    const key = `${layer} ${stage.name}`
+    const seen = stages.get(key)
+    if (!seen) stages.set(key, { label, first: spec.name })
+    else if (seen.label !== label) {
+      throw new UserError(
+        `Cannot split the ${stage.name} of a layer: ${seen.first} is ${seen.label} but ${spec.name} is ${label}, expected one scheme for ` +
+          `${stage.linears.join(', ')}, which servers fuse into one matrix.`,
+      )
+    }
+  }
+}

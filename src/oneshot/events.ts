@@ -1,0 +1,16 @@
+import type { LinearReport } from '../modifiers/modifier.ts'
+import type { RunRecord } from './record.ts'
+
+/** What a run tells while it goes on. */
+export type ProgressEvent =
+  | { type: 'plan'; model: string; output: string; layers: number; linears: number; needsInputs: boolean }
+  | { type: 'engine'; name: string; detail: string }
+  | { type: 'data'; source: string; rows: number; tokens: number }
+  | { type: 'layer:start'; name: string; index: number; of: number }
+  | { type: 'stage'; layer: string; stage: string; index: number; of: number }
+  | { type: 'linear'; report: LinearReport }
+  | { type: 'layer:done'; name: string; index: number; of: number; seconds: number; etaSeconds: number }
+  | { type: 'warning'; message: string }
+  | { type: 'done'; record: RunRecord }
+
+export type OnProgress = (event: ProgressEvent) => void

@@ -1,0 +1,200 @@
+import { readFile } from 'node:fs/promises'
+import { CheckpointWriter } from '../checkpoint/writer.ts'
+import { loadRows } from '../data/load-rows.ts'
+import type { Dataset, Rows } from '../data/rows.ts'
+import { loadTokenizer } from '../data/tokenizer.ts'
+import type { EngineName } from '../engine/engine.ts'
+import { openEngine } from '../engine/open.ts'
+import { openKernels } from '../kernels/open.ts'
+import type { LinearReport } from '../modifiers/modifier.ts'
+import type { RecipeSource } from '../recipe/parse.ts'
+import { DataError, UserError } from '../util/errors.ts'
+import { companionFiles } from './companions.ts'
+import type { OnProgress } from './events.ts'
+import { modelCard } from './model-card.ts'
+import { type Plan, type PlanOptions, planRun } from './plan.ts'
+import { REPORT_FILE, type RunRecord } from './record.ts'
+import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
+
+export interface OneshotOptions extends PlanOptions {
+  /** Calibration data: a built-in name, a file, texts, or token rows. The built-in docs-text by default, which needs no network. */
+  dataset?: Dataset
+  /** Rows of calibration data; 512 by default. */
+  numCalibrationSamples?: number
+  /** Tokens per row; 2048 by default, or the model's positions where it has fewer. */
+  maxSeqLength?: number
+  /** 0 takes the rows in their order, any other number draws them at random, the same for the same number. */
+  seed?: number
+  /** `auto` takes the best that runs here. */
+  engine?: EngineName | 'auto'
+  /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
+  threads?: number
+  /** Replaces a checkpoint in the output folder; the old one stays until the new one is whole. */
+  overwrite?: boolean
+  /** Stops the run; nothing that looks like a checkpoint is left. */
+  signal?: AbortSignal
+  onProgress?: OnProgress
+}
+
+/**
+ * Compresses a model as a recipe says and writes a compressed-tensors checkpoint.
+ * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
+ */
+export async function oneshot(options: OneshotOptions): Promise<RunRecord>
+export async function oneshot(model: string, recipe: RecipeSource, options?: Omit<OneshotOptions, 'model' | 'recipe'>): Promise<RunRecord>
+export async function oneshot(
+  first: OneshotOptions | string,
+  recipe?: RecipeSource,
+  rest: Omit<OneshotOptions, 'model' | 'recipe'> = {},
+): Promise<RunRecord> {
+  if (typeof first !== 'string') return run(first)
+  if (recipe === undefined) throw new UserError('Cannot run oneshot: no recipe was given, expected oneshot(model, recipe) or oneshot({ model, recipe }).')
+  return run({ ...rest, model: first, recipe })
+}
+
+async function run(options: OneshotOptions): Promise<RunRecord> {
+  const { signal = new AbortController().signal, onProgress = () => {} } = options
+  const started = performance.now()
+  signal.throwIfAborted()
+  const plan = await planRun(options)
+  try {
+    onProgress({
+      type: 'plan',
+      model: plan.source.path,
+      output: plan.output,
+      layers: plan.source.model.layers,
+      linears: plan.linears.filter(({ scheme }) => scheme).length,
+      needsInputs: plan.needsInputs,
+    })
+    for (const message of plan.warnings) onProgress({ type: 'warning', message })
+    const writer = await CheckpointWriter.open(plan.output, plan.shards, { overwrite: options.overwrite ?? false })
+    try {
+      const record = await compress(plan, writer, options, signal, onProgress, started)
+      onProgress({ type: 'done', record })
+      return record
+    } catch (error) {
+      await writer.abort()
+      throw error
+    }
+  } finally {
+    await plan.close()
+  }
+}
+
+async function compress(
+  plan: Plan,
+  writer: CheckpointWriter,
+  options: OneshotOptions,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+  started: number,
+): Promise<RunRecord> {
+  const rows = plan.needsInputs ? await calibrationRows(plan, options) : null
+  const warnings = [...plan.warnings, ...(rows?.warnings ?? [])]
+  for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
+  if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
+  const data = rows && { source: rows.source, rows: rows.rows.length, tokens: rows.rows.reduce((sum, row) => sum + row.length, 0) }
+  if (data) onProgress({ type: 'data', ...data })
+  const seconds = { data: elapsed(started), layers: 0, total: 0 }
+
+  const engine = await openEngine({ engine: options.engine ?? 'auto', ...(options.threads && { threads: options.threads }) })
+  const kernels = await openKernels({ ...(options.threads && { threads: options.threads }) })
+  onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
+  const walkStarted = performance.now()
+  const linears: LinearReport[] = []
+  try {
+    const context: WalkContext = { engine, kernels, signal, onProgress }
+    const layers = rows ? walkLayers(plan, rows.rows, context) : streamLayers(plan, context)
+    linears.push(...(await writeLayers(plan, writer, layers, signal, onProgress)))
+  } finally {
+    await kernels.close()
+  }
+  seconds.layers = elapsed(walkStarted)
+  seconds.total = elapsed(started)
+
+  const { name, text } = plan.recipe
+  const record: RunRecord = {
+    llmpress: await packageVersion(),
+    model: plan.source.path,
+    output: plan.output,
+    recipe: { name, text },
+    engine: { name: engine.name, detail: engine.detail, threads: kernels.threads },
+    seed: options.seed ?? 0,
+    data,
+    linears,
+    untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
+    warnings: [...warnings, ...linears.flatMap(({ name, fallback }) => (fallback ? [`${name}: ${fallback}`] : []))],
+    size: plan.size,
+    seconds,
+    peakMemory: process.resourceUsage().maxRSS * 1024,
+    files: plan.shards.shards.map(({ file, bytes }) => ({ name: file, bytes })),
+  }
+  for await (const { name, bytes } of companionFiles(plan.source.path)) await writer.writeFile(name, bytes)
+  await writer.writeFile('recipe.yaml', text)
+  await writer.writeFile('README.md', modelCard(plan, record))
+  await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
+  await writer.writeFile('config.json', `${JSON.stringify(plan.config, null, 2)}\n`)
+  signal.throwIfAborted()
+  await writer.finish()
+  return record
+}
+
+/** Writes each layer as it comes, with the tensors that stay as they are; gives the reports of all linears. */
+async function writeLayers(
+  plan: Plan,
+  writer: CheckpointWriter,
+  layers: ReturnType<typeof streamLayers>,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+): Promise<LinearReport[]> {
+  const { model, reader } = plan.source
+  const started = performance.now()
+  const reports: LinearReport[] = []
+  const copyUntouched = async (layer: number) => {
+    for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer)) {
+      signal.throwIfAborted()
+      await writer.writeChunks(info, reader.chunks(info.name))
+    }
+  }
+  let index = 0
+  onProgress({ type: 'layer:start', name: model.layerName(0), index: 0, of: model.layers })
+  for await (const { name, tensors, reports: added } of layers) {
+    for (const tensor of tensors) await writer.write(tensor)
+    reports.push(...added)
+    if (index < model.layers) {
+      await copyUntouched(index)
+      const seconds = elapsed(started)
+      const etaSeconds = (seconds / (index + 1)) * (model.layers - index - 1)
+      onProgress({ type: 'layer:done', name, index, of: model.layers, seconds, etaSeconds })
+      if (index + 1 < model.layers) onProgress({ type: 'layer:start', name: model.layerName(index + 1), index: index + 1, of: model.layers })
+    }
+    index++
+  }
+  await copyUntouched(model.layers)
+  return reports
+}
+
+async function calibrationRows(plan: Plan, options: OneshotOptions): Promise<Rows> {
+  const { model, path } = plan.source
+  const length = options.maxSeqLength ?? Math.min(2048, model.maxPositions)
+  if (length > model.maxPositions) {
+    throw new UserError(`Cannot calibrate with rows of ${length} tokens: the model has ${model.maxPositions} positions, expected a --max-seq-length up to that.`)
+  }
+  return loadRows({
+    dataset: options.dataset ?? 'docs-text',
+    tokenizer: () => loadTokenizer(path),
+    samples: options.numCalibrationSamples ?? 512,
+    length,
+    seed: options.seed ?? 0,
+    vocab: model.vocab,
+  })
+}
+
+function elapsed(started: number): number {
+  return (performance.now() - started) / 1000
+}
+
+async function packageVersion(): Promise<string> {
+  const manifest: unknown = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
+  return String((manifest as { version?: unknown }).version)
+}

@@ -1,0 +1,160 @@
+import { resolve } from 'node:path'
+import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
+import { layoutFor } from '../checkpoint/layouts.ts'
+import type { Layout } from '../checkpoint/layouts/layout.ts'
+import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import { planShards, type ShardPlan } from '../checkpoint/shards.ts'
+import type { TensorInfo } from '../checkpoint/tensor.ts'
+import { availableBytes } from '../checkpoint/disk.ts'
+import { DTYPE_BYTES, elementCount, type FloatDType } from '../numerics/dtype.ts'
+import { type OpenModel, openModel, storedName } from '../models/open-model.ts'
+import type { ModifierDefinition } from '../modifiers/modifier.ts'
+import { loadRecipe, type RecipeSource } from '../recipe/parse.ts'
+import type { Recipe } from '../recipe/recipe.ts'
+import { CheckpointError, UserError } from '../util/errors.ts'
+import { assign, type PlannedModifier, type StagedLinear } from './assign.ts'
+
+export interface PlanOptions {
+  /** A checkpoint folder. */
+  model: string
+  /** A recipe file, the name of a shipped recipe, a scheme preset, YAML text, or an object. */
+  recipe: RecipeSource
+  /** The folder to write; `./{model name}-{recipe name}` by default. */
+  output?: string
+  /** Makes warnings of the plan errors. */
+  strict?: boolean
+  /** Modifiers of the caller's own, by the names they carry. */
+  modifiers?: readonly ModifierDefinition[]
+}
+
+/** A linear with what will be done to it. */
+export interface PlannedLinear extends StagedLinear {
+  /** The type its weight is stored in. */
+  readonly dtype: FloatDType
+  readonly scheme: QuantizationScheme | null
+  readonly layout: Layout | null
+}
+
+/** Everything a run will do, settled before compute. Close it when done. */
+export interface Plan {
+  readonly source: OpenModel
+  readonly recipe: Recipe
+  readonly output: string
+  readonly modifiers: readonly PlannedModifier[]
+  /** In the order of the walk; lm_head last. */
+  readonly linears: readonly PlannedLinear[]
+  /** True when calibration rows are needed. */
+  readonly needsInputs: boolean
+  /** Stored tensors that are copied as they are, with the layer whose completion writes them. */
+  readonly passThrough: readonly { readonly info: TensorInfo; readonly layer: number }[]
+  readonly shards: ShardPlan
+  /** The config.json to write. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** Bytes of all tensors. */
+  readonly size: { readonly before: number; readonly after: number }
+  readonly warnings: readonly string[]
+  close(): Promise<void>
+}
+
+/**
+ * Settles a run from the recipe, config.json and the tensor headers; reads no weights and writes nothing.
+ * Errors: UserError and its kinds, for everything that can be known to go wrong.
+ */
+export async function planRun(options: PlanOptions): Promise<Plan> {
+  const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
+  const source = await openModel(options.model)
+  try {
+    return await settle(source, recipe, options)
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+async function settle(source: OpenModel, recipe: Recipe, { output, strict = false }: PlanOptions): Promise<Plan> {
+  if (source.config.quantization_config) {
+    throw new CheckpointError(`Cannot compress ${source.path}: it is already quantized (config.json has quantization_config), expected an original.`)
+  }
+  const target = resolve(output ?? `${source.name}-${recipe.name}`)
+  if (target === resolve(source.path)) throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
+  const staged = stagedLinears(source)
+  const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
+  const linears: PlannedLinear[] = []
+  for (const entry of staged) {
+    const scheme = schemes.get(entry.spec.name) ?? null
+    linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
+  }
+  const passThrough = untouchedTensors(source, linears)
+  // In the order in which the walk writes them, so that shards fill one after the other.
+  const tensors = Array.from({ length: source.model.layers + 1 }, (_, layer) => [
+    ...linears.filter((linear) => linear.layer === layer).flatMap(storedTensors),
+    ...passThrough.filter((tensor) => tensor.layer === layer).map(({ info }) => info),
+  ]).flat()
+  const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
+  await requireSpace(target, size.after)
+  const untied = source.model.tied && schemes.has(source.model.head().name)
+  return {
+    source,
+    recipe,
+    output: target,
+    modifiers,
+    linears,
+    needsInputs: modifiers.some(({ needs }) => needs === 'inputs'),
+    passThrough,
+    shards: planShards(tensors),
+    config: patchConfig(source.config, quantizationConfig(groups, linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)), {
+      ...(untied && { tied: false }),
+    }),
+    size,
+    warnings,
+    close: () => source.close(),
+  }
+}
+
+function stagedLinears({ model }: OpenModel): StagedLinear[] {
+  const layers = Array.from({ length: model.layers }, (_, layer) =>
+    model.linears(layer).map((spec) => ({ spec, layer, stage: stageOf(model.stages, spec.name, model.layerName(layer)) })),
+  )
+  return [...layers.flat(), { spec: model.head(), layer: model.layers, stage: model.headStage }]
+}
+
+function stageOf<T extends { linears: readonly string[] }>(stages: readonly T[], linear: string, layer: string): T {
+  const stage = stages.find(({ linears }) => linears.some((name) => `${layer}.${name}` === linear))
+  if (!stage) throw new RangeError(`Cannot plan ${linear}: no stage of the architecture has it, expected one`)
+  return stage
+}
+
+function floatDtype({ reader, model }: OpenModel, linear: string): FloatDType {
+  const { name, dtype, file } = reader.info(storedName(model, linear))
+  if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return dtype
+  throw new CheckpointError(`Cannot compress ${name}: its dtype is ${dtype}, expected F32, F16 or BF16.`, { file, tensor: name })
+}
+
+/** All stored tensors but the weights that are compressed, in the order of the walk. */
+function untouchedTensors({ model, reader }: OpenModel, linears: readonly PlannedLinear[]): Plan['passThrough'] {
+  const compressed = new Set(linears.filter(({ scheme }) => scheme).map(({ spec }) => `${spec.name}.weight`))
+  const layerOf = (name: string) => {
+    for (let layer = 0; layer < model.layers; layer++) if (name.startsWith(`${model.layerName(layer)}.`)) return layer
+    return model.layers
+  }
+  const kept = [...reader.tensors.values()].filter(({ name }) => !compressed.has(name))
+  const entries = kept.map(({ name, dtype, shape }) => ({ info: { name, dtype, shape }, layer: layerOf(name) }))
+  return entries.sort((a, b) => a.layer - b.layer)
+}
+
+function storedTensors({ spec, layout, scheme, dtype }: PlannedLinear): TensorInfo[] {
+  if (!scheme?.weights || !layout) return []
+  const stored = layout.tensors(scheme.weights, spec.rows, spec.columns, dtype)
+  return stored.map(({ suffix, dtype: type, shape }) => ({ name: `${spec.name}.${suffix}`, dtype: type, shape }))
+}
+
+function bytes(tensors: readonly TensorInfo[]): number {
+  return tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype], 0)
+}
+
+async function requireSpace(output: string, needed: number): Promise<void> {
+  const available = await availableBytes(output)
+  if (available >= needed) return
+  const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`
+  throw new UserError(`Cannot write ${output}: ${gigabytes(available)} are free on its disk, expected ${gigabytes(needed)} for the checkpoint.`)
+}

@@ -1,0 +1,27 @@
+import type { LinearReport } from '../modifiers/modifier.ts'
+
+/** What a run did, as returned by `oneshot` and written beside the checkpoint as llmpress-report.json. */
+export interface RunRecord {
+  llmpress: string
+  model: string
+  output: string
+  recipe: { name: string; text: string }
+  engine: { name: string; detail: string; threads: number }
+  seed: number
+  /** Null for a recipe that needs no data. */
+  data: { source: string; rows: number; tokens: number } | null
+  linears: LinearReport[]
+  /** Names of linears that stay as they were. */
+  untouched: string[]
+  warnings: string[]
+  /** Bytes of all tensors. */
+  size: { before: number; after: number }
+  /** Wall time. */
+  seconds: { data: number; layers: number; total: number }
+  /** Largest resident set of the process, bytes. */
+  peakMemory: number
+  /** Files of the checkpoint with their sizes. */
+  files: { name: string; bytes: number }[]
+}
+
+export const REPORT_FILE = 'llmpress-report.json'
