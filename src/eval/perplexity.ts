@@ -50,10 +50,11 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
     const { rows } = await loadRows({
       dataset: options.dataset,
       tokenizer: () => loadTokenizer(checkpoint),
-      samples: options.windows ?? Number.POSITIVE_INFINITY,
+      samples: options.windows ?? Number.MAX_SAFE_INTEGER,
       length: window,
       seed: 0,
       vocab: model.vocab,
+      split: 'evaluation',
     })
     await openEngine({ engine: options.engine ?? 'auto', ...(options.threads && { threads: options.threads }) })
     let sum = 0

@@ -5,8 +5,8 @@ import { modules, type OpenModel } from '../models/open-model.ts'
 import type { Modifier } from '../modifiers/modifier.ts'
 import type { Recipe, RecipeModifier } from '../recipe/recipe.ts'
 import { matchTargets } from '../schemes/match.ts'
-import { type NamedScheme, resolveSchemes } from '../schemes/resolve.ts'
-import { legalGroupSizes, resolveGroupSize, schemeLabel } from '../schemes/scheme.ts'
+import type { NamedScheme } from '../schemes/resolve.ts'
+import { groupSizeProblem, resolveGroupSize, schemeLabel } from '../schemes/scheme.ts'
 import { UserError } from '../util/errors.ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
 
@@ -47,8 +47,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
   const warnings: string[] = []
   for (const entry of recipe.modifiers) {
     const { definition } = entry
-    const named = definition.quantizes ? at(entry, () => resolveSchemes(entry.options)) : []
-    const completed = named.map((item) => complete(entry, item))
+    const completed = entry.schemes.map((item) => complete(entry, item))
     const matched = matchTargets(modules(source.model), completed.map(({ scheme }) => scheme), ignoreOf(entry))
     warnings.push(...reportUnmatched(entry, completed, matched, strict))
     const targets = new Map<string, QuantizationScheme>()
@@ -105,7 +104,7 @@ function reportUnmatched(
   strict: boolean,
 ): string[] {
   for (const { pattern, scheme, index, nearest } of unmatchedTargets) {
-    const path = [...named[scheme ?? 0].targetsPath, index]
+    const path = [...named[scheme ?? 0].path, index]
     throw entry.errorAt(path, `Cannot apply ${entry.definition.names[0]}: target "${pattern}" matches no module, expected a module's name, class (Linear) or re: pattern${nearest ? `; did you mean "${nearest}"?` : ''}`)
   }
   return unmatchedIgnores.map(({ pattern, index, nearest }) => {
@@ -118,7 +117,7 @@ function reportUnmatched(
 function refuseOthers(entry: RecipeModifier, item: NamedScheme, assigned: ReadonlyMap<string, number>, index: number, linears: ReadonlySet<string>): void {
   for (const [name, scheme] of assigned) {
     if (scheme !== index || linears.has(name)) continue
-    throw entry.errorAt([...item.targetsPath], `Cannot compress ${name}: it is not a linear, expected targets that match linears only (embeddings and norms keep their weights)`)
+    throw entry.errorAt([...item.path], `Cannot compress ${name}: it is not a linear, expected targets that match linears only (embeddings and norms keep their weights)`)
   }
 }
 
@@ -130,15 +129,9 @@ async function fit(entry: RecipeModifier, { scheme, path }: NamedScheme, specs: 
     return scheme
   }
   const settled = at(entry, () => resolveGroupSize(weights, [...new Set(specs.map(({ columns }) => columns))]), path)
-  const size = settled.group_size ?? 0
-  const misfit = specs.find(({ columns }) => columns % size !== 0)
-  if (misfit) {
-    const legal = [...new Set(specs.map(({ columns }) => columns))].map(legalGroupSizes).reduce((all, sizes) => all.filter((n) => sizes.includes(n)))
-    throw entry.errorAt(
-      [...path],
-      `Cannot compress ${misfit.name} in groups of ${size}: ${size} does not divide its ${misfit.columns} columns, expected ` +
-        `${legal.length ? `group_size ${legal.join(', ')}, "auto",` : 'strategy channel'} for the linears of this scheme`,
-    )
+  for (const { name, columns } of specs) {
+    const problem = groupSizeProblem(settled, columns)
+    if (problem) throw entry.errorAt(path, `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
   }
   const fitted = { ...scheme, weights: settled }
   await layoutFor(fitted)

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { readChunks } from '../checkpoint/read-chunks.ts'
 import { CheckpointWriter } from '../checkpoint/writer.ts'
 import { loadRows } from '../data/load-rows.ts'
 import type { Dataset, Rows } from '../data/rows.ts'
@@ -7,7 +8,6 @@ import type { EngineName } from '../engine/engine.ts'
 import { openEngine } from '../engine/open.ts'
 import { openKernels } from '../kernels/open.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
-import type { RecipeSource } from '../recipe/parse.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
@@ -41,10 +41,10 @@ export interface OneshotOptions extends PlanOptions {
  * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
  */
 export async function oneshot(options: OneshotOptions): Promise<RunRecord>
-export async function oneshot(model: string, recipe: RecipeSource, options?: Omit<OneshotOptions, 'model' | 'recipe'>): Promise<RunRecord>
+export async function oneshot(model: string, recipe: string | object, options?: Omit<OneshotOptions, 'model' | 'recipe'>): Promise<RunRecord>
 export async function oneshot(
   first: OneshotOptions | string,
-  recipe?: RecipeSource,
+  recipe?: string | object,
   rest: Omit<OneshotOptions, 'model' | 'recipe'> = {},
 ): Promise<RunRecord> {
   if (typeof first !== 'string') return run(first)
@@ -127,7 +127,7 @@ async function compress(
     size: plan.size,
     seconds,
     peakMemory: process.resourceUsage().maxRSS * 1024,
-    files: plan.shards.shards.map(({ file, bytes }) => ({ name: file, bytes })),
+    files: plan.shards.map(({ file, bytes }) => ({ name: file, bytes })),
   }
   for await (const { name, bytes } of companionFiles(plan.source.path)) await writer.writeFile(name, bytes)
   await writer.writeFile('recipe.yaml', text)
@@ -153,7 +153,7 @@ async function writeLayers(
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer)) {
       signal.throwIfAborted()
-      await writer.writeChunks(info, reader.chunks(info.name))
+      await writer.writeChunks(info, readChunks(reader, info.name))
     }
   }
   let index = 0

@@ -3,13 +3,13 @@ import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
 import { layoutFor } from '../checkpoint/layouts.ts'
 import type { Layout } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
-import { planShards, type ShardPlan } from '../checkpoint/shards.ts'
+import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
-import { availableBytes } from '../checkpoint/disk.ts'
-import { DTYPE_BYTES, elementCount, type FloatDType } from '../numerics/dtype.ts'
+import { availableBytes } from '../checkpoint/disk-space.ts'
+import type { FloatDType } from '../numerics/dtype.ts'
 import { type OpenModel, openModel, storedName } from '../models/open-model.ts'
 import type { ModifierDefinition } from '../modifiers/modifier.ts'
-import { loadRecipe, type RecipeSource } from '../recipe/parse.ts'
+import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { assign, type PlannedModifier, type StagedLinear } from './assign.ts'
@@ -18,7 +18,7 @@ export interface PlanOptions {
   /** A checkpoint folder. */
   model: string
   /** A recipe file, the name of a shipped recipe, a scheme preset, YAML text, or an object. */
-  recipe: RecipeSource
+  recipe: string | object
   /** The folder to write; `./{model name}-{recipe name}` by default. */
   output?: string
   /** Makes warnings of the plan errors. */
@@ -47,7 +47,7 @@ export interface Plan {
   readonly needsInputs: boolean
   /** Stored tensors that are copied as they are, with the layer whose completion writes them. */
   readonly passThrough: readonly { readonly info: TensorInfo; readonly layer: number }[]
-  readonly shards: ShardPlan
+  readonly shards: readonly Shard[]
   /** The config.json to write. */
   readonly config: Readonly<Record<string, unknown>>
   /** Bytes of all tensors. */
@@ -102,7 +102,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, strict = fals
     needsInputs: modifiers.some(({ needs }) => needs === 'inputs'),
     passThrough,
     shards: planShards(tensors),
-    config: patchConfig(source.config, quantizationConfig(groups, linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)), {
+    config: patchConfig(source.config, await quantizationConfig(groups, linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)), {
       ...(untied && { tied: false }),
     }),
     size,
@@ -149,7 +149,7 @@ function storedTensors({ spec, layout, scheme, dtype }: PlannedLinear): TensorIn
 }
 
 function bytes(tensors: readonly TensorInfo[]): number {
-  return tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype], 0)
+  return tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
 }
 
 async function requireSpace(output: string, needed: number): Promise<void> {

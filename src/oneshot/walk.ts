@@ -65,13 +65,14 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
     for (const batch of batches) hidden.push(await embed(plan, batch))
     for (let layer = 0; layer < model.layers; layer++) {
       const parameters = await loadParameters(source, model.parameters(layer))
-      const walks = batches.map(
-        ({ shape }, i) =>
-          () => model.walk(layer, hidden[i], parameters, shared.get(shape.length) ?? [], shape),
-      )
       const done: CompressedLayer = { name: model.layerName(layer), tensors: [], reports: [] }
+      // From here on the walkers own the inputs.
       const inputs = hidden
       hidden = []
+      const walks = batches.map(
+        ({ shape }, i) =>
+          () => model.walk(layer, inputs[i], parameters, shared.get(shape.length) ?? [], shape),
+      )
       try {
         hidden = await throughStages(plan, context, layer, model.stages, inputs, walks, done)
       } finally {

@@ -44,7 +44,7 @@ function model(config: Config): Model {
     const norm = (name: string, x: Tensor2D) => rmsNorm(x, weight(w, `${layerName(layer)}.${name}.weight`), epsilon)
     const [q, k, v] = yield { stage: attentionInputs, input: norm('input_layernorm', h), keep: [h] }
     const [o] = yield { stage: attentionOutput, input: attention(q, k, v, shape, tables, batch), keep: [h] }
-    const middle = tf.add(h, o)
+    const middle = tf.add<Tensor2D>(h, o)
     const [gate, up] = yield { stage: mlpInputs, input: norm('post_attention_layernorm', middle), keep: [middle] }
     const [down] = yield { stage: mlpOutput, input: tf.mul(silu(gate), up), keep: [middle] }
     return tf.add(middle, down)
