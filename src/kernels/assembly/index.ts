@@ -1,0 +1,2 @@
+export { sweep } from './sweep'
+export { diagonal, panels } from './factor'

@@ -1,0 +1,94 @@
+import { roundHalfEven } from '../numerics/round.ts'
+import { RunError } from '../util/errors.ts'
+import { checkFactorInput, checkSweepInput } from './check.ts'
+import type { Kernels, SweepInput, SweepResult } from './kernels.ts'
+
+const { fround } = Math
+
+/** One row: `w` [columns] is consumed, `codes` [columns] filled; returns the loss, summed in float64. */
+function sweepRow(input: SweepInput, row: number, w: Float32Array, codes: Int8Array): number {
+  const { columns, factor, scale, zeroPoint, groups, groupOf, min, max } = input
+  let loss = 0
+  for (let j = 0; j < columns; j++) {
+    const u = j * columns
+    const group = row * groups + (groupOf[j] ?? 0)
+    const s = scale[group] ?? 0
+    const z = zeroPoint?.[group] ?? 0
+    const clamped = Math.min(Math.max(fround(fround((w[j] ?? 0) / s) + z), min), max)
+    const q = roundHalfEven(clamped)
+    const dq = fround(fround(q - z) * s)
+    const e = fround(fround((w[j] ?? 0) - dq) / (factor[u + j] ?? 0))
+    for (let k = j + 1; k < columns; k++) w[k] = fround((w[k] ?? 0) - fround(e * (factor[u + k] ?? 0)))
+    codes[j] = q
+    loss += e * e
+  }
+  return loss
+}
+
+function sweep(input: SweepInput): SweepResult {
+  checkSweepInput(input)
+  const { rows, columns } = input
+  const codes = new Int8Array(rows * columns)
+  const loss = new Float32Array(rows)
+  for (let row = 0; row < rows; row++) {
+    const from = row * columns
+    loss[row] = sweepRow(input, row, input.weight.slice(from, from + columns), codes.subarray(from, from + columns))
+  }
+  return { codes, loss }
+}
+
+/**
+ * Forward elimination of [H | I] with H = RᵀR, rows and columns reversed: what is left of I is R⁻ᵀ = M, MᵀM = inverse(H).
+ * R (above the diagonal) and M (on and below it) share one matrix. Reads the lower triangle of H.
+ */
+function inverseFactor(h: Float32Array, n: number): Float32Array | null {
+  checkFactorInput(h, n)
+  const a = new Float64Array(n * n)
+  const last = n * n - 1
+  for (let i = 0; i < n; i++) {
+    const row = a.subarray(i * n, i * n + n)
+    for (let j = i; j < n; j++) row[j] = h[last - i * n - j] ?? 0
+    for (let k = 0; k < i; k++) {
+      const above = a.subarray(k * n, k * n + n)
+      const r = above[i] ?? 0
+      for (let j = 0; j <= k; j++) row[j] = (row[j] ?? 0) - r * (above[j] ?? 0)
+      for (let j = i; j < n; j++) row[j] = (row[j] ?? 0) - r * (above[j] ?? 0)
+    }
+    const pivot = row[i] ?? 0
+    if (!(pivot > 0 && pivot < Infinity)) return null
+    const inverse = 1 / Math.sqrt(pivot)
+    row[i] = 1
+    for (let j = 0; j < n; j++) row[j] = (row[j] ?? 0) * inverse
+  }
+  const u = new Float32Array(n * n)
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j <= i; j++) u[last - i * n - j] = a[i * n + j] ?? 0
+  }
+  return u
+}
+
+/**
+ * The kernels in plain TypeScript, single-threaded: what the wasm is held to, byte for byte. Every step of the sweep is one float32
+ * operation, `inverseFactor` is float64 throughout. Calls after `close` are refused with a RunError.
+ */
+export function referenceKernels(): Kernels {
+  let open = true
+  const check = (): void => {
+    if (!open) throw new RunError('Cannot run a kernel: the kernels are closed, expected a call before close()')
+  }
+  return {
+    name: 'reference',
+    threads: 1,
+    async sweep(input) {
+      check()
+      return sweep(input)
+    },
+    async inverseFactor(h, n) {
+      check()
+      return inverseFactor(h, n)
+    },
+    async close() {
+      open = false
+    },
+  }
+}

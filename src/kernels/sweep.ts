@@ -1,0 +1,105 @@
+import { Arena } from './arena.ts'
+import type { Call, Crew } from './crew.ts'
+import type { SweepInput, SweepResult } from './kernels.ts'
+import { sweepColumns, sweepRows } from './tiles.ts'
+
+/** Rows are taken through the wasm memory in strips of at most this size, so that beside U little is needed. */
+const stripBytes = 64 * 2 ** 20
+/** Rows of U packed at a time: the lines of 64 rows of U stay in cache while their panels are cut out. */
+const packRows = 64
+/** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
+const callsPerLane = 4
+
+const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step
+
+/**
+ * U [n, n] in panels of 4 columns, panel p with rows 0 .. 4p+3, [row][4]: a panel is read in one straight line. Columns that fill the last
+ * panel get an infinite diagonal, so their error is 0.
+ */
+function packFactor(factor: Float32Array, n: number, packed: Float32Array): void {
+  const padded = roundUp(n, sweepColumns)
+  for (let top = 0; top < padded; top += packRows) {
+    for (let k = top; k < padded; k += sweepColumns) {
+      const panel = (k * (k + sweepColumns)) / 2
+      for (let j = top; j < Math.min(top + packRows, k + sweepColumns); j++) {
+        const to = panel + j * sweepColumns
+        for (let c = 0; c < sweepColumns; c++) {
+          const inside = j < n && k + c < n
+          packed[to + c] = inside ? (factor[j * n + k + c] ?? 0) : j === k + c ? Infinity : 0
+        }
+      }
+    }
+  }
+}
+
+/** [rows, groups] → float32 [groups, stride], the rows from `from` on; `filler` beyond the last row. */
+function transpose(
+  source: Float32Array | Int8Array | null,
+  input: SweepInput,
+  from: number,
+  stride: number,
+  filler: number,
+  out: Float32Array,
+): void {
+  const { rows, groups } = input
+  for (let group = 0; group < groups; group++) {
+    for (let row = 0; row < stride; row++) {
+      const at = from + row
+      out[group * stride + row] = at < rows && source ? (source[at * groups + group] ?? 0) : filler
+    }
+  }
+}
+
+/** Rows of the strip [.., columns] of a matrix with `padded` columns; zero beyond the last row and column. */
+function copyRows(input: SweepInput, from: number, stride: number, padded: number, out: Float32Array): void {
+  const { rows, columns, weight } = input
+  out.fill(0)
+  for (let row = 0; row < Math.min(stride, rows - from); row++) {
+    const at = (from + row) * columns
+    out.set(weight.subarray(at, at + columns), row * padded)
+  }
+}
+
+/** `SweepInput` through the wasm export `sweep`. */
+export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: SweepInput): Promise<SweepResult> {
+  const { rows, columns, groups, min, max } = input
+  const padded = roundUp(columns, sweepColumns)
+  const stride = Math.min(roundUp(rows, sweepRows), Math.max(sweepRows, Math.floor(stripBytes / (padded * 4 * sweepRows)) * sweepRows))
+  const arena = new Arena(memory, `sweep a matrix of ${rows} x ${columns}`)
+  const packedLength = (padded * (padded + sweepColumns)) / 2
+  const factor = arena.take(packedLength * 4)
+  const weight = arena.take(stride * padded * 4)
+  const scale = arena.take(groups * stride * 4)
+  const zero = arena.take(groups * stride * 4)
+  const groupOf = arena.take(padded * 4)
+  const codes = arena.take(stride * padded)
+  const loss = arena.take(stride * 4)
+  const errors = arena.take(crew.lanes * padded * sweepRows * 4)
+  const { buffer } = memory
+
+  packFactor(input.factor, columns, new Float32Array(buffer, factor, packedLength))
+  const groupView = new Int32Array(buffer, groupOf, padded)
+  groupView.fill(0)
+  groupView.set(input.groupOf)
+
+  const result = { codes: new Int8Array(rows * columns), loss: new Float32Array(rows) }
+  for (let from = 0; from < rows; from += stride) {
+    copyRows(input, from, stride, padded, new Float32Array(buffer, weight, stride * padded))
+    transpose(input.scale, input, from, stride, 1, new Float32Array(buffer, scale, groups * stride))
+    transpose(input.zeroPoint, input, from, stride, 0, new Float32Array(buffer, zero, groups * stride))
+    const count = Math.min(stride, rows - from)
+    const step = roundUp(Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane)), sweepRows)
+    const calls: Call[] = []
+    for (let top = 0; top < count; top += step) {
+      const end = Math.min(top + step, roundUp(count, sweepRows))
+      calls.push([weight, factor, scale, zero, groupOf, codes, loss, errors, padded, stride * 4, min, max, top, end])
+    }
+    await crew.run('sweep', calls)
+    const codesView = new Int8Array(buffer, codes, stride * padded)
+    for (let row = 0; row < count; row++) {
+      result.codes.set(codesView.subarray(row * padded, row * padded + columns), (from + row) * columns)
+    }
+    result.loss.set(new Float32Array(buffer, loss, count), from)
+  }
+  return result
+}

@@ -1,0 +1,10 @@
+// Read by tsc and by asc, so that both sides of the wasm boundary agree on the layout of what crosses it.
+
+/** Rows that one sweep task works on together: two register tiles of 8, so each part of U is fetched once for 16 rows. */
+export const sweepRows = 16
+
+/** Columns of one register tile of the sweep; U is packed in panels of that many columns. */
+export const sweepColumns = 4
+
+/** Side of the square float64 tiles that the factor is computed in: two of them (32 KiB each) stay in a second-level cache. */
+export const tileSide = 64

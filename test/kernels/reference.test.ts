@@ -1,0 +1,4 @@
+import { referenceKernels } from '../../src/kernels/reference.ts'
+import { kernelContract } from './contract.ts'
+
+kernelContract('reference', async () => referenceKernels())
