@@ -1,0 +1,25 @@
+import { availableParallelism } from 'node:os'
+import { cacheDirectory } from './cache-dir.ts'
+import type { EngineName } from './engine.ts'
+import { measureMatMul } from './measure.ts'
+import { openEngine } from './open.ts'
+
+/** What this machine offers, for `llmpress doctor`. */
+export interface Diagnosis {
+  /** `v20.20.2` */
+  node: string
+  cores: number
+  engine: EngineName
+  detail: string
+  rejected: readonly { engine: EngineName; why: string }[]
+  /** Float32 matrix products on that engine. */
+  gflops: number
+  cacheDir: string
+}
+
+/** Opens the best engine there is and measures it. */
+export async function diagnose(): Promise<Diagnosis> {
+  const { name, detail, rejected } = await openEngine({ engine: 'auto' })
+  const gflops = await measureMatMul()
+  return { node: process.version, cores: availableParallelism(), engine: name, detail, rejected, gflops, cacheDir: cacheDirectory() }
+}

@@ -1,0 +1,70 @@
+import * as tf from '@tensorflow/tfjs-core'
+
+/** Block columns of the result; of 16 blocks 10 are computed, 6 mirrored. */
+const PANELS = 4
+/** Below this many columns the blocks are too small to pay. */
+const SMALLEST_BLOCKED = 256
+
+/**
+ * a·b on the current backend, a and b [..., rows, columns] with equal leading dimensions, or b one matrix for every matrix of a.
+ * Each backend gets the form it is fast and repeatable in:
+ * - wasm: only 2-D products without transposes reach XNNPACK (12-18 GFLOPS against 1.3-1.6 for batched or transposed ones, one core);
+ * - TensorFlow: oneDNN splits a transposed `a` along the summed dimension by the number of threads, so the last bits of the result
+ *   would depend on `threads`. With `a` transposed beforehand, 1 to 4 threads gave the same bytes for every shape tried.
+ */
+export function matMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
+  return tf.tidy(() => {
+    const left = transposeA ? swapLast(a) : a
+    if (b.rank === 2 && left.rank > 2) return foldBatch(left, b, transposeB)
+    if (tf.getBackend() !== 'wasm') return tf.matMul(left, b, false, transposeB)
+    const right = transposeB ? swapLast(b) : b
+    return left.rank === 2 ? tf.matMul(left, right) : sliceBySlice(left, right)
+  })
+}
+
+/** The last two dimensions exchanged. */
+function swapLast(x: tf.Tensor): tf.Tensor {
+  const order = x.shape.map((_, i) => i)
+  order.push(...order.splice(-2).reverse())
+  return tf.transpose(x, order)
+}
+
+/** One matrix for the whole batch: the batch is just more rows. */
+function foldBatch(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
+  const flat = tf.reshape(a, [-1, a.shape[a.rank - 1]])
+  const product = matMul(flat, b, false, transposeB)
+  return tf.reshape(product, [...a.shape.slice(0, -1), ...product.shape.slice(-1)])
+}
+
+/** A batched product as 2-D ones. Unstack and stack cost 6 % of the products at [9, 512, 64]; explicit slices cost twice that. */
+function sliceBySlice(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  const batch = a.shape.slice(0, -2)
+  if (b.rank !== a.rank || batch.some((size, i) => size !== b.shape[i])) return tf.matMul(a, b)
+  const lefts = tf.unstack(tf.reshape(a, [-1, ...a.shape.slice(-2)]))
+  const rights = tf.unstack(tf.reshape(b, [-1, ...b.shape.slice(-2)]))
+  const products = lefts.map((left, i) => tf.matMul(left, rights[i]))
+  return tf.reshape(tf.stack(products), [...batch, a.shape[a.rank - 2], b.shape[b.rank - 1]])
+}
+
+/**
+ * xᵀx [columns, columns] of x [rows, columns], symmetric to the last bit in its off-diagonal blocks.
+ * Only the block upper triangle is multiplied: 1.3 x faster on wasm (4096 x 768), 1.75 x on TensorFlow (2048 x 1536).
+ */
+export function gram(x: tf.Tensor2D): tf.Tensor2D {
+  const columns = x.shape[1]
+  return tf.tidy(() => {
+    if (columns < SMALLEST_BLOCKED || columns % PANELS !== 0) return matMul(x, x, true, false) as tf.Tensor2D
+    const panels = tf.split(x, PANELS, 1)
+    const upper = panels.map((panel, i) => {
+      const left = tf.transpose(panel)
+      return panels.slice(i).map((right) => matMul(left, right))
+    })
+    const bands = panels.map((_, i) =>
+      tf.concat(
+        panels.map((_, j) => (j >= i ? upper[i][j - i] : tf.transpose(upper[j][i - j]))),
+        1,
+      ),
+    )
+    return tf.concat(bands, 0) as tf.Tensor2D
+  })
+}

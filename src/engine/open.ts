@@ -1,0 +1,77 @@
+import { availableParallelism } from 'node:os'
+import * as tf from '@tensorflow/tfjs-core'
+import { match } from 'ts-pattern'
+import { RunError, UserError } from '../util/errors.ts'
+import { captureConsole } from './capture-console.ts'
+import { ENGINES, type Engine, type EngineName } from './engine.ts'
+import { inverseFactor } from './inverse-factor.ts'
+import { loadTensorflow } from './tensorflow.ts'
+
+export interface OpenOptions {
+  /** `auto` takes the best that works, in the order of ENGINES. */
+  engine: EngineName | 'auto'
+  /** CPU threads of TensorFlow; as many as there are cores by default. The wasm engine has one. */
+  threads?: number
+}
+
+/**
+ * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
+ * `auto` always ends with wasm and lists what was passed over in `rejected`.
+ */
+export async function openEngine(options: OpenOptions): Promise<Engine> {
+  const threads = options.threads ?? availableParallelism()
+  if (!Number.isInteger(threads) || threads < 1) throw new UserError(`Cannot use ${threads} threads: expected a whole number of at least 1`)
+  const wanted = options.engine === 'auto' ? ENGINES : [options.engine]
+  const rejected: { engine: EngineName; why: string }[] = []
+  for (const name of wanted) {
+    try {
+      return { ...(await open(name, threads)), rejected }
+    } catch (error) {
+      rejected.push({ engine: name, why: error instanceof Error ? error.message : String(error) })
+    }
+  }
+  throw cannotOpen(options.engine, rejected[rejected.length - 1].why)
+}
+
+async function open(name: EngineName, threads: number): Promise<Omit<Engine, 'rejected'>> {
+  return match(name)
+    .with('gpu', () => openGpu(threads))
+    .with('native', () => openNative(threads))
+    .with('wasm', () => openWasm())
+    .exhaustive()
+}
+
+async function openGpu(threads: number): Promise<Omit<Engine, 'rejected'>> {
+  const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', threads)
+  if (!usesGpu) throw new UserError(`TensorFlow ${version} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES`)
+  return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
+}
+
+async function openNative(threads: number): Promise<Omit<Engine, 'rejected'>> {
+  const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads)
+  // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
+  const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? threads)
+  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}`, inverseFactor }
+}
+
+async function openWasm(): Promise<Omit<Engine, 'rejected'>> {
+  await captureConsole(() => import('@tensorflow/tfjs-backend-wasm'))
+  if (!(await captureConsole(() => tf.setBackend('wasm')))) throw new RunError('WebAssembly could not be started')
+  await tf.ready()
+  const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')
+  return { name: 'wasm', detail: `WebAssembly${simd ? ' SIMD' : ''}, 1 thread` }
+}
+
+function cannotOpen(engine: EngineName | 'auto', why: string): Error {
+  return match(engine)
+    .with(
+      'gpu',
+      () => new UserError(`Cannot use the gpu engine: ${why}. Install it with \`llmpress native install --gpu\`, or use --engine auto`),
+    )
+    .with(
+      'native',
+      () => new UserError(`Cannot use the native engine: ${why}. Install it with \`llmpress native install\`, or use --engine wasm`),
+    )
+    .with('wasm', 'auto', () => new RunError(`Cannot use the wasm engine: ${why}, expected the backend of @tensorflow/tfjs-backend-wasm`))
+    .exhaustive()
+}

@@ -1,0 +1,98 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import util from 'node:util'
+import * as tf from '@tensorflow/tfjs-core'
+import { UserError } from '../util/errors.ts'
+import { captureConsole } from './capture-console.ts'
+import { installedFolders } from './native-folder.ts'
+
+export type TensorflowPackage = '@tensorflow/tfjs-node' | '@tensorflow/tfjs-node-gpu'
+
+/** The part of tfjs-node's backend that says what it runs on. */
+interface NodeBackend {
+  binding: { TF_Version: string }
+  isUsingGpuDevice: boolean
+}
+
+export interface LoadedTensorflow {
+  /** `2.21.0` */
+  version: string
+  usesGpu: boolean
+}
+
+/**
+ * Makes TensorFlow the current backend through `name`, taken from the user's project, else from beside llmpress, else from what
+ * `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it loaded.
+ * UserError when no copy can be loaded, with the reason of each.
+ */
+export async function loadTensorflow(name: TensorflowPackage, threads: number): Promise<LoadedTensorflow> {
+  if (tf.engine().findBackendFactory('tensorflow') === null) await requireFirst(name, threads)
+  if (!(await captureConsole(() => tf.setBackend('tensorflow')))) throw new UserError('TensorFlow was loaded and could not be started')
+  const backend = tf.backend() as unknown as NodeBackend
+  return { version: backend.binding.TF_Version, usesGpu: backend.isUsingGpuDevice }
+}
+
+async function requireFirst(name: TensorflowPackage, threads: number): Promise<void> {
+  const { found, reasons } = findPackages(name)
+  prepareProcess(name, threads)
+  for (const folder of found) {
+    try {
+      await captureConsole(() => createRequire(join(folder, 'package.json'))(folder))
+      return
+    } catch (error) {
+      reasons.push(`${folder} does not load: ${firstLine(error)}`)
+    }
+  }
+  throw new UserError(reasons.length > 0 ? reasons.join('; ') : `${name} is not installed`)
+}
+
+/** Folders of `name` that hold a built binding, best first; why the others do not count. Nothing is loaded. */
+function findPackages(name: TensorflowPackage): { found: string[]; reasons: string[] } {
+  const found: string[] = []
+  const reasons: string[] = []
+  const roots = [
+    join(process.cwd(), 'package.json'),
+    import.meta.url,
+    ...installedFolders(name).map((folder) => join(folder, 'package.json')),
+  ]
+  for (const root of roots) {
+    const folder = resolvePackage(root, name)
+    if (folder === null || found.includes(folder)) continue
+    if (hasBinding(folder)) found.push(folder)
+    else reasons.push(`${folder} has no lib/napi-v*/tfjs_binding.node: its install script did not run or failed`)
+  }
+  return { found, reasons: [...new Set(reasons)] }
+}
+
+function resolvePackage(root: string | URL, name: string): string | null {
+  try {
+    return dirname(createRequire(root).resolve(`${name}/package.json`))
+  } catch {
+    return null
+  }
+}
+
+/** Looked for by name, because requiring a package without its binding registers half a backend before it throws. */
+function hasBinding(folder: string): boolean {
+  const lib = join(folder, 'lib')
+  return existsSync(lib) && readdirSync(lib).some((version) => existsSync(join(lib, version, 'tfjs_binding.node')))
+}
+
+/**
+ * tfjs-node 4.22 calls util.isNullOrUndefined and util.isArray, which Node 22 warns about and Node 23 removed. TensorFlow reads its
+ * environment when it loads. oneDNN stays on: faster here (batched products 2-3 x), and its plain products do not depend on the number of
+ * threads while Eigen's do. TF32 would cut float32 products on the GPU to 10 bits of mantissa.
+ */
+function prepareProcess(name: TensorflowPackage, threads: number): void {
+  Object.assign(util, { isNullOrUndefined: (value: unknown) => value === null || value === undefined, isArray: Array.isArray })
+  const count = String(threads)
+  Object.assign(process.env, { TF_NUM_INTRAOP_THREADS: count, TF_NUM_INTEROP_THREADS: '1', OMP_NUM_THREADS: count })
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2'
+  process.env.TF_ENABLE_ONEDNN_OPTS ??= '1'
+  if (name === '@tensorflow/tfjs-node-gpu') Object.assign(process.env, { NVIDIA_TF32_OVERRIDE: '0', TF_DETERMINISTIC_OPS: '1' })
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0]
+}

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadRows, type RowsRequest } from '../../src/data/load-rows.ts'
+import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer.ts'
+import { DataError } from '../../src/util/errors.ts'
+import golden from './transformers-ids.json' with { type: 'json' }
+
+/** One id a UTF-16 unit: rows show which characters they are made of. */
+const characters: Tokenizer = {
+  encode: (text) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i)),
+  decode: (ids) => String.fromCharCode(...ids),
+  vocabSize: 65536,
+}
+const request = (more: Partial<RowsRequest> & Pick<RowsRequest, 'dataset'>): RowsRequest => ({
+  tokenizer: async () => characters,
+  samples: 2,
+  length: 4,
+  seed: 0,
+  vocab: 65536,
+  ...more,
+})
+const words = (rows: Int32Array[]) => rows.map((row) => characters.decode([...row]))
+const sha256 = (rows: Int32Array[]) =>
+  rows.reduce((hash, row) => hash.update(new Uint8Array(row.buffer)), createHash('sha256')).digest('hex')
+
+let folder: string
+const write = async (name: string, content: string) => {
+  const file = join(folder, name)
+  await writeFile(file, content)
+  return file
+}
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llmpress-rows-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+describe('loadRows of docs-text', () => {
+  const { calibration, evaluation, length } = golden['docs-text']
+  const docs = async (more: Partial<RowsRequest>) => {
+    const tokenizer = await loadTokenizer('examples/models/docs-llama-4m')
+    return loadRows(request({ dataset: 'docs-text', tokenizer: async () => tokenizer, length, vocab: 4096, ...more }))
+  }
+
+  it('gives the rows of transformers on the joined texts, from a prefix of them', async () => {
+    const { rows, source, warnings } = await docs({ samples: 64 })
+    expect(sha256(rows)).toBe(calibration.rows64)
+    expect(source).toBe('docs-text (built in)')
+    expect(warnings).toEqual([])
+  })
+
+  it('gives the rows of transformers on the whole, and says that there are no more', async () => {
+    const { rows, warnings } = await docs({ samples: 5000 })
+    expect(rows.length).toBe(Math.floor(calibration.tokens / length))
+    expect(sha256(rows)).toBe(calibration.all)
+    expect(warnings).toEqual([`found ${rows.length} of the 5000 rows of ${length} tokens asked for in docs-text (built in)`])
+  })
+
+  it('keeps the evaluation text apart', async () => {
+    expect(sha256((await docs({ samples: 96, split: 'evaluation' })).rows)).toBe(evaluation.rows96)
+  })
+
+  it('cuts the same rows from a prefix as from the whole, wherever the prefix ends', async () => {
+    const { rows: whole } = await docs({ samples: 5000, length: 37 })
+    for (const samples of [1, 2, 7, 50, 333]) {
+      expect((await docs({ samples, length: 37 })).rows).toEqual(whole.slice(0, samples))
+    }
+  })
+})
+
+describe('loadRows of files', () => {
+  it.each([
+    ['a.txt', 'abcdefghij', ['abcd', 'efgh']],
+    ['mark.txt', '\uFEFFabcdefgh', ['abcd', 'efgh']],
+    ['a.jsonl', '{"text": "abc"}\n\n{"text": "defg"}\n', ['abc\n', '\ndef']],
+    ['strings.jsonl', '"abc"\r\n"defg"', ['abc\n', '\ndef']],
+    ['a.json', '["abc", {"text": "defg"}]', ['abc\n', '\ndef']],
+  ])('reads %s', async (name, content, expected) => {
+    const file = await write(name, content)
+    const { rows, source } = await loadRows(request({ dataset: file }))
+    expect(words(rows)).toEqual(expected)
+    expect(source).toBe(file)
+  })
+
+  it('reads another column when told to', async () => {
+    const dataset = await write('column.jsonl', '{"text": "no", "body": "abcdefgh"}')
+    expect(words((await loadRows(request({ dataset, column: 'body' }))).rows)).toEqual(['abcd', 'efgh'])
+  })
+
+  it('reads token rows from a .json array of arrays', async () => {
+    const dataset = await write('tokens.json', '[[1, 2, 3], [4, 5, 6, 7]]')
+    const tokenizer = () => Promise.reject(new Error('not needed for token rows'))
+    expect((await loadRows(request({ dataset, tokenizer }))).rows).toEqual([Int32Array.of(1, 2, 3), Int32Array.of(4, 5, 6, 7)])
+  })
+
+  it('stops reading a .jsonl file when it has enough', async () => {
+    const dataset = await write('prefix.jsonl', `${'{"text": "abcdefgh"}\n'.repeat(200)}this line is damaged`)
+    expect((await loadRows(request({ dataset }))).rows.length).toBe(2)
+  })
+
+  it.each([
+    ['empty.txt', '', /empty\.txt: it is empty/],
+    ['damaged.jsonl', '{"text": "abc"}\n{"text": ', /damaged\.jsonl:2: .*expected one JSON value a line/],
+    ['column.jsonl', '{"prompt": "abc", "answer": "d"}', /column\.jsonl:1: found prompt, answer, expected a text under "text"/],
+    ['number.jsonl', '{"text": 3}', /number\.jsonl:1: "text" holds a number, expected a text/],
+    ['item.json', '["abc", 7]', /item\.json, item 2: found a number, expected a string or an object with "text"/],
+    ['object.json', '{"text": "abc"}', /object\.json: found an object, expected an array/],
+    ['table.csv', 'a,b', /table\.csv: found the ending "\.csv", expected \.txt, \.jsonl or \.json/],
+    ['one.txt', 'a', /one\.txt: found 1 tokens, expected at least 2/],
+    ['big.json', '[[1, 2], [3, 70000]]', /found token id 70000, expected 0 to 65535/],
+    ['half.json', '[[1, 2], [3, 4.5]]', /row 1 of .*half\.json: expected an array of token ids/],
+    ['short.json', '[[1, 2], [3]]', /row 1 of .*short\.json: found 1 tokens, expected at least 2/],
+  ])('rejects %s', async (name, content, message) => {
+    const dataset = await write(name, content)
+    const failure = loadRows(request({ dataset }))
+    await expect(failure).rejects.toThrow(DataError)
+    await expect(failure).rejects.toThrow(message)
+  })
+
+  it('rejects a file that is not there and a folder', async () => {
+    await expect(loadRows(request({ dataset: join(folder, 'none.txt') }))).rejects.toThrow('there is no such file')
+    await expect(loadRows(request({ dataset: folder }))).rejects.toThrow('found a folder')
+  })
+
+  it('suggests the built-in name that was meant', async () => {
+    const failure = loadRows(request({ dataset: 'doc-text' }))
+    await expect(failure).rejects.toThrow(DataError)
+    await expect(failure).rejects.toThrow(
+      'Cannot find the dataset "doc-text", did you mean "docs-text"? expected the built-in docs-text or',
+    )
+    await expect(loadRows(request({ dataset: 'ultrachat' }))).rejects.toThrow(
+      'Cannot find the dataset "ultrachat": expected the built-in docs-text',
+    )
+  })
+})
+
+describe('loadRows of values', () => {
+  it('joins texts by blank lines and drops the incomplete tail', async () => {
+    const { rows, source, warnings } = await loadRows(request({ dataset: ['ab', 'cdef', 'g'], samples: 9 }))
+    expect(words(rows)).toEqual(['ab\n\n', 'cdef'])
+    expect(source).toBe('3 texts')
+    expect(warnings).toEqual(['found 2 of the 9 rows of 4 tokens asked for in 3 texts'])
+  })
+
+  it('makes fewer rows than asked for an error when told to', async () => {
+    const failure = loadRows(request({ dataset: ['abcdefgh'], samples: 3, exact: true }))
+    await expect(failure).rejects.toThrow(DataError)
+    await expect(failure).rejects.toThrow('found 2 of the 3 rows of 4 tokens asked for in 1 text')
+  })
+
+  it('uses one shorter row when the text is shorter than a row, and says so', async () => {
+    const { rows, warnings } = await loadRows(request({ dataset: ['abc'], samples: 1 }))
+    expect(words(rows)).toEqual(['abc'])
+    expect(warnings).toEqual(['1 text has 3 tokens, fewer than one row of 4: one shorter row is used'])
+  })
+
+  it('cuts long token rows and says so', async () => {
+    const { rows, warnings } = await loadRows(request({ dataset: [[1, 2, 3, 4, 5], Int32Array.of(6, 7)] }))
+    expect(rows).toEqual([Int32Array.of(1, 2, 3, 4), Int32Array.of(6, 7)])
+    expect(warnings).toEqual(['cut to 4 tokens what is longer in 2 token rows: 1 of 2 rows'])
+  })
+
+  it('draws rows of the whole data at random, the same for the same seed', () => {
+    const text = Array.from({ length: 400 }, (_, i) => String.fromCharCode(0x4e00 + i)).join('')
+    const all = text.match(/.{4}/g) ?? []
+    return fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 1e6 }), fc.integer({ min: 2, max: 100 }), async (seed, samples) => {
+        const draw = async () => words((await loadRows(request({ dataset: [text], samples, seed }))).rows)
+        const rows = await draw()
+        expect(rows).toEqual(await draw())
+        expect(new Set(rows).size).toBe(samples)
+        for (const row of rows) expect(all).toContain(row)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  it.each([
+    [{ dataset: [] }, 'found an empty list'],
+    [{ dataset: ['ab'], samples: 0 }, 'Cannot load rows with samples 0'],
+    [{ dataset: ['ab'], length: 1 }, 'Cannot load rows with length 1'],
+    [{ dataset: [[1, -2]] }, 'found token id -2, expected 0 to 65535'],
+  ])('rejects %j', async (more, message) => {
+    const failure = loadRows(request(more))
+    await expect(failure).rejects.toThrow(DataError)
+    await expect(failure).rejects.toThrow(message)
+  })
+})

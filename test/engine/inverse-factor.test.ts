@@ -1,0 +1,59 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { describe, expect, it } from 'vitest'
+import { inverseFactor } from '../../src/engine/inverse-factor.ts'
+import { hasNative, random, useEngine } from './engines.ts'
+
+/** XᵀX / rows plus a little on the diagonal: what GPTQ factors. */
+function hessian(n: number, rows: number): Float32Array {
+  const x = random(n * rows, n)
+  const h = new Float32Array(n * n)
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      let sum = 0
+      for (let r = 0; r < rows; r++) sum += x[r * n + i] * x[r * n + j]
+      h[i * n + j] = sum / rows + (i === j ? 0.01 : 0)
+    }
+  }
+  return h
+}
+
+/** The largest element of |UᵀU·H - I|, in float64. */
+function deviation(u: Float32Array, h: Float32Array, n: number): number {
+  const inverse = new Float64Array(n * n)
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) for (let k = 0; k < n; k++) inverse[i * n + j] += u[k * n + i] * u[k * n + j]
+  let worst = 0
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      let sum = i === j ? -1 : 0
+      for (let k = 0; k < n; k++) sum += inverse[i * n + k] * h[k * n + j]
+      worst = Math.max(worst, Math.abs(sum))
+    }
+  }
+  return worst
+}
+
+describe.runIf(hasNative)('inverseFactor on TensorFlow', () => {
+  useEngine('native')
+
+  it.each([1, 2, 33, 96])('gives an upper U with UᵀU·H = I for n = %i', async (n) => {
+    const h = hessian(n, 2 * n)
+    const kept = h.slice()
+    const u = await inverseFactor(h, n)
+    if (u === null) throw new Error('expected a factor')
+    expect(deviation(u, h, n)).toBeLessThan(1e-3)
+    for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) expect(u[i * n + j] === 0).toBe(true)
+    expect(h).toEqual(kept)
+  })
+
+  it('gives null for a matrix that is not positive definite', async () => {
+    expect(await inverseFactor(Float32Array.of(1, 2, 2, 1), 2)).toBeNull()
+    expect(await inverseFactor(Float32Array.of(1, 0, 0, Number.NaN), 2)).toBeNull()
+  })
+
+  it('leaves no tensor behind', async () => {
+    const before = tf.memory().numTensors
+    await inverseFactor(hessian(8, 16), 8)
+    await inverseFactor(Float32Array.of(1, 2, 2, 1), 2)
+    expect(tf.memory().numTensors).toBe(before)
+  })
+})

@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest'
+import { diagnose } from '../../src/engine/doctor.ts'
+import { installNative } from '../../src/engine/native-install.ts'
+import { openEngine } from '../../src/engine/open.ts'
+import { hasNative } from './engines.ts'
+
+describe.runIf(hasNative)('with TensorFlow installed', () => {
+  it('openEngine says which TensorFlow it runs on', async () => {
+    const engine = await openEngine({ engine: 'native', threads: 2 })
+    expect(engine.detail).toMatch(/^TensorFlow 2\.\d+\.\d+, 2 threads$/)
+    expect(engine.inverseFactor).toBeTypeOf('function')
+  })
+
+  it('openEngine keeps the threads of the first load and says so', async () => {
+    expect((await openEngine({ engine: 'native', threads: 1 })).detail).toMatch(/2 threads$/)
+  })
+
+  it('installNative finds what is there and builds nothing', async () => {
+    const lines: string[] = []
+    const { already, tensorflow } = await installNative({ log: (line) => lines.push(line) })
+    expect(already).toBe(true)
+    expect(lines).toEqual([expect.stringMatching(`^TensorFlow ${tensorflow} is already there: /`)])
+  })
+
+  it('diagnose measures the best engine', async () => {
+    const { engine, gflops, node } = await diagnose()
+    expect(engine).not.toBe('wasm')
+    expect(gflops).toBeGreaterThan(0)
+    expect(node).toBe(process.version)
+  })
+})

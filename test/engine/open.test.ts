@@ -1,0 +1,80 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs-core'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { ENGINES } from '../../src/engine/engine.ts'
+import { nativeFolder } from '../../src/engine/native-folder.ts'
+import { openEngine } from '../../src/engine/open.ts'
+import { UserError } from '../../src/util/errors.ts'
+
+describe('openEngine', () => {
+  let cache: string
+  beforeEach(async () => {
+    cache = await mkdtemp(join(tmpdir(), 'llmpress-engine-'))
+    vi.stubEnv('LLMPRESS_CACHE', cache)
+  })
+  afterEach(async () => {
+    vi.unstubAllEnvs()
+    vi.restoreAllMocks()
+    await rm(cache, { recursive: true })
+  })
+
+  it('opens wasm from npm alone, without a word on the console', async () => {
+    const spies = (['log', 'info', 'warn', 'error'] as const).map((method) => vi.spyOn(console, method))
+    const engine = await openEngine({ engine: 'wasm' })
+    expect(engine.name).toBe('wasm')
+    expect(engine.detail).toBe('WebAssembly SIMD, 1 thread')
+    expect(engine.rejected).toEqual([])
+    expect(engine.inverseFactor).toBeUndefined()
+    expect(tf.getBackend()).toBe('wasm')
+    for (const spy of spies) expect(spy).not.toHaveBeenCalled()
+  })
+
+  it('falls down the list with auto and says why', async () => {
+    const { name, rejected } = await openEngine({ engine: 'auto' })
+    expect(name).toBe('wasm')
+    expect(rejected.map(({ engine }) => engine)).toEqual(ENGINES.filter((engine) => engine !== 'wasm'))
+    for (const { why } of rejected) expect(why).toMatch(/@tensorflow\/tfjs-node(-gpu)? is not installed/)
+  })
+
+  it.each([
+    ['native', '`llmpress native install`'],
+    ['gpu', '`llmpress native install --gpu`'],
+  ] as const)('names what to do when %s is asked for and missing', async (engine, remedy) => {
+    const failure = openEngine({ engine })
+    await expect(failure).rejects.toThrow(UserError)
+    await expect(failure).rejects.toThrow(`Cannot use the ${engine} engine: @tensorflow/tfjs-node`)
+    await expect(failure).rejects.toThrow(remedy)
+  })
+
+  /** A stand-in for tfjs-node in the cache folder; with a binding it is required and runs `program`. */
+  const install = async (binding: boolean, program: string) => {
+    const folder = join(nativeFolder(false), 'node_modules', '@tensorflow', 'tfjs-node')
+    await mkdir(join(folder, 'lib', 'napi-v8'), { recursive: true })
+    if (binding) await writeFile(join(folder, 'lib', 'napi-v8', 'tfjs_binding.node'), '')
+    await writeFile(join(folder, 'package.json'), '{"name": "@tensorflow/tfjs-node", "main": "index.js"}')
+    await writeFile(join(folder, 'index.js'), program)
+  }
+
+  it('does not require a package whose binding was never built', async () => {
+    await install(false, 'throw new Error("was required")')
+    await expect(openEngine({ engine: 'native' })).rejects.toThrow(
+      /has no lib\/napi-v\*\/tfjs_binding\.node: its install script did not run/,
+    )
+  })
+
+  it('turns a binding that does not load into a reason of one line', async () => {
+    const spy = vi.spyOn(console, 'error')
+    await install(true, 'console.error("noise"); throw new Error("libtensorflow.so.2: cannot open\\nstack of ten lines")')
+    const { name, rejected } = await openEngine({ engine: 'auto' })
+    expect(name).toBe('wasm')
+    const why = rejected.find(({ engine }) => engine === 'native')?.why
+    expect(why).toMatch(/tfjs-node does not load: libtensorflow\.so\.2: cannot open$/)
+    expect(spy).not.toHaveBeenCalled()
+  })
+
+  it.each([0, -1, 1.5])('rejects %d threads', async (threads) => {
+    await expect(openEngine({ engine: 'wasm', threads })).rejects.toThrow(UserError)
+  })
+})
