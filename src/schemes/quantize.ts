@@ -1,0 +1,99 @@
+import type { Quantized } from '../checkpoint/layouts/layout.ts'
+import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import type { FloatDType } from '../numerics/dtype.ts'
+import { decodeFp8E4m3, encodeFp8E4m3 } from '../numerics/fp8-e4m3.ts'
+import { roundHalfEven } from '../numerics/round.ts'
+import { CheckpointError } from '../util/errors.ts'
+import { codeRange, type GridShape, gridShape } from './grid.ts'
+import type { Grid } from './qparams.ts'
+
+function intCodes(weight: Float32Array, rows: number, columns: number, shape: GridShape, grid: Grid, min: number, max: number): Int8Array {
+  const { rowSpan, columnSpan, gridColumns } = shape
+  const { scale, zeroPoint } = grid
+  const codes = new Int8Array(rows * columns)
+  for (let r = 0; r < rows; r++) {
+    const firstTile = Math.floor(r / rowSpan) * gridColumns
+    for (let g = 0; g < gridColumns; g++) {
+      const s = scale[firstTile + g]
+      const zero = zeroPoint === null ? 0 : zeroPoint[firstTile + g]
+      const end = r * columns + Math.min(columns, (g + 1) * columnSpan)
+      for (let i = r * columns + g * columnSpan; i < end; i++) {
+        const x = Math.fround(Math.fround(weight[i] / s) + zero)
+        codes[i] = roundHalfEven(Math.min(max, Math.max(min, x)))
+      }
+    }
+  }
+  return codes
+}
+
+function float8Codes(weight: Float32Array, rows: number, columns: number, shape: GridShape, scale: Float32Array): Uint8Array {
+  const { rowSpan, columnSpan, gridColumns } = shape
+  const scaled = new Float32Array(rows * columns)
+  for (let r = 0; r < rows; r++) {
+    const firstTile = Math.floor(r / rowSpan) * gridColumns
+    for (let g = 0; g < gridColumns; g++) {
+      const s = scale[firstTile + g]
+      const end = r * columns + Math.min(columns, (g + 1) * columnSpan)
+      for (let i = r * columns + g * columnSpan; i < end; i++) scaled[i] = weight[i] / s
+    }
+  }
+  return encodeFp8E4m3(scaled)
+}
+
+/**
+ * Every weight to its nearest code on a grid: clamp(weight / scale + zeroPoint), then round halves to even, in float32. Plain rounding
+ * (RTN), and the form that every other method's result takes. `weight` is [rows, columns] and finite (`assertFinite`).
+ */
+export function quantizeToGrid(
+  weight: Float32Array,
+  rows: number,
+  columns: number,
+  args: QuantizationArgs,
+  grid: Grid,
+  scaleDtype: FloatDType,
+): Quantized {
+  const shape = gridShape(args, rows, columns)
+  const { min, max } = codeRange(args)
+  const codes =
+    args.type === 'float' ? float8Codes(weight, rows, columns, shape, grid.scale) : intCodes(weight, rows, columns, shape, grid, min, max)
+  return { args, rows, columns, codes, scale: grid.scale, scaleShape: grid.scaleShape, scaleDtype, zeroPoint: grid.zeroPoint }
+}
+
+/** The weights [rows, columns] that a server computes with: (code - zeroPoint) * scale in float32. */
+export function dequantize(quantized: Quantized): Float32Array {
+  const { args, rows, columns, scale, zeroPoint } = quantized
+  const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
+  const values = quantized.codes instanceof Uint8Array ? decodeFp8E4m3(quantized.codes) : Float32Array.from(quantized.codes)
+  for (let r = 0; r < rows; r++) {
+    const firstTile = Math.floor(r / rowSpan) * gridColumns
+    for (let g = 0; g < gridColumns; g++) {
+      const s = scale[firstTile + g]
+      const zero = zeroPoint === null ? 0 : zeroPoint[firstTile + g]
+      const end = r * columns + Math.min(columns, (g + 1) * columnSpan)
+      for (let i = r * columns + g * columnSpan; i < end; i++) values[i] = (values[i] - zero) * s
+    }
+  }
+  return values
+}
+
+/** Σ(a - b)² / Σa² of the original `a` and its approximation `b`, summed in float64; 0 for an original of zeros that was kept. */
+export function relativeError(original: Float32Array, approximation: Float32Array): number {
+  let difference = 0
+  let total = 0
+  for (let i = 0; i < original.length; i++) {
+    const d = original[i] - approximation[i]
+    difference += d * d
+    total += original[i] * original[i]
+  }
+  return difference === 0 ? 0 : difference / total
+}
+
+/** Errors: CheckpointError naming the tensor and the first index that is NaN or infinite. */
+export function assertFinite(weight: Float32Array, name: string): void {
+  for (let i = 0; i < weight.length; i++) {
+    // The difference is zero for finite numbers only; NaN for NaN and for infinities.
+    if (weight[i] - weight[i] !== 0) {
+      throw new CheckpointError(`Cannot quantize ${name}: found ${weight[i]} at element ${i}, expected finite weights`, { tensor: name })
+    }
+  }
+}
