@@ -28,8 +28,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   }
   const definition = await readObject(file)
   const config = existsSync(configFile) ? await readObject(configFile) : {}
-  // The package tidies up spaces unless told otherwise; transformers 5 does not.
-  return wrap(build(file, definition, { clean_up_tokenization_spaces: false, ...config }))
+  return wrap(build(file, definition, config))
 }
 
 async function readObject(file: string): Promise<object> {
@@ -60,8 +59,9 @@ function wrap(inner: HuggingFaceTokenizer): Tokenizer {
   for (const id of inner.get_vocab(true).values()) if (id > largest) largest = id
   return {
     encode: (text) => inner.encode(text).ids,
-    // The package refuses to decode nothing.
-    decode: (ids) => (ids.length === 0 ? '' : inner.decode([...ids], { skip_special_tokens: false })),
+    // The package refuses to decode nothing, and removes spaces before punctuation unless told otherwise, which transformers 5 does not
+    // for byte-level BPE, whatever tokenizer_config.json says.
+    decode: (ids) => (ids.length === 0 ? '' : inner.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     vocabSize: largest + 1,
   }
 }

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs
 import { join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
 import { cacheDirectory } from './cache-dir.ts'
+import { MUTE_ADDON, MUTE_SOURCE } from './mute-stderr.ts'
 import { nativeFolder, TENSORFLOW_VERSION, TFJS_NODE_VERSION } from './native-folder.ts'
 
 export interface InstallOptions {
@@ -115,13 +116,16 @@ async function compile(shop: Workshop): Promise<void> {
   const source = join('node_modules', shop.packageName)
   const output = join(source, 'lib', 'napi-v8')
   await mkdir(join(shop.dir, output), { recursive: true })
-  const includes = [source, join(tensorflow, 'include'), join('node_modules', 'node-api-headers', 'include')].map((path) => `-I${path}`)
+  const headers = join('node_modules', 'node-api-headers', 'include')
+  const includes = [source, join(tensorflow, 'include'), headers].map((path) => `-I${path}`)
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(source, 'binding', file))
   const libraries = [`-L${tensorflow}`, '-ltensorflow_cc', '-ltensorflow_framework']
   // Relative to the binding, so that the folder can be renamed and moved.
   const rpath = '-Wl,-rpath,$ORIGIN/../../../../../py/tensorflow'
   const flags = ['-O2', '-std=c++17', '-fPIC', '-shared', '-DNAPI_VERSION=8']
   await step(shop, 'g++', [...flags, ...includes, ...sources, '-o', join(output, 'tfjs_binding.node'), ...libraries, rpath])
+  await writeFile(join(shop.dir, 'mute-stderr.cc'), MUTE_SOURCE)
+  await step(shop, 'g++', [...flags, `-I${headers}`, 'mute-stderr.cc', '-o', MUTE_ADDON])
 }
 
 /** The CPU wheel without its Python and headers: 0.85 of its 1.3 GB stay. */

@@ -5,6 +5,7 @@ import util from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
 import { UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
+import { withoutStderr } from './mute-stderr.ts'
 import { installedFolders } from './native-folder.ts'
 
 export type TensorflowPackage = '@tensorflow/tfjs-node' | '@tensorflow/tfjs-node-gpu'
@@ -38,7 +39,7 @@ async function requireFirst(name: TensorflowPackage, threads: number): Promise<v
   prepareProcess(name, threads)
   for (const folder of found) {
     try {
-      await captureConsole(() => createRequire(join(folder, 'package.json'))(folder))
+      await captureConsole(() => withoutStderr(join(folder, '..', '..', '..'), () => createRequire(join(folder, 'package.json'))(folder)))
       return
     } catch (error) {
       reasons.push(`${folder} does not load: ${firstLine(error)}`)
