@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import { type JsonObject, readJsonFile } from './json-file.ts'
+import { layoutFor } from './layouts.ts'
+import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
+
+export { parseQuantizationConfig } from './parse-quantization-config.ts'
+
+/** The file that says what model a folder holds. */
+export const CONFIG_FILE = 'config.json'
+
+/** The config.json of a model folder. Errors: CheckpointError when it is missing, not JSON or not an object. */
+export async function readConfig(dir: string): Promise<JsonObject> {
+  return readJsonFile(join(dir, CONFIG_FILE))
+}
+
+/**
+ * The `quantization_config` to write for some groups of modules. Keys that are null are left out and `actorder` is kept for groups only, because
+ * compressed-tensors before 0.13 refuses keys it does not know and that setting elsewhere. No `version` either: it would claim that
+ * compressed-tensors wrote the file, and no loader reads it. Errors: CheckpointError for a scheme that no layout stores.
+ */
+export async function quantizationConfig(
+  groups: Readonly<Record<string, QuantizationScheme>>,
+  ignore: readonly string[],
+): Promise<JsonObject> {
+  const written: [string, JsonObject][] = []
+  for (const [name, scheme] of Object.entries(groups)) written.push([name, writtenScheme(scheme, await formatOf(scheme))])
+  const formats = new Set(written.map(([, { format }]) => format).filter((format) => format !== 'dense'))
+  const [only = 'dense'] = formats
+  return {
+    quant_method: 'compressed-tensors',
+    format: formats.size > 1 ? 'mixed-precision' : only,
+    quantization_status: 'compressed',
+    config_groups: Object.fromEntries(written),
+    ignore: [...ignore],
+  }
+}
+
+async function formatOf(scheme: QuantizationScheme): Promise<string> {
+  return scheme.weights === null ? 'dense' : (await layoutFor(scheme)).format
+}
+
+function writtenScheme({ targets, weights, input_activations, output_activations }: QuantizationScheme, format: string): JsonObject {
+  const args = Object.entries({ weights, input_activations, output_activations }).flatMap(([key, value]) =>
+    value ? [[key, writtenArgs(value)]] : [],
+  )
+  return { targets, ...Object.fromEntries(args), format }
+}
+
+function writtenArgs(args: QuantizationArgs): JsonObject {
+  const omitted = {
+    actorder: args.strategy !== 'group',
+    zp_dtype: args.symmetric,
+    observer_kwargs: Object.keys(args.observer_kwargs).length === 0,
+  }
+  const kept = Object.entries(args).filter(([key, value]) => value !== null && !omitted[key as keyof typeof omitted])
+  return Object.fromEntries(kept)
+}
+
+/**
+ * The config.json of a compressed checkpoint: all keys of the original in their order, then `quantization_config`. `tied` says whether lm_head
+ * still shares the embedding's weight; leave it out to keep what the original says.
+ */
+export function patchConfig(original: Readonly<JsonObject>, quantization: JsonObject, { tied }: { tied?: boolean } = {}): JsonObject {
+  const { quantization_config: _, ...kept } = original
+  return { ...kept, ...(tied === undefined ? {} : { tie_word_embeddings: tied }), quantization_config: quantization }
+}

@@ -1,0 +1,195 @@
+import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { endianness } from 'node:os'
+import { join } from 'node:path'
+import { closest } from 'fastest-levenshtein'
+import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import { CheckpointError } from '../util/errors.ts'
+import { isJsonObject, readJsonFile } from './json-file.ts'
+import { HEADER_PREFIX, headerLength, parseHeader, type SafetensorsEntry } from './safetensors.ts'
+import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
+
+/** A tensor of an open checkpoint: `file` is its shard's name, `begin` and `end` its bytes in that file. */
+export interface StoredTensorInfo extends SafetensorsEntry {
+  file: string
+}
+
+/** The most that one read call asks for; the system's own limit is 2^31 - 1. */
+const READ_AT_ONCE = 2 ** 30
+
+/**
+ * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
+ * only. Links are followed, as the hub's cache needs. Errors: CheckpointError for a folder without safetensors, a shard that is missing or
+ * damaged, an index that leaves the folder, a tensor that two shards hold or that the index promises and the shard lacks.
+ */
+export async function openCheckpoint(dir: string): Promise<CheckpointReader> {
+  if (endianness() !== 'LE')
+    throw new CheckpointError(`Cannot read ${dir}: this machine is big endian, safetensors files are not.`, { file: dir })
+  const files = await listFolder(dir)
+  if (files.includes(SINGLE_FILE)) return openShards(dir, [SINGLE_FILE], new Map())
+  if (!files.includes(INDEX_FILE)) throw noSafetensors(dir, files)
+  const weightMap = await readWeightMap(join(dir, INDEX_FILE))
+  return openShards(dir, [...new Set(weightMap.values())].sort(), weightMap)
+}
+
+async function listFolder(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir)
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    const problem = code === 'ENOENT' ? 'there is no such folder' : code === 'ENOTDIR' ? 'it is not a folder' : message
+    throw new CheckpointError(`Cannot open the checkpoint ${dir}: ${problem}.`, { file: dir }, { cause })
+  }
+}
+
+function noSafetensors(dir: string, files: readonly string[]): CheckpointError {
+  const others = files.filter((file) => file.endsWith('.safetensors'))
+  const pickles = files.filter((file) => /\.(bin|pt|pth|ckpt)$/.test(file))
+  let found = 'found neither'
+  if (others.length > 0) found = `found only ${shortList(others)}`
+  else if (pickles.length > 0) found = `found only pickles (${shortList(pickles)}), which can run code; convert them to safetensors first`
+  return new CheckpointError(`Cannot open the checkpoint ${dir}: ${found}, expected ${SINGLE_FILE} or ${INDEX_FILE}.`, { file: dir })
+}
+
+function shortList(names: readonly string[]): string {
+  return names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ')
+}
+
+/** Tensor name to shard. A name with a path in it could open any file of the machine. */
+async function readWeightMap(path: string): Promise<Map<string, string>> {
+  const { weight_map: map } = await readJsonFile(path)
+  if (!isJsonObject(map))
+    throw new CheckpointError(`Cannot read ${path}: it has no weight_map, expected tensor names to shards.`, { file: path })
+  const weightMap = new Map<string, string>()
+  for (const [tensor, file] of Object.entries(map)) {
+    if (typeof file !== 'string' || !/^[^/\\:\0]+\.safetensors$/.test(file)) {
+      const found = JSON.stringify(file)?.slice(0, 200)
+      const message = `Cannot read ${path}: its shard for ${tensor} is ${found}, expected the name of a .safetensors file in the same folder.`
+      throw new CheckpointError(message, { file: path, tensor })
+    }
+    weightMap.set(tensor, file)
+  }
+  return weightMap
+}
+
+async function openShards(dir: string, files: readonly string[], weightMap: ReadonlyMap<string, string>): Promise<CheckpointReader> {
+  const handles = new Map<string, FileHandle>()
+  const tensors = new Map<string, StoredTensorInfo>()
+  try {
+    for (const file of files) {
+      const handle = await openShard(dir, file, weightMap)
+      handles.set(file, handle)
+      for (const entry of await readEntries(handle, join(dir, file))) {
+        const other = tensors.get(entry.name)
+        if (other) throw tensorError(dir, entry.name, file, `it is in ${other.file} and in ${file}, expected one shard to hold it`)
+        tensors.set(entry.name, { ...entry, file })
+      }
+    }
+    for (const [tensor, file] of weightMap) {
+      if (tensors.get(tensor)?.file !== file) {
+        const where = tensors.get(tensor)?.file ?? 'no shard'
+        throw tensorError(dir, tensor, file, `${INDEX_FILE} says ${file}, but ${where} holds it`)
+      }
+    }
+  } catch (error) {
+    await Promise.all([...handles.values()].map((handle) => handle.close()))
+    throw error
+  }
+  return new CheckpointReader(dir, tensors, handles)
+}
+
+async function openShard(dir: string, file: string, weightMap: ReadonlyMap<string, string>): Promise<FileHandle> {
+  const path = join(dir, file)
+  let handle: FileHandle
+  try {
+    handle = await open(path)
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    const tensor = [...weightMap].find(([, shard]) => shard === file)?.[0]
+    const problem = code === 'ENOENT' ? `the shard is missing, expected it to hold ${tensor ?? 'the tensors'}` : message
+    throw new CheckpointError(`Cannot open ${path}: ${problem}.`, { file: path, ...(tensor === undefined ? {} : { tensor }) }, { cause })
+  }
+  if ((await handle.stat()).isFile()) return handle
+  await handle.close()
+  throw new CheckpointError(`Cannot open ${path}: it is not a file.`, { file: path })
+}
+
+async function readEntries(handle: FileHandle, path: string): Promise<SafetensorsEntry[]> {
+  const { size } = await handle.stat()
+  const prefix = new Uint8Array(Math.min(HEADER_PREFIX, size))
+  await readFully(handle, prefix, 0, path)
+  const json = new Uint8Array(headerLength(prefix, size, path))
+  await readFully(handle, json, HEADER_PREFIX, path)
+  return parseHeader(json, size, path).entries
+}
+
+async function readFully(handle: FileHandle, into: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, READ_AT_ONCE), position + done)
+    if (bytesRead === 0) {
+      const message = `Cannot read ${tensor ?? 'the header'} of ${path}: the file ends at byte ${position + done}, expected ${position + into.length}; it became shorter since it was opened.`
+      throw new CheckpointError(message, tensor === undefined ? { file: path } : { file: path, tensor })
+    }
+    done += bytesRead
+  }
+}
+
+function tensorError(dir: string, tensor: string, file: string, problem: string): CheckpointError {
+  return new CheckpointError(`Cannot read ${tensor} of ${dir}: ${problem}.`, { file: join(dir, file), tensor })
+}
+
+/** A checkpoint whose headers are read and whose files are open; every read goes to the file. Made by `openCheckpoint`. */
+export class CheckpointReader {
+  /** The folder. */
+  readonly dir: string
+  readonly tensors: ReadonlyMap<string, StoredTensorInfo>
+  readonly #handles: ReadonlyMap<string, FileHandle>
+
+  constructor(dir: string, tensors: ReadonlyMap<string, StoredTensorInfo>, handles: ReadonlyMap<string, FileHandle>) {
+    this.dir = dir
+    this.tensors = tensors
+    this.#handles = handles
+  }
+
+  has(name: string): boolean {
+    return this.tensors.has(name)
+  }
+
+  /** Errors: CheckpointError for a name the checkpoint lacks, with the nearest one it has. */
+  info(name: string): StoredTensorInfo {
+    const found = this.tensors.get(name)
+    if (found) return found
+    const hint = this.tensors.size > 0 ? `the nearest name is ${closest(name, [...this.tensors.keys()])}` : 'it has no tensors'
+    throw new CheckpointError(`Cannot find the tensor ${name} in ${this.dir}: ${hint}.`, { file: this.dir, tensor: name })
+  }
+
+  /** The bytes of a tensor. Errors: CheckpointError for an unknown name or a file that became shorter. */
+  async read(name: string): Promise<Uint8Array> {
+    const { begin, end } = this.info(name)
+    return this.readRange(name, 0, end - begin)
+  }
+
+  /** Bytes `begin` (inclusive) to `end` of a tensor, counted from its start. Errors: as `read`; RangeError outside the tensor. */
+  async readRange(name: string, begin: number, end: number): Promise<Uint8Array> {
+    const info = this.info(name)
+    const size = info.end - info.begin
+    if (!(begin >= 0 && begin <= end && end <= size))
+      throw new RangeError(`Cannot read bytes ${begin} to ${end} of ${name}: it has ${size}`)
+    const handle = this.#handles.get(info.file)
+    if (!handle) throw new Error(`Cannot read ${name}: ${info.file} is not open`)
+    const bytes = new Uint8Array(end - begin)
+    await readFully(handle, bytes, info.begin + begin, join(this.dir, info.file), name)
+    return bytes
+  }
+
+  /** A float tensor (F32, F16, BF16, F8_E4M3) as float32. Errors: as `read`; CheckpointError for other types. */
+  async readFloats(name: string): Promise<Float32Array> {
+    const { dtype, file } = this.info(name)
+    if (!isStoredFloat(dtype)) throw tensorError(this.dir, name, file, `its type is ${dtype}, expected F32, F16, BF16 or F8_E4M3`)
+    return decodeFloats(await this.read(name), dtype)
+  }
+
+  /** Closes the files. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#handles.values()].map((handle) => handle.close()))
+  }
+}

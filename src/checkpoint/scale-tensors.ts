@@ -1,0 +1,66 @@
+import { match } from 'ts-pattern'
+import { elementCount, type FloatDType } from '../numerics/dtype.ts'
+import { decodeFloats, encodeFloats } from '../numerics/float-dtype.ts'
+import { CheckpointError } from '../util/errors.ts'
+import type { Quantized, StoredTensor } from './layouts/layout.ts'
+import type { QuantizationArgs } from './quantization-config.ts'
+import { tensorBytes } from './shards.ts'
+
+/** Gives the stored bytes of a suffix, as `Layout.decode` gets it. */
+export type ReadSuffix = (suffix: string) => Promise<Uint8Array>
+
+/**
+ * The shape of a weight's scales: tensor [1], channel [rows, 1], group [rows, ceil(columns / group size)], block [ceil(rows / block rows),
+ * ceil(columns / block columns)]. Errors: CheckpointError for strategies that are not for weights.
+ */
+export function scaleShape(args: QuantizationArgs, rows: number, columns: number): readonly number[] {
+  return match(args)
+    .with({ strategy: 'tensor' }, () => [1])
+    .with({ strategy: 'channel' }, () => [rows, 1])
+    .with({ strategy: 'group' }, ({ group_size: size }) => [rows, size ? Math.ceil(columns / size) : 1])
+    .with({ strategy: 'block' }, ({ block_structure: block }) => [
+      Math.ceil(rows / (block?.[0] ?? 1)),
+      Math.ceil(columns / (block?.[1] ?? 1)),
+    ])
+    .with({ strategy: 'token' }, { strategy: 'attn_head' }, { strategy: 'tensor_group' }, ({ strategy }) => {
+      throw new CheckpointError(`Cannot store weights with strategy ${strategy}: expected tensor, channel, group or block.`)
+    })
+    .exhaustive()
+}
+
+/** The stored `weight_scale` of a weight. */
+export function scaleTensor(args: QuantizationArgs, rows: number, columns: number, scaleDtype: FloatDType): StoredTensor {
+  return { suffix: 'weight_scale', dtype: scaleDtype, shape: scaleShape(args, rows, columns) }
+}
+
+/** The bytes of `weight_scale`. Errors: Error when scales, codes or zero points do not fit the weight's shape and scheme. */
+export function encodeScale(quantized: Quantized): Uint8Array {
+  const { args, rows, columns, codes, scale, scaleDtype, zeroPoint } = quantized
+  const scales = elementCount(scaleShape(args, rows, columns))
+  if (codes.length !== rows * columns) throw new Error(`Cannot store [${rows}, ${columns}]: found ${codes.length} codes`)
+  if (scale.length !== scales) throw new Error(`Cannot store [${rows}, ${columns}]: found ${scale.length} scales, expected ${scales}`)
+  if ((zeroPoint === null) !== args.symmetric || (zeroPoint && zeroPoint.length !== scales)) {
+    const expected = args.symmetric ? 'none, the scheme is symmetric' : `${scales}`
+    throw new Error(`Cannot store [${rows}, ${columns}]: found ${zeroPoint?.length ?? 'no'} zero points, expected ${expected}`)
+  }
+  return encodeFloats(scale, scaleDtype)
+}
+
+/** The values and shape of `weight_scale`, read from the checkpoint. */
+export async function readScale(
+  stored: StoredTensor,
+  scaleDtype: FloatDType,
+  read: ReadSuffix,
+): Promise<Pick<Quantized, 'scale' | 'scaleShape' | 'scaleDtype'>> {
+  return { scale: decodeFloats(await readStored(stored, read), scaleDtype), scaleShape: stored.shape, scaleDtype }
+}
+
+/** The bytes of a stored tensor. Errors: CheckpointError when there are more or fewer than its shape needs. */
+export async function readStored(stored: StoredTensor, read: ReadSuffix): Promise<Uint8Array> {
+  const { suffix, dtype, shape } = stored
+  const bytes = await read(suffix)
+  const expected = tensorBytes({ name: suffix, dtype, shape })
+  if (bytes.length === expected) return bytes
+  const message = `Cannot decode ${suffix}: found ${bytes.length} bytes, expected ${expected} for ${dtype} [${shape}].`
+  throw new CheckpointError(message, { tensor: suffix })
+}

@@ -1,0 +1,122 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { RunError } from '../util/errors.ts'
+import { layOut, type SafetensorsEntry } from './safetensors.ts'
+import type { Shard } from './shards.ts'
+import type { TensorInfo } from './tensor.ts'
+import { writeError } from './write-error.ts'
+
+/**
+ * One safetensors file while it is written. What it will hold is known from the start, so its header comes first and tensors may follow in
+ * any order. With the last one the file is synced and closed: from then on it survives a crash.
+ */
+export class ShardFile {
+  readonly path: string
+  readonly #header: Uint8Array
+  readonly #entries: ReadonlyMap<string, SafetensorsEntry>
+  readonly #begun = new Set<string>()
+  readonly #missing: Set<string>
+  #opening: Promise<FileHandle> | undefined
+
+  /** A file in `dir` for the tensors of `shard`; nothing is written yet. */
+  constructor(dir: string, shard: Shard) {
+    const { header, entries } = layOut(shard.tensors)
+    this.path = join(dir, shard.file)
+    this.#header = header
+    this.#entries = new Map(entries.map((entry) => [entry.name, entry]))
+    this.#missing = new Set(this.#entries.keys())
+  }
+
+  /** Names of the tensors that have not been written. */
+  get missing(): ReadonlySet<string> {
+    return this.#missing
+  }
+
+  /**
+   * Writes one tensor from chunks of any size. Errors: RunError when type, shape or length are not those planned, the tensor was already
+   * written, or the disk is full; UserError when writing is not allowed.
+   */
+  async write(info: TensorInfo, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    const entry = this.#claim(info)
+    const handle = await this.#open()
+    let at = entry.begin
+    for await (const chunk of chunks) {
+      if (at + chunk.length > entry.end) throw this.#wrongLength(entry, `more than ${entry.end - entry.begin}`)
+      await this.#writeFully(handle, chunk, at)
+      at += chunk.length
+    }
+    if (at !== entry.end) throw this.#wrongLength(entry, `${at - entry.begin}`)
+    this.#missing.delete(entry.name)
+    if (this.#missing.size === 0) await this.#seal(handle)
+  }
+
+  /** Writes the header of a file that has no tensors; for all others the last tensor has done everything. */
+  async finish(): Promise<void> {
+    if (this.#entries.size === 0) await this.#seal(await this.#open())
+  }
+
+  /** Closes the file as it is. */
+  async close(): Promise<void> {
+    const opening = this.#opening
+    this.#opening = undefined
+    await opening?.then(
+      (handle) => handle.close(),
+      () => {},
+    )
+  }
+
+  #claim({ name, dtype, shape }: TensorInfo): SafetensorsEntry {
+    const entry = this.#entries.get(name)
+    const cannot = `Cannot write ${name} to ${this.path}:`
+    if (!entry) throw new RunError(`${cannot} the plan has no such tensor in this file.`)
+    if (entry.dtype !== dtype || entry.shape.join() !== shape.join()) {
+      throw new RunError(`${cannot} found ${dtype} [${shape}], expected ${entry.dtype} [${entry.shape}] as planned.`)
+    }
+    if (this.#begun.has(name)) throw new RunError(`${cannot} it was written before.`)
+    this.#begun.add(name)
+    return entry
+  }
+
+  #open(): Promise<FileHandle> {
+    this.#opening ??= this.#create()
+    return this.#opening
+  }
+
+  async #create(): Promise<FileHandle> {
+    try {
+      const handle = await open(this.path, 'wx')
+      try {
+        await this.#writeFully(handle, this.#header, 0)
+        return handle
+      } catch (error) {
+        await handle.close()
+        throw error
+      }
+    } catch (cause) {
+      throw writeError(cause, this.path)
+    }
+  }
+
+  async #seal(handle: FileHandle): Promise<void> {
+    try {
+      await handle.sync()
+      await this.close()
+    } catch (cause) {
+      throw writeError(cause, this.path)
+    }
+  }
+
+  async #writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten
+      }
+    } catch (cause) {
+      throw writeError(cause, this.path)
+    }
+  }
+
+  #wrongLength({ name, dtype, shape, begin, end }: SafetensorsEntry, found: string): RunError {
+    return new RunError(`Cannot write ${name} to ${this.path}: found ${found} bytes, expected ${end - begin} for ${dtype} [${shape}].`)
+  }
+}

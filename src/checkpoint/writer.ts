@@ -1,0 +1,184 @@
+import { lstat, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { RunError, UserError } from '../util/errors.ts'
+import { CONFIG_FILE } from './config.ts'
+import { ShardFile } from './shard-file.ts'
+import { INDEX_FILE, type Shard, shardIndex } from './shards.ts'
+import type { TensorData, TensorInfo } from './tensor.ts'
+import { writeError } from './write-error.ts'
+
+/** Where files are written until the checkpoint is whole; inside the output, so that moving them up is a rename on one file system. */
+export const STAGING = '.llmpress'
+
+/**
+ * Writes a checkpoint that is there whole or not at all. Files are made in OUTPUT/.llmpress and moved up by `finish`, config.json last:
+ * a folder without it never looks like a model. Tensors may come in any order and at the same time.
+ */
+export class CheckpointWriter {
+  readonly #output: string
+  readonly #shards: readonly Shard[]
+  readonly #files: readonly ShardFile[]
+  readonly #fileOf: ReadonlyMap<string, ShardFile>
+  readonly #extra = new Set<string>()
+  readonly #overwrite: boolean
+  /** Whether `open` made the output folder, so that `abort` may remove it. */
+  readonly #created: boolean
+  #state: 'open' | 'finished' | 'aborted' = 'open'
+
+  /**
+   * Prepares a folder for the tensors of `shards`. It must not exist, be empty or hold only what a killed run left in `.llmpress`; with
+   * `overwrite` it may hold anything, and its old files stay until `finish`. Errors: UserError when it is not such a folder or not writable.
+   */
+  static async open(
+    output: string,
+    shards: readonly Shard[],
+    { overwrite = false }: { overwrite?: boolean } = {},
+  ): Promise<CheckpointWriter> {
+    const created = await prepareOutput(output, overwrite)
+    return new CheckpointWriter(output, shards, overwrite, created)
+  }
+
+  private constructor(output: string, shards: readonly Shard[], overwrite: boolean, created: boolean) {
+    this.#output = output
+    this.#shards = shards
+    this.#overwrite = overwrite
+    this.#created = created
+    this.#files = shards.map((shard) => new ShardFile(join(output, STAGING), shard))
+    this.#fileOf = new Map(shards.flatMap(({ tensors }, i) => tensors.map(({ name }): [string, ShardFile] => [name, this.#files[i]])))
+  }
+
+  /** Writes one tensor. Errors: as `writeChunks`. */
+  async write(tensor: TensorData): Promise<void> {
+    await this.writeChunks(tensor, [tensor.bytes])
+  }
+
+  /**
+   * Writes one tensor from consecutive chunks, for tensors too large to hold. Errors: RunError when name, type, shape or length are not
+   * those planned, the tensor was already written, or the disk is full; UserError when writing is not allowed.
+   */
+  async writeChunks(info: TensorInfo, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    this.#assertOpen()
+    const file = this.#fileOf.get(info.name)
+    if (!file) throw new RunError(`Cannot write ${info.name} to ${this.#output}: the plan has no tensor of that name.`)
+    await file.write(info, chunks)
+  }
+
+  /** Writes a file beside the tensors, such as config.json or the tokenizer's. `name` has no folders. Errors: as `writeChunks`. */
+  async writeFile(name: string, content: Uint8Array | string): Promise<void> {
+    this.#assertOpen()
+    const taken = name === INDEX_FILE || this.#shards.some(({ file }) => file === name)
+    if (taken || name === STAGING || name !== basename(name) || /^\.{0,2}$|\\/.test(name)) {
+      throw new RunError(`Cannot write ${JSON.stringify(name)} to ${this.#output}: expected a file name of its own, without folders.`)
+    }
+    await writeDurably(join(this.#output, STAGING, name), content)
+    this.#extra.add(name)
+  }
+
+  /**
+   * Moves everything into the output folder. With `overwrite` the old config.json goes first, then the old weights. Errors: RunError naming
+   * the tensors that were never written (nothing is moved then), or when the disk fails.
+   */
+  async finish(): Promise<void> {
+    this.#assertOpen()
+    this.#assertComplete()
+    for (const file of this.#files) await file.finish()
+    const index = shardIndex(this.#shards)
+    if (index) await writeDurably(join(this.#output, STAGING, INDEX_FILE), `${JSON.stringify(index, null, 2)}\n`)
+    try {
+      if (this.#overwrite) await removeOld(this.#output)
+      await this.#publish(index === null ? [] : [INDEX_FILE])
+    } catch (cause) {
+      throw writeError(cause, this.#output)
+    }
+    this.#state = 'finished'
+  }
+
+  /** Removes what was written, and the output folder if this writer made it. Does nothing after `finish` or a first `abort`. */
+  async abort(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#state = 'aborted'
+    await Promise.all(this.#files.map((file) => file.close()))
+    await rm(join(this.#output, STAGING), { recursive: true, force: true })
+    if (this.#created && (await readdir(this.#output)).length === 0) await rmdir(this.#output)
+  }
+
+  async #publish(index: readonly string[]): Promise<void> {
+    const others = [...this.#extra].filter((name) => name !== CONFIG_FILE)
+    const move = (name: string) => rename(join(this.#output, STAGING, name), join(this.#output, name))
+    for (const name of [...this.#shards.map(({ file }) => file), ...index, ...others]) await move(name)
+    await syncFolder(this.#output)
+    if (this.#extra.has(CONFIG_FILE)) await move(CONFIG_FILE)
+    await syncFolder(this.#output)
+    await rm(join(this.#output, STAGING), { recursive: true, force: true })
+  }
+
+  #assertOpen(): void {
+    if (this.#state !== 'open') throw new RunError(`Cannot write to ${this.#output}: the checkpoint is already ${this.#state}.`)
+  }
+
+  #assertComplete(): void {
+    const missing = this.#files.flatMap((file) => [...file.missing])
+    if (missing.length === 0) return
+    const shown = missing.slice(0, 5).join(', ')
+    const more = missing.length > 5 ? ` and ${missing.length - 5} more` : ''
+    throw new RunError(`Cannot finish the checkpoint ${this.#output}: ${missing.length} planned tensors were not written: ${shown}${more}.`)
+  }
+}
+
+/** Makes or checks the output folder and an empty staging folder in it. True when the output folder is new. */
+async function prepareOutput(output: string, overwrite: boolean): Promise<boolean> {
+  try {
+    const entries = await readdir(output).catch(absent)
+    if (!overwrite) assertUnused(output, entries ?? [])
+    await rm(join(output, STAGING), { recursive: true, force: true })
+    await mkdir(join(output, STAGING), { recursive: true })
+    return entries === undefined
+  } catch (cause) {
+    throw writeError(cause, output)
+  }
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}
+
+function assertUnused(output: string, entries: readonly string[]): void {
+  const [first, ...others] = entries.filter((name) => name !== STAGING).sort()
+  if (first === undefined) return
+  const found = others.length > 0 ? `${first} and ${others.length} more` : first
+  const message = `Cannot write the checkpoint to ${output}: the folder is not empty (${found}), expected an empty or new one.`
+  throw new UserError(`${message} Choose another, or pass --overwrite to replace the checkpoint in it.`)
+}
+
+/** Removes an old checkpoint, config.json first: interrupted here, what is left does not look whole. */
+async function removeOld(output: string): Promise<void> {
+  await rm(join(output, CONFIG_FILE), { force: true })
+  await syncFolder(output)
+  const old = (await readdir(output)).filter((name) => name.endsWith('.safetensors') || name === INDEX_FILE)
+  for (const name of old) if (!(await lstat(join(output, name))).isDirectory()) await rm(join(output, name))
+}
+
+async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {
+  try {
+    const handle = await open(path, 'w')
+    try {
+      await handle.writeFile(content)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (cause) {
+    throw writeError(cause, path)
+  }
+}
+
+/** Makes renames in a folder durable. Windows cannot open folders and needs none of this. */
+async function syncFolder(dir: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const handle = await open(dir)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,26 @@
+/** bfloat16 bit patterns to float32 values; exact. */
+export function decodeBf16(bits: Uint16Array): Float32Array {
+  const words = new Uint32Array(bits.length)
+  for (let i = 0; i < bits.length; i++) words[i] = bits[i] << 16
+  return new Float32Array(words.buffer)
+}
+
+/** float32 values to bfloat16 bit patterns: nearest, ties to even, overflow to infinity, every NaN to 0x7fc0 (as torch does). */
+export function encodeBf16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  const bits = new Uint16Array(values.length)
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]
+    bits[i] = (word & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
+  }
+  return bits
+}
+
+/** Rounds float32 values in place to what bfloat16 can hold, as `encodeBf16` does. */
+export function roundBf16(values: Float32Array): void {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]
+    words[i] = (word & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
+  }
+}

@@ -1,0 +1,99 @@
+/** Number of 32-bit words that `count` elements of `bits` bits fill. */
+export function packedWords(count: number, bits: number): number {
+  return Math.ceil((count * bits) / 32)
+}
+
+/**
+ * Packs signed codes [rows, columns] of `bits` bits (1..8) into words [rows, packedWords(columns, bits)]. Codes are shifted to unsigned
+ * (+ 2^(bits-1)); each row is one stream of bits, lowest first, whose elements may straddle words; the rest of the last word is zero.
+ * The `weight_packed` of compressed-tensors. Errors: RangeError for a code outside -2^(bits-1) .. 2^(bits-1)-1 or a wrong length.
+ */
+export function packRows(codes: Int8Array, rows: number, columns: number, bits: number): Int32Array {
+  checkLength('codes', codes.length, rows * columns)
+  return pack(codes, rows, columns, bits, { element: 1, row: columns, word: 1, packedRow: packedWords(columns, bits) })
+}
+
+/** The inverse of `packRows`: words [rows, packedWords(columns, bits)] to signed codes [rows, columns]. */
+export function unpackRows(words: Int32Array, rows: number, columns: number, bits: number): Int8Array {
+  const packedRow = packedWords(columns, bits)
+  checkLength('words', words.length, rows * packedRow)
+  return unpack(words, rows, columns, bits, { element: 1, row: columns, word: 1, packedRow })
+}
+
+/** `packRows` along the other dimension: codes [rows, columns] to words [packedWords(rows, bits), columns], for zero points. */
+export function packColumns(codes: Int8Array, rows: number, columns: number, bits: number): Int32Array {
+  checkLength('codes', codes.length, rows * columns)
+  return pack(codes, columns, rows, bits, { element: columns, row: 1, word: columns, packedRow: 1 })
+}
+
+/** The inverse of `packColumns`: words [packedWords(rows, bits), columns] to signed codes [rows, columns]. */
+export function unpackColumns(words: Int32Array, rows: number, columns: number, bits: number): Int8Array {
+  checkLength('words', words.length, packedWords(rows, bits) * columns)
+  return unpack(words, columns, rows, bits, { element: columns, row: 1, word: columns, packedRow: 1 })
+}
+
+/** Steps in the unpacked and the packed array, in elements: from one code or word of a stream to the next, and from stream to stream. */
+interface Strides {
+  element: number
+  row: number
+  word: number
+  packedRow: number
+}
+
+function pack(codes: Int8Array, streams: number, length: number, bits: number, { element, row, word, packedRow }: Strides): Int32Array {
+  checkBits(bits)
+  const offset = 1 << (bits - 1)
+  const words = new Int32Array(streams * packedWords(length, bits))
+  let outside = 0
+  for (let stream = 0; stream < streams; stream++) {
+    let from = stream * row
+    let to = stream * packedRow
+    let current = 0
+    let filled = 0
+    for (let i = 0; i < length; i++, from += element) {
+      const code = codes[from] + offset
+      outside |= code >>> bits
+      current |= code << filled
+      filled += bits
+      if (filled < 32) continue
+      words[to] = current
+      to += word
+      filled -= 32
+      current = code >>> (bits - filled)
+    }
+    if (filled > 0) words[to] = current
+  }
+  if (outside !== 0) throw new RangeError(`Cannot pack codes: one is outside ${-offset}..${offset - 1}, the range of ${bits} bits`)
+  return words
+}
+
+function unpack(words: Int32Array, streams: number, length: number, bits: number, { element, row, word, packedRow }: Strides): Int8Array {
+  checkBits(bits)
+  const offset = 1 << (bits - 1)
+  const mask = (1 << bits) - 1
+  const codes = new Int8Array(streams * length)
+  for (let stream = 0; stream < streams; stream++) {
+    let from = stream * packedRow
+    let to = stream * row
+    let used = 0
+    for (let i = 0; i < length; i++, to += element) {
+      let code = words[from] >>> used
+      used += bits
+      if (used >= 32) {
+        used -= 32
+        from += word
+        if (used > 0) code |= words[from] << (bits - used)
+      }
+      codes[to] = (code & mask) - offset
+    }
+  }
+  return codes
+}
+
+function checkBits(bits: number): void {
+  if (!Number.isInteger(bits) || bits < 1 || bits > 8) throw new RangeError(`Cannot pack ${bits}-bit codes: expected 1 to 8 bits`)
+}
+
+function checkLength(what: string, found: number, expected: number): void {
+  if (found !== expected) throw new RangeError(`Cannot pack or unpack ${found} ${what}: the shape needs ${expected}`)
+}

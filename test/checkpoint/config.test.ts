@@ -1,0 +1,156 @@
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { parseQuantizationConfig, patchConfig, quantizationConfig, readConfig } from '../../src/checkpoint/config.ts'
+import { CheckpointError } from '../../src/util/errors.ts'
+import { folderOf } from './folders.ts'
+import { args, scheme } from './schemes.ts'
+
+const oracle = (name: string) => fileURLToPath(new URL(`../oracles/checkpoints/${name}/`, import.meta.url))
+const config = (quantization: object) => ({
+  quantization_config: { quant_method: 'compressed-tensors', format: 'pack-quantized', ...quantization },
+})
+const withWeights = (weights: object) => config({ config_groups: { g: { targets: ['Linear'], weights } } })
+
+describe('readConfig', () => {
+  it('says what is wrong with the file', async () => {
+    await expect(readConfig(await folderOf({}))).rejects.toThrow(/config.json: there is no such file/)
+    await expect(readConfig(await folderOf({ 'config.json': '{' }))).rejects.toThrow('expected JSON')
+    await expect(readConfig(await folderOf({ 'config.json': '[]' }))).rejects.toThrow('found a list, expected an object')
+    await expect(readConfig(await folderOf({ 'config.json': '1' }))).rejects.toThrow(CheckpointError)
+  })
+})
+
+describe('parseQuantizationConfig', () => {
+  it('reads what llm-compressor wrote', async () => {
+    expect(parseQuantizationConfig(await readConfig(oracle('gptq-w4a16')))).toEqual({
+      quant_method: 'compressed-tensors',
+      format: 'pack-quantized',
+      quantization_status: 'compressed',
+      config_groups: {
+        group_0: scheme({
+          weights: args({ num_bits: 4, strategy: 'group', group_size: 128, actorder: 'static', observer: 'memoryless_minmax' }),
+          format: 'pack-quantized',
+        }),
+      },
+      ignore: ['lm_head'],
+      kv_cache_scheme: null,
+    })
+  })
+
+  it('is null for a model that is not compressed', () => {
+    expect(parseQuantizationConfig({ model_type: 'llama' })).toBeNull()
+    expect(parseQuantizationConfig({ quantization_config: null })).toBeNull()
+  })
+
+  it('fills in defaults, infers the strategy and hands the format down', () => {
+    const strategyOf = (weights: object) => parseQuantizationConfig(withWeights(weights))?.config_groups.g
+    expect(strategyOf({})).toEqual(scheme({ weights: args({}), format: 'pack-quantized' }))
+    expect(strategyOf({ num_bits: 4, group_size: 32 })?.weights).toEqual(args({ num_bits: 4, strategy: 'group', group_size: 32 }))
+    expect(strategyOf({ group_size: -1 })?.weights).toEqual(args({ strategy: 'channel' }))
+    expect(strategyOf({ type: 'FLOAT', strategy: 'BLOCK', block_structure: '128x64' })?.weights).toEqual(
+      args({ type: 'float', strategy: 'block', block_structure: [128, 64] }),
+    )
+    expect(strategyOf({ actorder: false, strategy: null })?.weights).toEqual(args({}))
+  })
+
+  it('takes configs that older versions left as frozen, whose weights are compressed all the same', () => {
+    const parsed = parseQuantizationConfig(
+      config({ quantization_status: 'frozen', config_groups: { g: { targets: ['Linear'], weights: {} } } }),
+    )
+    expect(parsed?.quantization_status).toBe('compressed')
+  })
+
+  it.each(['gptq', 'awq', 'bitsandbytes', 'fp8'])('says that %s is not readable yet', (quant_method) => {
+    expect(() => parseQuantizationConfig({ quantization_config: { quant_method, bits: 4 } })).toThrow(
+      `"${quant_method}", which is not readable yet`,
+    )
+  })
+
+  const refused: [string, object, string][] = [
+    ['a value of the wrong type', withWeights({ num_bits: '4' }), 'config_groups.g.weights.num_bits is "4", but must be integer'],
+    ['an unknown strategy', withWeights({ strategy: 'row' }), 'must be one of tensor, channel'],
+    ['a key it does not know', withWeights({ rotate: true }), 'must not have the key rotate'],
+    ['groups without a size', withWeights({ strategy: 'group' }), 'group_size'],
+    ['blocks without a shape', withWeights({ strategy: 'block' }), 'block_structure'],
+    ['a shape of words', withWeights({ strategy: 'block', block_structure: 'axb' }), 'block_structure'],
+    [
+      'activation order that needs g_idx',
+      withWeights({ strategy: 'group', group_size: 8, actorder: 'group' }),
+      'must be one of static, weight',
+    ],
+    ['a preset without its values', config({ config_groups: { W4A16: ['Linear'] } }), 'expected a scheme written out'],
+    ['a scheme that is no object', config({ config_groups: { g: 'W4A16' } }), 'must be object'],
+    ['no groups', config({}), 'no config_groups'],
+    ['no targets', config({ config_groups: { g: { weights: {} } } }), "required property 'targets'"],
+    ['a string', { quantization_config: 'W4A16' }, 'expected an object'],
+    ['sparsity', config({ config_groups: {}, sparsity_config: { format: 'sparse-24-bitmask' } }), 'sparse'],
+    ['transforms', config({ config_groups: {}, transform_config: { config_groups: { R1: {} } } }), 'transforms'],
+    [
+      'weights left as they were',
+      { ...config({ format: 'dense', config_groups: { g: { targets: [], weights: {} } } }) },
+      'never compressed',
+    ],
+  ]
+  it.each(refused)('refuses %s', (_, stored, message) => {
+    expect(() => parseQuantizationConfig(stored as Record<string, unknown>)).toThrow(message)
+    expect(() => parseQuantizationConfig(stored as Record<string, unknown>)).toThrow(CheckpointError)
+  })
+})
+
+describe('quantizationConfig', () => {
+  it('writes no null keys, and actorder for groups only', async () => {
+    const weights = args({ num_bits: 4, strategy: 'group', group_size: 128, actorder: 'static', observer: 'memoryless_minmax' })
+    expect(await quantizationConfig({ group_0: scheme({ weights }) }, ['lm_head'])).toEqual({
+      quant_method: 'compressed-tensors',
+      format: 'pack-quantized',
+      quantization_status: 'compressed',
+      config_groups: {
+        group_0: {
+          targets: ['Linear'],
+          weights: {
+            num_bits: 4,
+            type: 'int',
+            strategy: 'group',
+            group_size: 128,
+            symmetric: true,
+            dynamic: false,
+            actorder: 'static',
+            observer: 'memoryless_minmax',
+          },
+          format: 'pack-quantized',
+        },
+      },
+      ignore: ['lm_head'],
+    })
+    const channel = await quantizationConfig({ g: scheme({ weights: args({ strategy: 'channel', actorder: 'static' }) }) }, [])
+    expect(JSON.stringify(channel)).not.toMatch(/null|actorder/)
+  })
+
+  it('names several formats mixed-precision and each group its own', async () => {
+    const groups = {
+      a: scheme({ weights: args({ num_bits: 4, strategy: 'channel' }) }),
+      b: scheme({ weights: args({ type: 'float' }), input_activations: args({ type: 'float', strategy: 'token', dynamic: true }) }),
+    }
+    expect(await quantizationConfig(groups, [])).toMatchObject({
+      format: 'mixed-precision',
+      config_groups: { a: { format: 'pack-quantized' }, b: { format: 'float-quantized' } },
+    })
+  })
+
+  it.each(['gptq-w4a16', 'rtn-w4a16-asym', 'rtn-w8a8', 'fp8-dynamic'])('is read back as what was written, from %s', async (name) => {
+    const parsed = parseQuantizationConfig(await readConfig(oracle(name)))
+    const written = await quantizationConfig(parsed?.config_groups ?? {}, parsed?.ignore ?? [])
+    expect(parseQuantizationConfig({ quantization_config: written })).toEqual(parsed)
+  })
+})
+
+describe('patchConfig', () => {
+  it('keeps every key in its order and puts the quantization last', () => {
+    const patched = patchConfig({ b: 1, quantization_config: 'old', tie_word_embeddings: true, a: null }, { format: 'x' }, { tied: false })
+    expect(JSON.stringify(patched)).toBe('{"b":1,"tie_word_embeddings":false,"a":null,"quantization_config":{"format":"x"}}')
+  })
+
+  it('leaves the tie as it is when nothing is said about it', () => {
+    expect(patchConfig({ a: 1 }, {})).toEqual({ a: 1, quantization_config: {} })
+  })
+})

@@ -1,0 +1,138 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { openCheckpoint } from '../../src/checkpoint/reader.ts'
+import { planShards } from '../../src/checkpoint/shards.ts'
+import { CheckpointWriter } from '../../src/checkpoint/writer.ts'
+import { RunError, UserError } from '../../src/util/errors.ts'
+import { bytesTensor, folderOf, safetensorsFile, temporaryFolder } from './folders.ts'
+
+const tensors = [bytesTensor('a', 1, 2, 3), bytesTensor('b', 4, 5), bytesTensor('c', 6)]
+const twoShards = planShards(tensors, 5)
+
+async function list(dir: string): Promise<string[]> {
+  return (await readdir(dir)).sort()
+}
+
+describe('CheckpointWriter', () => {
+  it('writes a single file that equals the one laid out in memory', async () => {
+    const output = join(await temporaryFolder(), 'new', 'out')
+    const writer = await CheckpointWriter.open(output, planShards(tensors))
+    await Promise.all([...tensors].reverse().map((tensor) => writer.write(tensor)))
+    await writer.writeFile('config.json', '{}')
+    await writer.finish()
+    expect(await list(output)).toEqual(['config.json', 'model.safetensors'])
+    expect(new Uint8Array(await readFile(join(output, 'model.safetensors')))).toEqual(safetensorsFile(tensors))
+  })
+
+  it('writes shards with an index that the reader accepts, a large tensor from chunks', async () => {
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, twoShards)
+    await writer.write(tensors[2])
+    async function* chunks() {
+      yield tensors[0].bytes.subarray(0, 1)
+      yield tensors[0].bytes.subarray(1)
+    }
+    await writer.writeChunks(tensors[0], chunks())
+    await writer.write(tensors[1])
+    await writer.finish()
+    const reader = await openCheckpoint(output)
+    for (const { name, bytes } of tensors) expect(await reader.read(name)).toEqual(bytes)
+    expect(reader.info('c').file).toBe('model-00002-of-00002.safetensors')
+    await reader.close()
+  })
+
+  it('shows nothing in the output before finish', async () => {
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, twoShards)
+    for (const tensor of tensors) await writer.write(tensor)
+    await writer.writeFile('config.json', '{}')
+    expect(await list(output)).toEqual(['.llmpress'])
+    expect(await list(join(output, '.llmpress'))).toEqual(['config.json', ...twoShards.map(({ file }) => file)])
+    await writer.abort()
+  })
+
+  it('abort leaves no trace, of a folder it made not even that', async () => {
+    const parent = await temporaryFolder()
+    const writer = await CheckpointWriter.open(join(parent, 'out'), twoShards)
+    await writer.write(tensors[0])
+    await writer.abort()
+    await writer.abort()
+    expect(await list(parent)).toEqual([])
+    await expect(writer.write(tensors[1])).rejects.toThrow('already aborted')
+  })
+
+  it('starts over what a killed run left', async () => {
+    const output = await temporaryFolder()
+    const killed = await CheckpointWriter.open(output, twoShards)
+    await killed.write(tensors[0])
+    const writer = await CheckpointWriter.open(output, planShards(tensors))
+    for (const tensor of tensors) await writer.write(tensor)
+    await writer.finish()
+    expect(await list(output)).toEqual(['model.safetensors'])
+    await killed.abort()
+  })
+
+  it('refuses a folder that holds something, and says how to replace it', async () => {
+    const output = await folderOf({ 'notes.txt': '' })
+    await expect(CheckpointWriter.open(output, twoShards)).rejects.toThrow(/not empty \(notes.txt\).*--overwrite/)
+    await expect(CheckpointWriter.open(output, twoShards)).rejects.toThrow(UserError)
+    await expect(CheckpointWriter.open(join(output, 'notes.txt'), twoShards)).rejects.toThrow('expected folders')
+    expect(await list(output)).toEqual(['notes.txt'])
+  })
+
+  it('with overwrite keeps the old checkpoint until finish, then replaces it and keeps other files', async () => {
+    const old = { 'config.json': 'old', 'model.safetensors': 'old', 'notes.txt': 'mine' }
+    const output = await folderOf(old)
+    const aborted = await CheckpointWriter.open(output, twoShards, { overwrite: true })
+    await aborted.write(tensors[0])
+    await aborted.abort()
+    expect(await list(output)).toEqual(Object.keys(old))
+
+    const writer = await CheckpointWriter.open(output, twoShards, { overwrite: true })
+    for (const tensor of tensors) await writer.write(tensor)
+    await writer.writeFile('config.json', 'new')
+    expect(await readFile(join(output, 'config.json'), 'utf8')).toBe('old')
+    await writer.finish()
+    expect(await list(output)).toEqual(['config.json', ...twoShards.map(({ file }) => file), 'model.safetensors.index.json', 'notes.txt'])
+    expect(await readFile(join(output, 'config.json'), 'utf8')).toBe('new')
+  })
+
+  it('does not finish without every tensor, and names those that are missing', async () => {
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, twoShards)
+    await writer.write(tensors[1])
+    await expect(writer.finish()).rejects.toThrow('2 planned tensors were not written: a, c')
+    expect(await list(output)).toEqual(['.llmpress'])
+    await writer.abort()
+  })
+
+  it('refuses tensors that are not as planned', async () => {
+    const writer = await CheckpointWriter.open(await temporaryFolder(), twoShards)
+    await writer.write(tensors[0])
+    await expect(writer.write(tensors[0])).rejects.toThrow('written before')
+    await expect(writer.write(bytesTensor('x', 1))).rejects.toThrow('no tensor of that name')
+    await expect(writer.write({ ...tensors[1], dtype: 'I8' })).rejects.toThrow('found I8 [2], expected U8 [2]')
+    await expect(writer.write({ ...tensors[1], bytes: Uint8Array.of(1) })).rejects.toThrow('found 1 bytes, expected 2')
+    await expect(writer.write({ ...tensors[2], bytes: Uint8Array.of(1, 2) })).rejects.toThrow('found more than 1 bytes')
+    await expect(writer.finish()).rejects.toThrow(RunError)
+    await writer.abort()
+  })
+
+  it('refuses file names with folders, and those of its own files', async () => {
+    const writer = await CheckpointWriter.open(await temporaryFolder(), twoShards)
+    for (const name of ['../x', 'a/b', 'a\\b', '..', '', '.llmpress', twoShards[0].file, 'model.safetensors.index.json']) {
+      await expect(writer.writeFile(name, '')).rejects.toThrow('without folders')
+    }
+    await writer.abort()
+  })
+
+  it('finishes a checkpoint without tensors', async () => {
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, planShards([]))
+    await writer.finish()
+    const reader = await openCheckpoint(output)
+    expect(reader.tensors.size).toBe(0)
+    await reader.close()
+  })
+})
