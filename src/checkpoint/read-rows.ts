@@ -1,7 +1,7 @@
-import { decodeFloats } from '../numerics/float-dtype.ts'
 import { DTYPE_BYTES } from '../numerics/dtype.ts'
-import type { CheckpointReader } from './reader.ts'
+import { decodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
+import type { CheckpointReader } from './reader.ts'
 
 /**
  * The given rows of a stored float matrix [rows, columns] as float32, [ids.length, columns]. Each row that occurs is read once, neighbours
@@ -11,7 +11,10 @@ import { CheckpointError } from '../util/errors.ts'
 export async function readRows(reader: CheckpointReader, name: string, ids: Int32Array): Promise<Float32Array> {
   const { dtype, shape, file } = reader.info(name)
   if (shape.length !== 2 || (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')) {
-    throw new CheckpointError(`Cannot read rows of ${name}: found ${dtype} [${shape}], expected a matrix of F32, F16 or BF16.`, { file, tensor: name })
+    throw new CheckpointError(`Cannot read rows of ${name}: found ${dtype} [${shape}], expected a matrix of F32, F16 or BF16.`, {
+      file,
+      tensor: name,
+    })
   }
   const [rows, columns] = shape
   const rowBytes = columns * DTYPE_BYTES[dtype]

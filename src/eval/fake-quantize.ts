@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { minMaxGrid } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'

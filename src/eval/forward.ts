@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import type { LayerWalk, LinearSpec, Parameters, StageRequest } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
@@ -38,7 +38,11 @@ const LOGITS = 16_000_000
  * Runs token rows through a checkpoint, original or compressed, one layer in memory at a time. Inputs of linears are quantized where the
  * checkpoint's scheme says so.
  */
-export async function forward(source: OpenModel, rows: readonly Int32Array[], { signal, onHidden, onLogits }: ForwardOptions): Promise<void> {
+export async function forward(
+  source: OpenModel,
+  rows: readonly Int32Array[],
+  { signal, onHidden, onLogits }: ForwardOptions,
+): Promise<void> {
   const { model } = source
   const batches = cutBatches(rows)
   const shared = new Map<number, Tensor[]>()
@@ -98,7 +102,10 @@ async function throughHead(
   signal?: AbortSignal,
 ): Promise<void> {
   const { model } = source
-  const parameters = await loadParameters(source, model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)))
+  const parameters = await loadParameters(
+    source,
+    model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
+  )
   const linears = await serve(source, [model.head()])
   const step = Math.max(1, Math.floor(LOGITS / model.vocab))
   try {

@@ -46,9 +46,8 @@ export async function inspect(checkpoint: string): Promise<Inspection> {
     const dtypes: Inspection['dtypes'] = {}
     const files = new Map<string, number>()
     for (const tensor of tensors) {
-      const entry = (dtypes[tensor.dtype] ??= { tensors: 0, bytes: 0 })
-      entry.tensors++
-      entry.bytes += bytesOf(tensor)
+      const entry = dtypes[tensor.dtype] ?? { tensors: 0, bytes: 0 }
+      dtypes[tensor.dtype] = { tensors: entry.tensors + 1, bytes: entry.bytes + bytesOf(tensor) }
       files.set(tensor.file, (files.get(tensor.file) ?? 0) + bytesOf(tensor))
     }
     return {

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import { loadRows } from '../data/load-rows.ts'
 import type { Dataset } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'

@@ -1,8 +1,8 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import { DTYPE_BYTES, type DType } from '../numerics/dtype.ts'
-import { decodeFloats } from '../numerics/float-dtype.ts'
 import type { LinearSpec } from '../models/architecture.ts'
 import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
+import { DTYPE_BYTES, type DType } from '../numerics/dtype.ts'
+import { decodeFloats } from '../numerics/float-dtype.ts'
 import { relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 
@@ -51,7 +51,10 @@ export async function verify(checkpoint: string, { against, signal }: VerifyOpti
       if (!expected.has(name)) await verifyOther(source, original, name, problems)
     }
     if (original) problems.push(...missing(source, original))
-    const bytes = [...source.reader.tensors.values()].reduce((sum, { dtype, shape }) => sum + shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[dtype], 0)
+    const bytes = [...source.reader.tensors.values()].reduce(
+      (sum, { dtype, shape }) => sum + shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[dtype],
+      0,
+    )
     return { linears, tensors: source.reader.tensors.size, bytes, problems }
   } finally {
     await source.close()
@@ -77,7 +80,8 @@ async function verifyLinear(
     const found = reader.info(name).dtype
     if (found !== dtype) problems.push(`${name} is stored as ${found}, expected ${dtype}`)
   }
-  if (reader.has(`${spec.name}.weight`) && !expected.has(`${spec.name}.weight`)) problems.push(`${spec.name}.weight stands beside its compressed form`)
+  if (reader.has(`${spec.name}.weight`) && !expected.has(`${spec.name}.weight`))
+    problems.push(`${spec.name}.weight stands beside its compressed form`)
   await verifyScales(source, spec, args, problems)
   const weight = await readWeight(source, spec)
   const broken = weight.findIndex((value) => !Number.isFinite(value))

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import { matMul } from '../engine/mat-mul.ts'
 import type { BatchShape } from './architecture.ts'
 import { type Rope, ropeTables } from './rope.ts'

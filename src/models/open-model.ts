@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
-import { layoutFor } from '../checkpoint/layouts.ts'
 import type { Layout } from '../checkpoint/layouts/layout.ts'
+import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
 import type { FloatDType } from '../numerics/dtype.ts'

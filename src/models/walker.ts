@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import type { LayerWalk, StageRequest } from './architecture.ts'
 
 /**

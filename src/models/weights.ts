@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import { readRows } from '../checkpoint/read-rows.ts'
 import { matMul } from '../engine/mat-mul.ts'
 import { assertFinite } from '../schemes/quantize.ts'

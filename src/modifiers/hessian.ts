@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import { gram, matMul } from '../engine/mat-mul.ts'
 import { RunError } from '../util/errors.ts'
 import type { Stage } from './modifier.ts'
@@ -87,7 +87,9 @@ export function outputErrors(hessian: Hessian, errors: readonly Float32Array[]):
     const h = tf.tensor2d(hessian.values, [hessian.n, hessian.n])
     return errors.map((values) => {
       const e = tf.tensor2d(values, [values.length / hessian.n, hessian.n])
-      return tf.sum(tf.mul(matMul(e, h), e)).dataSync()[0]
+      // Summed over rows on the engine and over the rest here: TensorFlow's full sum depends on the number of threads.
+      const rows = tf.sum(tf.mul(matMul(e, h), e), 1).dataSync<'float32'>()
+      return rows.reduce((sum, value) => sum + value, 0)
     })
   })
 }

@@ -1,6 +1,6 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../schemes/quantize.ts'
 import { minMaxGrid } from '../schemes/qparams.ts'
+import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import type { ModifierDefinition } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'

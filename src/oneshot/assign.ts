@@ -7,8 +7,8 @@ import type { Recipe, RecipeModifier } from '../recipe/recipe.ts'
 import { matchTargets } from '../schemes/match.ts'
 import type { NamedScheme } from '../schemes/resolve.ts'
 import { groupSizeProblem, resolveGroupSize, schemeLabel } from '../schemes/scheme.ts'
-import { UserError } from '../util/errors.ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
+import { UserError } from '../util/errors.ts'
 
 /** A modifier of the recipe with the linears it gets. */
 export interface PlannedModifier {
@@ -48,17 +48,22 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
   for (const entry of recipe.modifiers) {
     const { definition } = entry
     const completed = entry.schemes.map((item) => complete(entry, item))
-    const matched = matchTargets(modules(source.model), completed.map(({ scheme }) => scheme), ignoreOf(entry))
+    const matched = matchTargets(
+      modules(source.model),
+      completed.map(({ scheme }) => scheme),
+      ignoreOf(entry),
+    )
     warnings.push(...reportUnmatched(entry, completed, matched, strict))
     const targets = new Map<string, QuantizationScheme>()
     for (const [index, item] of completed.entries()) {
       const specs = linears.filter(({ spec }) => matched.assigned.get(spec.name) === index).map(({ spec }) => spec)
       refuseOthers(entry, item, matched.assigned, index, new Set(linears.map(({ spec }) => spec.name)))
       if (specs.length === 0) continue
-      const scheme = await fit(entry, item, specs)
+      const scheme = await settleGroups(entry, item, specs)
       for (const { name } of specs) {
         const owner = owners.get(name)
-        if (owner) throw entry.errorAt([], `Cannot compress ${name} twice: ${owner.name} and ${definition.names[0]} both target it, expected one`)
+        if (owner)
+          throw entry.errorAt([], `Cannot compress ${name} twice: ${owner.name} and ${definition.names[0]} both target it, expected one`)
         owners.set(name, { name: definition.names[0], scheme })
         targets.set(name, scheme)
       }
@@ -68,7 +73,10 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     const options = entry.options as never
     modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, schemes), targets })
   }
-  if (owners.size === 0) throw new UserError(`Cannot compress ${source.name}: the recipe ${recipe.name} leaves every linear as it is, expected at least one target.`)
+  if (owners.size === 0)
+    throw new UserError(
+      `Cannot compress ${source.name}: the recipe ${recipe.name} leaves every linear as it is, expected at least one target.`,
+    )
   requireWholeStages(linears, owners)
   const schemes = new Map([...owners].map(([name, { scheme }]) => [name, scheme]))
   return { modifiers, schemes, groups, warnings }
@@ -105,7 +113,10 @@ function reportUnmatched(
 ): string[] {
   for (const { pattern, scheme, index, nearest } of unmatchedTargets) {
     const path = [...named[scheme ?? 0].path, index]
-    throw entry.errorAt(path, `Cannot apply ${entry.definition.names[0]}: target "${pattern}" matches no module, expected a module's name, class (Linear) or re: pattern${nearest ? `; did you mean "${nearest}"?` : ''}`)
+    throw entry.errorAt(
+      path,
+      `Cannot apply ${entry.definition.names[0]}: target "${pattern}" matches no module, expected a module's name, class (Linear) or re: pattern${nearest ? `; did you mean "${nearest}"?` : ''}`,
+    )
   }
   return unmatchedIgnores.map(({ pattern, index, nearest }) => {
     const message = `ignore entry "${pattern}" of ${entry.definition.names[0]} matches no module${nearest ? `; did you mean "${nearest}"?` : ''}`
@@ -114,15 +125,28 @@ function reportUnmatched(
   })
 }
 
-function refuseOthers(entry: RecipeModifier, item: NamedScheme, assigned: ReadonlyMap<string, number>, index: number, linears: ReadonlySet<string>): void {
+function refuseOthers(
+  entry: RecipeModifier,
+  item: NamedScheme,
+  assigned: ReadonlyMap<string, number>,
+  index: number,
+  linears: ReadonlySet<string>,
+): void {
   for (const [name, scheme] of assigned) {
     if (scheme !== index || linears.has(name)) continue
-    throw entry.errorAt([...item.path], `Cannot compress ${name}: it is not a linear, expected targets that match linears only (embeddings and norms keep their weights)`)
+    throw entry.errorAt(
+      [...item.path],
+      `Cannot compress ${name}: it is not a linear, expected targets that match linears only (embeddings and norms keep their weights)`,
+    )
   }
 }
 
 /** Settles the group size for the widths at hand, and checks that a layout can store the scheme. */
-async function fit(entry: RecipeModifier, { scheme, path }: NamedScheme, specs: readonly LinearSpec[]): Promise<QuantizationScheme> {
+async function settleGroups(
+  entry: RecipeModifier,
+  { scheme, path }: NamedScheme,
+  specs: readonly LinearSpec[],
+): Promise<QuantizationScheme> {
   const { weights } = scheme
   if (weights?.strategy !== 'group') {
     await layoutFor(scheme)
@@ -139,7 +163,10 @@ async function fit(entry: RecipeModifier, { scheme, path }: NamedScheme, specs: 
 }
 
 /** Servers fuse q/k/v and gate/up into one matrix: linears of a stage that differ in scheme load nowhere. */
-function requireWholeStages(linears: readonly StagedLinear[], owners: ReadonlyMap<string, { name: string; scheme: QuantizationScheme }>): void {
+function requireWholeStages(
+  linears: readonly StagedLinear[],
+  owners: ReadonlyMap<string, { name: string; scheme: QuantizationScheme }>,
+): void {
   const stages = new Map<string, { label: string; first: string }>()
   for (const { spec, layer, stage } of linears) {
     const owner = owners.get(spec.name)

@@ -1,8 +1,8 @@
 import type { TensorData } from '../checkpoint/tensor.ts'
-import { encodeFloats } from '../numerics/float-dtype.ts'
-import { elementCount } from '../numerics/dtype.ts'
 import { readWeight } from '../models/open-model.ts'
 import type { Linear, Stage } from '../modifiers/modifier.ts'
+import { elementCount } from '../numerics/dtype.ts'
+import { encodeFloats } from '../numerics/float-dtype.ts'
 import { dequantize } from '../schemes/quantize.ts'
 import { RunError } from '../util/errors.ts'
 import type { Plan, PlannedLinear } from './plan.ts'
@@ -61,7 +61,8 @@ export function encodeLinear({ planned, linear }: LinearInHand): TensorData[] {
   const encoded = layout.encode(linear.quantized)
   return layout.tensors(linear.quantized.args, spec.rows, spec.columns, dtype).map(({ suffix, dtype: stored, shape }) => {
     const bytes = encoded.get(suffix)
-    if (!bytes) throw new RangeError(`Cannot store ${spec.name}.${suffix}: the layout gave no bytes, expected ${elementCount(shape)} ${stored}`)
+    if (!bytes)
+      throw new RangeError(`Cannot store ${spec.name}.${suffix}: the layout gave no bytes, expected ${elementCount(shape)} ${stored}`)
     return { name: `${spec.name}.${suffix}`, dtype: stored, shape, bytes }
   })
 }

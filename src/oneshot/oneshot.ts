@@ -41,14 +41,19 @@ export interface OneshotOptions extends PlanOptions {
  * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
  */
 export async function oneshot(options: OneshotOptions): Promise<RunRecord>
-export async function oneshot(model: string, recipe: string | object, options?: Omit<OneshotOptions, 'model' | 'recipe'>): Promise<RunRecord>
+export async function oneshot(
+  model: string,
+  recipe: string | object,
+  options?: Omit<OneshotOptions, 'model' | 'recipe'>,
+): Promise<RunRecord>
 export async function oneshot(
   first: OneshotOptions | string,
   recipe?: string | object,
   rest: Omit<OneshotOptions, 'model' | 'recipe'> = {},
 ): Promise<RunRecord> {
   if (typeof first !== 'string') return run(first)
-  if (recipe === undefined) throw new UserError('Cannot run oneshot: no recipe was given, expected oneshot(model, recipe) or oneshot({ model, recipe }).')
+  if (recipe === undefined)
+    throw new UserError('Cannot run oneshot: no recipe was given, expected oneshot(model, recipe) or oneshot({ model, recipe }).')
   return run({ ...rest, model: first, recipe })
 }
 
@@ -97,7 +102,12 @@ async function compress(
   if (data) onProgress({ type: 'data', ...data })
   const seconds = { data: elapsed(started), layers: 0, total: 0 }
 
-  const engine = await openEngine({ engine: options.engine ?? 'auto', ...(options.threads && { threads: options.threads }) })
+  // Nothing is multiplied in a run without inputs: TensorFlow's start-up would be most of its time.
+  const wanted = options.engine ?? 'auto'
+  const engine = await openEngine({
+    engine: wanted === 'auto' && !plan.needsInputs ? 'wasm' : wanted,
+    ...(options.threads && { threads: options.threads }),
+  })
   const kernels = await openKernels({ ...(options.threads && { threads: options.threads }) })
   onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
   const walkStarted = performance.now()
@@ -129,7 +139,7 @@ async function compress(
     peakMemory: process.resourceUsage().maxRSS * 1024,
     files: plan.shards.map(({ file, bytes }) => ({ name: file, bytes })),
   }
-  for await (const { name, bytes } of companionFiles(plan.source.path)) await writer.writeFile(name, bytes)
+  for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
@@ -166,7 +176,8 @@ async function writeLayers(
       const seconds = elapsed(started)
       const etaSeconds = (seconds / (index + 1)) * (model.layers - index - 1)
       onProgress({ type: 'layer:done', name, index, of: model.layers, seconds, etaSeconds })
-      if (index + 1 < model.layers) onProgress({ type: 'layer:start', name: model.layerName(index + 1), index: index + 1, of: model.layers })
+      if (index + 1 < model.layers)
+        onProgress({ type: 'layer:start', name: model.layerName(index + 1), index: index + 1, of: model.layers })
     }
     index++
   }
@@ -178,7 +189,9 @@ async function calibrationRows(plan: Plan, options: OneshotOptions): Promise<Row
   const { model, path } = plan.source
   const length = options.maxSeqLength ?? Math.min(2048, model.maxPositions)
   if (length > model.maxPositions) {
-    throw new UserError(`Cannot calibrate with rows of ${length} tokens: the model has ${model.maxPositions} positions, expected a --max-seq-length up to that.`)
+    throw new UserError(
+      `Cannot calibrate with rows of ${length} tokens: the model has ${model.maxPositions} positions, expected a --max-seq-length up to that.`,
+    )
   }
   return loadRows({
     dataset: options.dataset ?? 'docs-text',

@@ -1,14 +1,14 @@
 import { resolve } from 'node:path'
 import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
-import { layoutFor } from '../checkpoint/layouts.ts'
+import { availableBytes } from '../checkpoint/disk-space.ts'
 import type { Layout } from '../checkpoint/layouts/layout.ts'
+import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
-import { availableBytes } from '../checkpoint/disk-space.ts'
-import type { FloatDType } from '../numerics/dtype.ts'
 import { type OpenModel, openModel, storedName } from '../models/open-model.ts'
 import type { ModifierDefinition } from '../modifiers/modifier.ts'
+import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
@@ -73,10 +73,13 @@ export async function planRun(options: PlanOptions): Promise<Plan> {
 
 async function settle(source: OpenModel, recipe: Recipe, { output, strict = false }: PlanOptions): Promise<Plan> {
   if (source.config.quantization_config) {
-    throw new CheckpointError(`Cannot compress ${source.path}: it is already quantized (config.json has quantization_config), expected an original.`)
+    throw new CheckpointError(
+      `Cannot compress ${source.path}: it is already quantized (config.json has quantization_config), expected an original.`,
+    )
   }
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
-  if (target === resolve(source.path)) throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
+  if (target === resolve(source.path))
+    throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
   const linears: PlannedLinear[] = []
@@ -102,9 +105,16 @@ async function settle(source: OpenModel, recipe: Recipe, { output, strict = fals
     needsInputs: modifiers.some(({ needs }) => needs === 'inputs'),
     passThrough,
     shards: planShards(tensors),
-    config: patchConfig(source.config, await quantizationConfig(groups, linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)), {
-      ...(untied && { tied: false }),
-    }),
+    config: patchConfig(
+      source.config,
+      await quantizationConfig(
+        groups,
+        linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
+      ),
+      {
+        ...(untied && { tied: false }),
+      },
+    ),
     size,
     warnings,
     close: () => source.close(),
@@ -156,5 +166,7 @@ async function requireSpace(output: string, needed: number): Promise<void> {
   const available = await availableBytes(output)
   if (available >= needed) return
   const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`
-  throw new UserError(`Cannot write ${output}: ${gigabytes(available)} are free on its disk, expected ${gigabytes(needed)} for the checkpoint.`)
+  throw new UserError(
+    `Cannot write ${output}: ${gigabytes(available)} are free on its disk, expected ${gigabytes(needed)} for the checkpoint.`,
+  )
 }

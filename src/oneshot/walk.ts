@@ -1,6 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core'
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import { setImmediate } from 'node:timers/promises'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import type { TensorData } from '../checkpoint/tensor.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
@@ -40,7 +40,8 @@ export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGene
       context.signal.throwIfAborted()
       const planned = plannedOf(plan, index, spec)
       if (!planned.some(({ scheme }) => scheme)) continue
-      const noInputs = () => Promise.reject(new RangeError(`Cannot show inputs at ${spec.name}: this run has no data, expected needs() to say 'inputs'`))
+      const noInputs = () =>
+        Promise.reject(new RangeError(`Cannot show inputs at ${spec.name}: this run has no data, expected needs() to say 'inputs'`))
       const finished = await finishStage(plan, context, index, spec, planned, noInputs)
       finished.release()
       append(done, finished)
@@ -71,7 +72,8 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
       hidden = []
       const walks = batches.map(
         ({ shape }, i) =>
-          () => model.walk(layer, inputs[i], parameters, shared.get(shape.length) ?? [], shape),
+          () =>
+            model.walk(layer, inputs[i], parameters, shared.get(shape.length) ?? [], shape),
       )
       try {
         hidden = await throughStages(plan, context, layer, model.stages, inputs, walks, done)
@@ -92,12 +94,22 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
 
 async function walkHead(plan: Plan, context: WalkContext, hidden: Tensor2D[]): Promise<CompressedLayer> {
   const { model } = plan.source
-  const parameters = await loadParameters(plan.source, model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)))
+  const parameters = await loadParameters(
+    plan.source,
+    model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
+  )
   const done: CompressedLayer = { name: model.head().name, tensors: [], reports: [] }
   const walkers = hidden.map((h) => new Walker(model.walkHead(h, parameters), h))
   try {
     const { headStage } = model
-    const finished = await finishStage(plan, context, model.layers, headStage, plannedOf(plan, model.layers, headStage), showInputs(walkers, context))
+    const finished = await finishStage(
+      plan,
+      context,
+      model.layers,
+      headStage,
+      plannedOf(plan, model.layers, headStage),
+      showInputs(walkers, context),
+    )
     finished.release()
     append(done, finished)
   } finally {
@@ -159,11 +171,18 @@ async function finishStage(
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index: layer, of: plan.source.model.layers })
   const inHand = await readLinears(plan, planned)
   const { engine, kernels, signal } = context
-  await compressStage(plan, { name: `${name} · ${spec.name}`, linears: inHand.map(({ linear }) => linear), engine, kernels, signal, eachInput }, inHand)
+  await compressStage(
+    plan,
+    { name: `${name} · ${spec.name}`, linears: inHand.map(({ linear }) => linear), engine, kernels, signal, eachInput },
+    inHand,
+  )
   const reports = inHand.flatMap(({ linear }) => linear.report ?? [])
   for (const report of reports) context.onProgress({ type: 'linear', report })
   const biases = await Promise.all(planned.map(({ spec: linear }) => loadBias(plan.source, linear)))
-  const linears = plan.needsInputs ? inHand.map((entry, i) => linearTensors(effectiveWeight(entry), biases[i], entry.planned.spec)) : []
+  const linears =
+    plan.needsInputs && layer < plan.source.model.layers
+      ? inHand.map((entry, i) => linearTensors(effectiveWeight(entry), biases[i], entry.planned.spec))
+      : []
   const tensors = inHand.filter(({ planned: { scheme } }) => scheme).flatMap(encodeLinear)
   return { linears, tensors, reports, release: () => linears.forEach(disposeLinear) }
 }

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import type { Architecture, LayerWalk, Model, Parameters, StageSpec } from '../architecture.ts'
 import { type Config, count, flag, oneOf, real } from '../config-values.ts'
 import { type AttentionTables, attention, attentionTables, rmsNorm, silu } from '../layers.ts'
