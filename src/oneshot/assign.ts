@@ -48,11 +48,8 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
   for (const entry of recipe.modifiers) {
     const { definition } = entry
     const completed = entry.schemes.map((item) => complete(entry, item))
-    const matched = matchTargets(
-      modules(source.model),
-      completed.map(({ scheme }) => scheme),
-      ignoreOf(entry),
-    )
+    const patterns = completed.map(({ scheme }) => scheme)
+    const matched = at(entry, () => matchTargets(modules(source.model), patterns, ignoreOf(entry)))
     warnings.push(...reportUnmatched(entry, completed, matched, strict))
     const targets = new Map<string, QuantizationScheme>()
     for (const [index, item] of completed.entries()) {
@@ -69,9 +66,8 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
       }
       groups[`group_${Object.keys(groups).length}`] = scheme
     }
-    const schemes = completed.map(({ scheme }) => scheme)
     const options = entry.options as never
-    modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, schemes), targets })
+    modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, patterns), targets })
   }
   if (owners.size === 0)
     throw new UserError(
