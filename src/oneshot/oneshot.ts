@@ -11,6 +11,7 @@ import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
+import { requireMemory } from './memory.ts'
 import { modelCard } from './model-card.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
@@ -108,6 +109,7 @@ async function compress(
     engine: wanted === 'auto' && !plan.needsInputs ? 'wasm' : wanted,
     ...(options.threads && { threads: options.threads }),
   })
+  if (data) requireMemory(plan, data.rows, data.tokens, engine.name)
   const kernels = await openKernels({ ...(options.threads && { threads: options.threads }) })
   onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
   const walkStarted = performance.now()

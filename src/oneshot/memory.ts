@@ -1,0 +1,52 @@
+import { availableMemory } from 'node:process'
+import type { EngineName } from '../engine/engine.ts'
+import { UserError } from '../util/errors.ts'
+import type { Plan } from './plan.ts'
+
+/** Bytes that a calibrated run needs at its widest stage. */
+export interface MemoryForecast {
+  /** Tensors on the engine: what all batches hold between two stages, the stage's weights, its Hessian. */
+  readonly engine: number
+  /** All of the process: the engine's, and weights, codes and factor beside it. */
+  readonly total: number
+}
+
+const FLOAT = 4
+// A 32-bit WebAssembly memory ends at 4 GiB; past that tfjs fails in the middle of a product. The rest is for a batch's intermediates.
+const WASM_LIMIT = 3.6e9
+
+/**
+ * What a walk over so many tokens takes. Between stages every batch holds the stage's input [tokens, columns] and the residual
+ * [tokens, hidden]; everything else is of one stage or one batch.
+ */
+export function forecastMemory({ source: { model } }: Plan, tokens: number): MemoryForecast {
+  const stages = model.stages.map(({ linears }) => {
+    const specs = model.linears(0).filter(({ name }) => linears.some((linear) => name.endsWith(`.${linear}`)))
+    const columns = Math.max(...specs.map((spec) => spec.columns))
+    const weights = specs.reduce((sum, spec) => sum + spec.rows * spec.columns, 0)
+    const engine = FLOAT * (tokens * (columns + model.hidden) + weights + 3 * columns ** 2)
+    // Beside the engine: the float weight, its permuted and its dequantized copy, codes; H, permuted H, U in double and in single.
+    return { engine, total: engine + FLOAT * (4 * weights + 6 * columns ** 2) }
+  })
+  return { engine: Math.max(...stages.map(({ engine }) => engine)), total: Math.max(...stages.map(({ total }) => total)) }
+}
+
+/** Errors: UserError when the forecast exceeds what the engine or the machine has, with the number of rows that would fit. */
+export function requireMemory(plan: Plan, rows: number, tokens: number, engine: EngineName): void {
+  const forecast = forecastMemory(plan, tokens)
+  const free = availableMemory()
+  const [needed, limit, whose] =
+    engine === 'wasm' && forecast.engine > WASM_LIMIT
+      ? [forecast.engine, WASM_LIMIT, 'the wasm engine can hold']
+      : [forecast.total, free, 'are free on this machine']
+  if (needed <= limit) return
+  const fixed = forecastMemory(plan, 0)
+  const perRow = (forecast.total - fixed.total) / rows
+  const fitting = Math.floor((limit - (needed - perRow * rows)) / perRow)
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
+  const advice = fitting > 0 ? `at most ${fitting} rows: --num-calibration-samples ${fitting}` : 'a machine with more memory'
+  throw new UserError(
+    `Cannot calibrate with ${rows} rows (${tokens} tokens): that takes ${gigabytes(needed)} and ${gigabytes(limit)} ${whose}, expected ${advice}` +
+      `${engine === 'wasm' ? ', or the native engine (llmpress native install)' : ''}.`,
+  )
+}
