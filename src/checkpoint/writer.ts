@@ -8,7 +8,7 @@ import type { TensorData, TensorInfo } from './tensor.ts'
 import { writeError } from './write-error.ts'
 
 /** Where files are written until the checkpoint is whole; inside the output, so that moving them up is a rename on one file system. */
-export const STAGING = '.llmpress'
+const STAGING = '.llmpress'
 
 /**
  * Writes a checkpoint that is there whole or not at all. Files are made in OUTPUT/.llmpress and moved up by `finish`, config.json last:

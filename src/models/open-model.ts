@@ -41,7 +41,7 @@ async function architectures(): Promise<Map<string, Architecture>> {
 }
 
 /** The model that a config.json describes. Errors: CheckpointError for a model_type that is not known, naming those that are. */
-export async function readModel(config: Config): Promise<Model> {
+async function readModel(config: Config): Promise<Model> {
   const known = await architectures()
   const architecture = known.get(String(config.model_type))
   if (!architecture) {

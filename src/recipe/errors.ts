@@ -35,7 +35,7 @@ function bounds(schema: Schema): string {
 }
 
 /** A JSON schema in words: `"auto" or a whole number of at least 1`. */
-export function describe(schema: Schema): string {
+function describe(schema: Schema): string {
   const branches = schema.anyOf ?? schema.oneOf
   if (Array.isArray(branches)) return [...new Set(branches.map(describe))].join(' or ')
   if ('const' in schema) return JSON.stringify(schema.const)

@@ -23,7 +23,7 @@ const ARGS = { type: ['object', 'null'], description: 'Kept by llm-compressor an
  * The JSON schema of recipes, for editors: every shape that `loadRecipe` takes, with the options of these modifiers. A modifier's own
  * schema is what recipes are validated with; this one is made of them.
  */
-export function recipeSchema(definitions: readonly ModifierDefinition[]): JsonSchema {
+function recipeSchema(definitions: readonly ModifierDefinition[]): JsonSchema {
   const names = namesOf(definitions)
   const group = reference('modifiers')
   return {

@@ -40,7 +40,7 @@ export interface NamedScheme {
 }
 
 /** A pattern or a list of patterns, as a list. */
-export function patterns(value: readonly string[] | string | undefined | null): string[] {
+function patterns(value: readonly string[] | string | undefined | null): string[] {
   if (value === undefined || value === null) return []
   return typeof value === 'string' ? [value] : [...value]
 }

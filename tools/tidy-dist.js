@@ -1,0 +1,12 @@
+// Runs after tsc: deletes what an earlier build made from sources that are gone (a folder's files are loaded by being there, so a stale one
+// would still be a modifier), and makes the command executable.
+import { existsSync } from 'node:fs'
+import { chmod, readdir, rm } from 'node:fs/promises'
+
+const dist = new URL('../dist/', import.meta.url)
+for (const file of await readdir(dist, { recursive: true })) {
+  const source = file.match(/^(.*?)(\.d\.ts|\.js)$/)?.[1]
+  const isBuilt = source && ['.ts', '.js'].some((extension) => existsSync(new URL(`../src/${source}${extension}`, import.meta.url)))
+  if (source && !isBuilt) await rm(new URL(file, dist))
+}
+await chmod(new URL('cli/main.js', dist), 0o755)
