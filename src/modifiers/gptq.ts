@@ -117,8 +117,8 @@ async function compress(
   const grid = minMaxGrid(weight, rows, columns, args, dtype)
   const rounded = quantizeToGrid(weight, rows, columns, args, grid, dtype)
   linear.quantized = factor ? await sweep(stage, linear, args, grid, order, factor) : rounded
-  const difference = (quantized: Quantized) => dequantize(quantized).map((value, i) => value - weight[i])
-  const [total, error, rtnError] = outputErrors(hessian, [weight, difference(linear.quantized), difference(rounded)])
+  const errors = [weight, difference(linear.quantized, weight), difference(rounded, weight)]
+  const [total, error, rtnError] = outputErrors(hessian, errors)
   return {
     name,
     method: factor ? 'GPTQ' : 'RTN',
@@ -128,6 +128,12 @@ async function compress(
     errorOf: 'outputs',
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
+}
+
+function difference(quantized: Quantized, weight: Float32Array): Float32Array {
+  const error = dequantize(quantized)
+  for (let i = 0; i < error.length; i++) error[i] -= weight[i]
+  return error
 }
 
 async function sweep(
