@@ -1,4 +1,4 @@
-// Writes schemas/recipe.schema.json from the modifiers as built: npm run build:ts && npm run schemas
+// Writes schemas/recipe.schema.json from the modifiers as built: npm run schemas
 import { writeFile } from 'node:fs/promises'
 
 const built = new URL('../dist/recipe/schema.js', import.meta.url).href
