@@ -1,0 +1,61 @@
+import type { Command } from 'commander'
+import type { EngineName } from '../engine/engine.ts'
+import { openDisplay } from './display.ts'
+import { wholeNumber } from './flags.ts'
+import { formatCount, formatSeconds, plural } from './format.ts'
+import { interruptible } from './interrupt.ts'
+import { print, printJson } from './output.ts'
+import { layerProgress } from './progress.ts'
+import { engineOption, jsonOption, threadsOption } from './shared-options.ts'
+
+interface Flags {
+  perplexity: string
+  window?: number
+  windows?: number
+  engine: EngineName | 'auto'
+  threads?: number
+  json?: boolean
+  quiet?: boolean
+}
+
+const EXAMPLES = `
+Examples:
+  $ llmpress eval ./model --perplexity docs-text
+  $ llmpress eval ./model-gptq-w4a16 --perplexity my-text.txt --window 512 --windows 24`
+
+/** `llmpress eval CHECKPOINT --perplexity TEXT`: how well a checkpoint, original or compressed, predicts a text. */
+export function addEval(program: Command): void {
+  program
+    .command('eval')
+    .summary('score a checkpoint on a text')
+    .description('Scores a checkpoint, original or compressed, on a text.')
+    .argument('<checkpoint>', 'a checkpoint folder')
+    .requiredOption('--perplexity <file|name>', 'perplexity on a .txt, .jsonl or .json file, or on docs-text')
+    .option('--window <n>', "tokens per window (default: 512, or the model's positions where it has fewer)", wholeNumber(2))
+    .option('--windows <n>', 'at most so many windows (default: all)', wholeNumber(1))
+    .addOption(engineOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .option('-q, --quiet', 'no progress')
+    .addHelpText('after', EXAMPLES)
+    .action(runEval)
+}
+
+async function runEval(checkpoint: string, { perplexity: dataset, json = false, quiet = false, ...flags }: Flags): Promise<void> {
+  const { perplexity } = await import('../index.ts')
+  const display = openDisplay({ quiet })
+  try {
+    const score = await interruptible((signal) =>
+      perplexity(checkpoint, { dataset, ...flags, signal, onLayer: layerProgress(display, 'scoring') }),
+    )
+    display.stop()
+    const { windows, window, tokens, seconds } = score
+    if (json) printJson({ checkpoint, dataset, ...score })
+    else {
+      const what = `${formatCount(tokens)} tokens in ${plural(windows, 'window')} of ${window}, ${formatSeconds(seconds)}`
+      print(`perplexity ${score.perplexity.toFixed(4)}  (${dataset}: ${what})`)
+    }
+  } finally {
+    display.stop()
+  }
+}

@@ -1,0 +1,15 @@
+import { InvalidArgumentError } from 'commander'
+
+/** A parser for a flag that takes a whole number from `least` to `most`. Commander adds the flag's name to what it throws. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    // Digits only: Number() also takes '', ' 7', '0x10' and '1e3'.
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value
+    const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+    throw new InvalidArgumentError(`Expected a whole number ${range}.`)
+  }
+}
+
+/** More threads than any machine that this runs on has cores: a typing error. */
+export const MOST_THREADS = 1024

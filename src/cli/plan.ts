@@ -1,0 +1,115 @@
+import type { Command } from 'commander'
+import type { Plan } from '../oneshot/plan.ts'
+import { schemeLabel } from '../schemes/scheme.ts'
+import { colorsFor } from './colors.ts'
+import { formatCount, plural } from './format.ts'
+import { foldLayers } from './layer-names.ts'
+import { print, printJson } from './output.ts'
+import { jsonOption, recipeOption } from './shared-options.ts'
+import { facts, sizeChange } from './tables.ts'
+
+interface Flags {
+  recipe: string
+  output?: string
+  strict?: boolean
+  json?: boolean
+}
+
+/** What `plan --json` prints. */
+export interface PlanSummary {
+  model: string
+  modelType: string
+  recipe: string
+  output: string
+  schemes: { modifier: string; scheme: string; layout: string; weights: number; linears: string[] }[]
+  untouched: string[]
+  size: { before: number; after: number }
+  shards: { file: string; bytes: number }[]
+  /** The rows that oneshot takes by default; null when the recipe needs no data. */
+  calibration: { rows: number; tokens: number } | null
+  warnings: string[]
+}
+
+const EXAMPLES = `
+Examples:
+  $ llmpress plan ./model --recipe gptq-w4a16
+  $ llmpress plan ./model --recipe my-recipe.yaml --json`
+
+/** `llmpress plan MODEL --recipe R`: everything `oneshot` would do, without doing it. */
+export function addPlan(program: Command): void {
+  program
+    .command('plan')
+    .summary('show what oneshot would do')
+    .description('Shows what oneshot would do with a model and a recipe. Reads no weights, writes nothing.')
+    .argument('<model>', 'a checkpoint folder')
+    .addOption(recipeOption())
+    .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
+    .option('--strict', 'treat warnings as errors')
+    .addOption(jsonOption())
+    .addHelpText('after', EXAMPLES)
+    .action(runPlan)
+}
+
+async function runPlan(model: string, { json = false, ...flags }: Flags): Promise<void> {
+  const { planRun } = await import('../index.ts')
+  const plan = await planRun({ model, ...flags })
+  try {
+    const summary = summarize(plan)
+    if (json) printJson(summary)
+    else print(describePlan(summary))
+  } finally {
+    await plan.close()
+  }
+}
+
+/** A plan as plain data: linears by modifier and scheme, in the order of the recipe. */
+export function summarize(plan: Plan): PlanSummary {
+  const schemes = new Map<string, PlanSummary['schemes'][number]>()
+  for (const { spec, scheme, layout } of plan.linears) {
+    if (!scheme || !layout) continue
+    const modifier = plan.modifiers.find(({ targets }) => targets.has(spec.name))?.name ?? ''
+    const label = schemeLabel(scheme)
+    const key = `${modifier} ${label} ${layout.format}`
+    const entry = schemes.get(key) ?? { modifier, scheme: label, layout: layout.format, weights: 0, linears: [] }
+    entry.weights += spec.rows * spec.columns
+    entry.linears.push(spec.name)
+    schemes.set(key, entry)
+  }
+  return {
+    model: plan.source.path,
+    modelType: plan.source.model.modelType,
+    recipe: plan.recipe.name,
+    output: plan.output,
+    schemes: [...schemes.values()],
+    untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
+    size: plan.size,
+    shards: plan.shards.map(({ file, bytes }) => ({ file, bytes })),
+    calibration: plan.needsInputs ? { rows: 512, tokens: Math.min(2048, plan.source.model.maxPositions) } : null,
+    warnings: [...plan.warnings],
+  }
+}
+
+/** A plan for people. */
+export function describePlan(summary: PlanSummary): string {
+  const { bold, yellow } = colorsFor(process.stdout)
+  const schemes = summary.schemes.map(({ modifier, scheme, layout, weights, linears }) =>
+    [
+      `${bold(scheme)} by ${modifier}, stored as ${layout}: ${plural(linears.length, 'linear')}, ${formatCount(weights)} weights`,
+      ...foldLayers(linears).map((name) => `  ${name}`),
+    ].join('\n'),
+  )
+  const { calibration } = summary
+  const entries: [string, string][] = [
+    ['Model', `${summary.model} (${summary.modelType})`],
+    ['Recipe', summary.recipe],
+    ['Untouched', summary.untouched.length ? foldLayers(summary.untouched).join(', ') : 'no linear'],
+    ['Size', `${sizeChange(summary.size)}, ${plural(summary.shards.length, 'file')}`],
+    [
+      'Calibration',
+      calibration ? `needs data: by default ${calibration.rows} rows of ${calibration.tokens} tokens of docs-text` : 'needs no data',
+    ],
+    ['Output', summary.output],
+  ]
+  const warnings = summary.warnings.map((text) => `  ${text}`)
+  return [...schemes, facts(entries), ...(warnings.length ? [[yellow(bold('Warnings')), ...warnings].join('\n')] : [])].join('\n\n')
+}

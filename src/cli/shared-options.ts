@@ -1,0 +1,28 @@
+import { Option } from 'commander'
+import { ENGINES } from '../engine/engine.ts'
+import { MOST_THREADS, wholeNumber } from './flags.ts'
+
+/** `--engine`, for every command that computes. */
+export function engineOption(): Option {
+  return new Option('--engine <name>', 'what computes; auto takes the best that runs here').choices(['auto', ...ENGINES]).default('auto')
+}
+
+/** `--threads`, for every command that computes. */
+export function threadsOption(): Option {
+  return new Option('--threads <n>', 'threads to compute with (default: all cores); results do not depend on it').argParser(
+    wholeNumber(1, MOST_THREADS),
+  )
+}
+
+/** `--recipe`, for every command that plans. */
+export function recipeOption(): Option {
+  return new Option(
+    '-r, --recipe <recipe>',
+    'a recipe file, the name of a shipped recipe (gptq-w4a16) or a preset (W4A16)',
+  ).makeOptionMandatory()
+}
+
+/** `--json` */
+export function jsonOption(): Option {
+  return new Option('--json', 'print one JSON document to stdout')
+}

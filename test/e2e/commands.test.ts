@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { copyModel, editWeights, TINY, tensorStart } from './model-copy.ts'
+import { type CliResult, runCli } from './run-cli.ts'
+
+let dir: string
+let output: string
+let run: CliResult
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'llmpress-commands-'))
+  output = join(dir, 'tiny-gptq-w4a16')
+  const flags = ['--num-calibration-samples', '16', '--max-seq-length', '64', '--json']
+  run = await runCli(['oneshot', TINY, '--recipe', 'gptq-w4a16', ...flags], dir)
+})
+afterAll(() => rm(dir, { recursive: true, force: true }))
+
+describe('oneshot', () => {
+  test('writes to MODEL-RECIPE in the working directory, and --json prints the record that it also writes', async () => {
+    expect(run.code).toBe(0)
+    const record = JSON.parse(run.stdout) as { output: string; linears: unknown[]; data: { rows: number; tokens: number } }
+    expect(record).toEqual(JSON.parse(await readFile(join(output, 'llmpress-report.json'), 'utf8')))
+    expect(record.linears).toHaveLength(14)
+    expect(record.data).toMatchObject({ rows: 16, tokens: 1024 })
+  })
+
+  test('tells of progress in plain lines on stderr when it is no terminal', () => {
+    expect(run.stderr).toMatch(/^layer 1\/2 model\.layers\.0: .* to go$/m)
+    expect(run.stderr).toMatch(/^layer 2\/2 model\.layers\.1: /m)
+    expect(run.stderr).not.toContain('\u001b')
+  })
+
+  test('--quiet: nothing on stderr; the closing table fits 100 columns', async () => {
+    const { code, stdout, stderr } = await runCli(['oneshot', TINY, '-r', 'W4A16', '-o', join(dir, 'quiet'), '--quiet'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^ +0 {2}self_attn\.q_proj +RTN +W4A16 g128 +3\.\d+ % /m)
+    expect(stdout).toContain('673.0 kB → 235.5 kB')
+    const lines = stdout.split('\n').filter((line) => !line.includes(dir))
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(100)
+  })
+})
+
+describe('plan', () => {
+  test('shows linears, layout, sizes and calibration, and writes nothing', async () => {
+    const { code, stdout, stderr } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--output', join(dir, 'planned')])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/W4A16 g128 by GPTQModifier, stored as pack-quantized: 14 linears, 294,912 weights/)
+    expect(stdout).toContain('  model.layers.0-1.mlp.down_proj\n')
+    expect(stdout).toMatch(/Untouched +lm_head/)
+    expect(stdout).toMatch(/512 rows of 256 tokens/)
+    await expect(stat(join(dir, 'planned'))).rejects.toThrow('ENOENT')
+  })
+
+  test('--json foretells the size that oneshot arrives at', async () => {
+    const { stdout } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--json'])
+    const { size } = JSON.parse(stdout) as { size: { after: number } }
+    expect(size).toEqual((JSON.parse(run.stdout) as { size: unknown }).size)
+  })
+})
+
+describe('inspect', () => {
+  test('shows equal layers once, with kind, shape and bits', async () => {
+    const { code, stdout } = await runCli(['inspect', output])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/layers\.0-1 {2}\(2 x 76\.7 kB\)/)
+    expect(stdout).toMatch(/down_proj +W4A16 g128 +128 x 256 +16\.9 kB +4\.13/)
+  })
+
+  test('ends quietly when its reader does', async () => {
+    const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+    const child = spawn(process.execPath, [main, 'inspect', output], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.destroy()
+    let stderr = ''
+    child.stderr.on('data', (text) => {
+      stderr += text
+    })
+    const [code] = (await once(child, 'close')) as [number]
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+})
+
+describe('verify', () => {
+  test('shows the error of each linear against the original', async () => {
+    const { code, stdout, stderr } = await runCli(['verify', output, '--against', TINY])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout.match(/W4A16 g128 +\d[\d.]* %$/gm)).toHaveLength(14)
+    expect(stdout).toContain('Sound: 48 tensors')
+  })
+
+  test('exits with 1 and says what is wrong with a checkpoint', async () => {
+    const broken = await copyModel(join(dir, 'broken'))
+    await editWeights(broken, (bytes) => {
+      bytes.writeUInt16LE(0x7f80, tensorStart(bytes, 'model.norm.weight'))
+      return bytes
+    })
+    const { code, stdout, stderr } = await runCli(['verify', broken])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/1 problem:\n {2}model\.norm\.weight is Infinity at element 0/)
+    expect(stderr).toMatch(/^error: Cannot vouch for .*: found 1 problem, expected none\.\n$/)
+  })
+})
+
+describe('eval', () => {
+  test('scores original and compressed alike', async () => {
+    const flags = ['--perplexity', 'docs-text', '--window', '64', '--windows', '4', '--json', '--quiet']
+    const scores = []
+    for (const checkpoint of [TINY, output]) {
+      const { code, stdout, stderr } = await runCli(['eval', checkpoint, ...flags])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      scores.push(JSON.parse(stdout) as { perplexity: number; tokens: number })
+    }
+    const [before, after] = scores
+    expect(before.tokens).toBe(4 * 63)
+    expect(Math.abs(after.perplexity / before.perplexity - 1)).toBeLessThan(0.05)
+  })
+
+  test('a text is needed', async () => {
+    const { code, stderr } = await runCli(['eval', TINY])
+    expect(stderr).toMatch(/^error: .*--perplexity/)
+    expect(code).toBe(2)
+  })
+})
+
+describe('doctor', () => {
+  test('says which engine runs, why not a better one, and what to do', async () => {
+    const { code, stdout } = await runCli(['doctor', '--json'])
+    expect(code).toBe(0)
+    const { engine, rejected, gflops, advice } = JSON.parse(stdout) as Record<string, never>
+    expect(engine).toBe('wasm')
+    expect(rejected).toMatchObject([{ engine: 'gpu' }, { engine: 'native' }])
+    expect(gflops).toBeGreaterThan(0)
+    expect(String(advice)).toContain('llmpress native install')
+  })
+})
+
+describe('llmpress', () => {
+  test('--version is that of the package', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  })
+
+  test.each(['oneshot', 'plan', 'inspect', 'verify', 'eval', 'doctor', 'native install'])('%s --help has examples', async (command) => {
+    const { code, stdout } = await runCli([...command.split(' '), '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`$ llmpress ${command}`)
+  })
+
+  test('without a command: help, exit code 2', async () => {
+    const { code, stdout, stderr } = await runCli([])
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toContain('Usage: llmpress')
+  })
+
+  test('--debug prints the stack', async () => {
+    const { code, stderr } = await runCli(['inspect', join(dir, 'nowhere'), '--debug'])
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^\s+at /m)
+  })
+})
