@@ -5,6 +5,7 @@ import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
 import { ENGINES, type Engine, type EngineName } from './engine.ts'
 import { inverseFactor } from './inverse-factor.ts'
+import { keepProcessListeners } from './keep-process-listeners.ts'
 import { loadTensorflow } from './tensorflow.ts'
 
 export interface OpenOptions {
@@ -56,7 +57,8 @@ async function openNative(threads: number): Promise<Omit<Engine, 'rejected'>> {
 
 async function openWasm(): Promise<Omit<Engine, 'rejected'>> {
   await captureConsole(() => import('@tensorflow/tfjs-backend-wasm'))
-  if (!(await captureConsole(() => tf.setBackend('wasm')))) throw new RunError('WebAssembly could not be started')
+  if (!(await keepProcessListeners(() => captureConsole(() => tf.setBackend('wasm')))))
+    throw new RunError('WebAssembly could not be started')
   await tf.ready()
   const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')
   return { name: 'wasm', detail: `WebAssembly${simd ? ' SIMD' : ''}, 1 thread` }

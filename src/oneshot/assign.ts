@@ -151,11 +151,18 @@ async function settleGroups(
   const settled = at(entry, () => resolveGroupSize(weights, [...new Set(specs.map(({ columns }) => columns))]), path)
   for (const { name, columns } of specs) {
     const problem = groupSizeProblem(settled, columns)
-    if (problem) throw entry.errorAt(path, `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
+    if (problem)
+      throw entry.errorAt(sizePath(entry, path), `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
   }
   const fitted = { ...scheme, weights: settled }
   await layoutFor(fitted)
   return fitted
+}
+
+/** Where the recipe decides a group size: `group_size` beside the preset, the preset itself, or the config group of the targets. */
+function sizePath({ options }: RecipeModifier, targets: NamedScheme['path']): NamedScheme['path'] {
+  if (options.group_size !== undefined && options.group_size !== null) return ['group_size']
+  return typeof options.scheme === 'string' ? ['scheme'] : targets.slice(0, -1)
 }
 
 /** Servers fuse q/k/v and gate/up into one matrix: linears of a stage that differ in scheme load nowhere. */
