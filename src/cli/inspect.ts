@@ -32,7 +32,7 @@ async function runInspect(dir: string, { json = false }: { json?: boolean }): Pr
 }
 
 /** A checkpoint for people: the tree, then the totals. */
-export function describeInspection(inspection: Inspection): string {
+function describeInspection(inspection: Inspection): string {
   const { dim } = colorsFor(process.stdout)
   const { path, modelType, format, files, tensors, bytes, dtypes, modules } = inspection
   const rows = moduleTree(modules).map(({ label, module }) =>

@@ -16,7 +16,7 @@ interface Flags {
 }
 
 /** What `plan --json` prints. */
-export interface PlanSummary {
+interface PlanSummary {
   model: string
   modelType: string
   recipe: string
@@ -63,7 +63,7 @@ async function runPlan(model: string, { json = false, ...flags }: Flags): Promis
 }
 
 /** A plan as plain data: linears by modifier and scheme, in the order of the recipe. */
-export function summarize(plan: Plan): PlanSummary {
+function summarize(plan: Plan): PlanSummary {
   const schemes = new Map<string, PlanSummary['schemes'][number]>()
   for (const { spec, scheme, layout } of plan.linears) {
     if (!scheme || !layout) continue
@@ -90,7 +90,7 @@ export function summarize(plan: Plan): PlanSummary {
 }
 
 /** A plan for people. */
-export function describePlan(summary: PlanSummary): string {
+function describePlan(summary: PlanSummary): string {
   const { bold, yellow } = colorsFor(process.stdout)
   const schemes = summary.schemes.map(({ modifier, scheme, layout, weights, linears }) =>
     [
