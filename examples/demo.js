@@ -1,10 +1,8 @@
 // `npm run demo`: compresses the shipped model with GPTQ to 4 bits on the best engine there is, and scores it
 // before and after.
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 
 const path = (/** @type {string} */ name) => relative(process.cwd(), fileURLToPath(new URL(`../${name}`, import.meta.url)))
 
@@ -21,19 +19,8 @@ const { closingReport } = await import('../dist/cli/tables.js')
 
 const model = path('examples/models/docs-llama-4m')
 const output = 'docs-llama-4m-gptq-w4a16'
-const text = { dataset: path('data/docs-text/eval.txt'), window: 256, windows: 96 }
+const text = { dataset: path('data/docs-text/eval.txt'), window: 256, windows: 48 }
 const display = openDisplay({ quiet: false })
-
-/**
- * Scores a checkpoint in a process of its own: the wasm engine has one thread, so two scores at a time take half as long.
- * @param {string} checkpoint
- * @param {AbortSignal} signal
- */
-async function scoreBeside(checkpoint, signal) {
-  const flags = ['--perplexity', text.dataset, '--window', `${text.window}`, '--windows', `${text.windows}`, '--quiet', '--json']
-  const { stdout } = await promisify(execFile)(process.execPath, [path('dist/cli/main.js'), 'eval', checkpoint, ...flags], { signal })
-  return JSON.parse(stdout)
-}
 
 try {
   await interruptible(async (signal) => {
@@ -45,8 +32,8 @@ try {
       signal,
       onProgress: runProgress(display),
     })
-    const onLayer = layerProgress(display, 'perplexity before and after')
-    const [before, after] = await Promise.all([scoreBeside(model, signal), perplexity(output, { ...text, signal, onLayer })])
+    const before = await perplexity(model, { ...text, signal, onLayer: layerProgress(display, 'perplexity before') })
+    const after = await perplexity(output, { ...text, signal, onLayer: layerProgress(display, 'perplexity after') })
     display.stop()
     console.log(`\n${closingReport(record, { before, after })}`)
   })
