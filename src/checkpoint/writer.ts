@@ -128,11 +128,24 @@ export class CheckpointWriter {
 /** Makes or checks the output folder and an empty staging folder in it. True when the output folder is new. */
 async function prepareOutput(output: string, overwrite: boolean): Promise<boolean> {
   try {
-    const entries = await readdir(output).catch(absent)
-    if (!overwrite) assertUnused(output, entries ?? [])
+    const isNew = (await requireUsableOutput(output, overwrite)) === 'new'
     await rm(join(output, STAGING), { recursive: true, force: true })
     await mkdir(join(output, STAGING), { recursive: true })
-    return entries === undefined
+    return isNew
+  } catch (cause) {
+    throw writeError(cause, output)
+  }
+}
+
+/**
+ * Checks that a checkpoint may be written to a folder, without writing: it is new, empty, holds only what a killed run left, or may be
+ * overwritten. Errors: UserError when it is not such a folder.
+ */
+export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
+  try {
+    const entries = await readdir(output).catch(absent)
+    if (!overwrite) assertUnused(output, entries ?? [])
+    return entries === undefined ? 'new' : 'there'
   } catch (cause) {
     throw writeError(cause, output)
   }

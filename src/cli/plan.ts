@@ -11,6 +11,7 @@ import { facts, sizeChange } from './tables.ts'
 interface Flags {
   recipe: string
   output?: string
+  overwrite?: boolean
   strict?: boolean
   json?: boolean
 }
@@ -44,6 +45,7 @@ export function addPlan(program: Command): void {
     .argument('<model>', 'a checkpoint folder')
     .addOption(recipeOption())
     .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
+    .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)

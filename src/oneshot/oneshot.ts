@@ -30,8 +30,6 @@ export interface OneshotOptions extends PlanOptions {
   engine?: EngineName | 'auto'
   /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
   threads?: number
-  /** Replaces a checkpoint in the output folder; the old one stays until the new one is whole. */
-  overwrite?: boolean
   /** Stops the run; nothing that looks like a checkpoint is left. */
   signal?: AbortSignal
   onProgress?: OnProgress

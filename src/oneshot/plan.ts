@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
 import { availableBytes } from '../checkpoint/disk-space.ts'
@@ -6,6 +7,7 @@ import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
+import { requireUsableOutput } from '../checkpoint/writer.ts'
 import { type OpenModel, openModel, storedName } from '../models/open-model.ts'
 import type { ModifierDefinition } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
@@ -21,6 +23,8 @@ export interface PlanOptions {
   recipe: string | object
   /** The folder to write; `./{model name}-{recipe name}` by default. */
   output?: string
+  /** Replaces a checkpoint in the output folder; the old one stays until the new one is whole. */
+  overwrite?: boolean
   /** Makes warnings of the plan errors. */
   strict?: boolean
   /** Modifiers of the caller's own, by the names they carry. */
@@ -71,15 +75,16 @@ export async function planRun(options: PlanOptions): Promise<Plan> {
   }
 }
 
-async function settle(source: OpenModel, recipe: Recipe, { output, strict = false }: PlanOptions): Promise<Plan> {
+async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = false, strict = false }: PlanOptions): Promise<Plan> {
   if (source.config.quantization_config) {
     throw new CheckpointError(
       `Cannot compress ${source.path}: it is already quantized (config.json has quantization_config), expected an original.`,
     )
   }
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
-  if (target === resolve(source.path))
+  if (target === (await realpath(source.path)) || target === resolve(source.path))
     throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
+  await requireUsableOutput(target, overwrite)
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
   const linears: PlannedLinear[] = []
