@@ -9,6 +9,7 @@ export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perp
 export { type Verification, type VerifiedLinear, type VerifyOptions, verify } from './eval/verify.ts'
 export { defineModifier } from './modifiers/define.ts'
 export type { Linear, LinearReport, Modifier, ModifierDefinition, Stage } from './modifiers/modifier.ts'
+export { quantizationOptions } from './modifiers/quantization-options.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
 export { type Plan, type PlanOptions, planRun } from './oneshot/plan.ts'
