@@ -18,16 +18,21 @@ export interface Hessian {
  * Errors: RunError when an input is not finite, naming the stage.
  */
 export async function measureHessian(stage: Stage): Promise<Hessian> {
-  let sum: Tensor2D | null = null
+  const sums: Tensor2D[] = []
   let tokens = 0
-  await stage.eachInput((x) => {
-    tokens += x.shape[0]
-    const next: Tensor2D = tf.tidy(() => (sum ? tf.add(sum, gram(x)) : gram(x)))
-    sum?.dispose()
-    sum = next
-  })
-  if (!sum) throw new RangeError(`Cannot measure ${stage.name}: no calibration rows, expected at least one`)
-  const total = sum as Tensor2D
+  try {
+    await stage.eachInput((x) => {
+      tokens += x.shape[0]
+      const [sum] = sums
+      sums[0] = tf.tidy(() => (sum ? tf.add<Tensor2D>(sum, gram(x)) : gram(x)))
+      sum?.dispose()
+    })
+  } catch (error) {
+    tf.dispose(sums)
+    throw error
+  }
+  const [total] = sums
+  if (!total) throw new RangeError(`Cannot measure ${stage.name}: no calibration rows, expected at least one`)
   const n = total.shape[0]
   const values = (await total.data()) as Float32Array
   total.dispose()
@@ -58,8 +63,13 @@ export interface Factor {
   readonly damping: number
 }
 
-// Damping is raised in these steps until the factorisation succeeds: 0.01, 0.02, 0.05, 0.1 ... 1 of the mean diagonal at the default.
-const LADDER = [1, 2, 5, 10, 20, 50, 100]
+/** The dampings to try: the one asked for, then upwards in steps of about two up to 1: 0.01, 0.02, 0.05, 0.1 ... of the mean diagonal. */
+function* dampings(first: number): Generator<number> {
+  yield first
+  for (let decade = first; decade > 0 && decade < 1; decade *= 10) {
+    for (const step of [2, 5, 10]) if (decade * step <= 1) yield decade * step
+  }
+}
 
 /**
  * Factors the Hessian for the sweep, raising the damping as far as it takes. Columns without any input (zero diagonal) count as
@@ -71,12 +81,10 @@ export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32A
   const mean = d.reduce((sum, value) => sum + value, 0) / n || 1
   const permuted = new Float32Array(n * n)
   for (let i = 0; i < n; i++) for (let j = 0, row = order[i] * n; j < n; j++) permuted[i * n + j] = values[row + order[j]]
-  for (const step of LADDER) {
-    const damping = step * dampening
+  for (const damping of dampings(dampening)) {
     for (let j = 0; j < n; j++) permuted[j * n + j] = (d[order[j]] || mean) + damping * mean
     const factor = await (stage.engine.inverseFactor?.(permuted, n) ?? stage.kernels.inverseFactor(permuted, n))
     if (factor) return { values: factor, damping }
-    if (dampening === 0) break
   }
   return null
 }

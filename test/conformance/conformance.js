@@ -1,0 +1,140 @@
+// Checks llmpress against transformers and compressed-tensors, and its engines against each other: bash tools/conformance.sh calls it with
+// CONFORMANCE_PYTHON set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { compareEngines } from './engines.js'
+import { dumpLogits } from './logits.js'
+import { compareStages } from './stages.js'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const CLI = join(ROOT, 'dist', 'cli', 'main.js')
+const { verify } = await import(join(ROOT, 'dist', 'index.js'))
+
+// 32 rows of 256 tokens: enough for a well-conditioned Hessian of 768 columns; the tiny model has 256 positions.
+const ROWS = ['--num-calibration-samples', '32', '--max-seq-length', '256']
+const MODELS = { tiny: join(ROOT, 'test', 'oracles', 'tiny'), 'docs-llama-4m': join(ROOT, 'examples', 'models', 'docs-llama-4m') }
+/** Beyond the shipped recipes: a head that has to be untied, and two schemes in one model. */
+const RECIPES = {
+  'with-head': 'GPTQModifier: {scheme: W8A16}\n',
+  mixed: `QuantizationModifier:
+  ignore: [lm_head]
+  config_groups:
+    attention: {targets: ['re:.*self_attn.*'], weights: {num_bits: 8, type: int, symmetric: true, strategy: channel}}
+    mlp: {targets: ['re:.*mlp.*'], weights: {num_bits: 4, type: int, symmetric: false, strategy: group, group_size: 64}}
+`,
+}
+
+let passed = 0
+let failed = 0
+
+/**
+ * @param {boolean} good
+ * @param {string} what
+ */
+function check(good, what) {
+  if (good) passed++
+  else failed++
+  console.log(`${good ? 'ok' : 'not ok'} ${what}`)
+}
+
+/**
+ * Compresses through the command line; null where that fails.
+ * @param {string} model
+ * @param {string} recipe
+ * @param {string} output
+ * @param {string} engine
+ */
+function compress(model, recipe, output, engine) {
+  const args = ['oneshot', model, '--recipe', recipe, '--output', output, '--engine', engine, '--quiet', '--json', ...ROWS]
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', maxBuffer: 2 ** 28 })
+  if (status === 0) return JSON.parse(stdout)
+  check(false, `llmpress ${args.join(' ')} ended with ${status}: ${stderr.trim().split('\n').pop()}`)
+  return null
+}
+
+/**
+ * Lets Python check the folders of `work`; its lines are checks too.
+ * @param {string} work
+ */
+async function python(work) {
+  const env = {
+    ...process.env,
+    HF_HUB_OFFLINE: '1',
+    HF_HUB_DISABLE_PROGRESS_BARS: '1',
+    TRANSFORMERS_VERBOSITY: 'error',
+    TOKENIZERS_PARALLELISM: 'false',
+  }
+  const program = fileURLToPath(new URL('load.py', import.meta.url))
+  const args = ['-W', 'ignore', program, work]
+  const child = spawn(process.env.CONFORMANCE_PYTHON ?? 'python3', args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  // compressed-tensors draws progress bars whatever the environment says: stderr is shown only when something went wrong.
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+    errors = (errors + text).slice(-4000)
+  })
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  for await (const line of createInterface({ input: child.stdout })) {
+    const [, not, what] = /^(not )?ok (.*)$/.exec(line) ?? []
+    if (what) check(!not, what)
+    else console.log(line)
+  }
+  const code = await ended
+  if (code !== 0) check(false, `load.py ended with ${code}: ${errors}`)
+}
+
+const work = await mkdtemp(join(tmpdir(), 'llmpress-conformance-'))
+try {
+  const install = spawnSync(process.execPath, [CLI, 'native', 'install'], { encoding: 'utf8' })
+  check(install.status === 0, `llmpress native install: ${(install.stdout || install.stderr).trim().split('\n').pop()}`)
+  const engine = install.status === 0 ? 'native' : 'wasm'
+
+  const recipes = Object.fromEntries(
+    (await readdir(join(ROOT, 'recipes'))).map((file) => [file.replace('.yaml', ''), join(ROOT, 'recipes', file)]),
+  )
+  for (const [name, text] of Object.entries(RECIPES)) {
+    recipes[name] = join(work, `${name}.yaml`)
+    await writeFile(recipes[name], text)
+  }
+  for (const [modelName, model] of Object.entries(MODELS)) {
+    for (const [recipeName, recipe] of Object.entries(recipes)) {
+      const name = `${modelName}-${recipeName}`
+      const output = join(work, name)
+      if (!compress(model, recipe, output, engine)) continue
+      const { problems } = await verify(output, { against: model })
+      check(
+        problems.length === 0,
+        `${name}: compressed on ${engine} and verified${problems.map((/** @type {string} */ problem) => `; ${problem}`).join('')}`,
+      )
+      await dumpLogits(output, join(ROOT, 'data', 'docs-text', 'eval.txt'))
+    }
+  }
+  await python(work)
+
+  if (engine === 'native') {
+    for (const [modelName, model] of Object.entries(MODELS)) {
+      for (const recipeName of ['rtn-w4a16', 'rtn-w8a8', 'fp8-dynamic', 'gptq-w4a16', 'gptq-w8a16']) {
+        const name = `${modelName}-${recipeName}`
+        const onWasm = join(work, `${name}-wasm`)
+        if (!compress(model, recipes[recipeName], onWasm, 'wasm')) continue
+        const { good, what } = await compareEngines(onWasm, join(work, name), recipeName.startsWith('gptq'))
+        check(good, `${name}: ${what}`)
+      }
+      for (const recipeName of ['gptq-w4a16', 'gptq-w8a16']) {
+        const { equal, largest, linears } = await compareStages(model, recipes[recipeName])
+        const share = `at least 99.5 % the same codes (${(100 * equal).toFixed(3)} %), errors within 0.5 % (${(100 * largest).toFixed(3)} %)`
+        check(
+          equal >= 0.995 && largest <= 0.005,
+          `${modelName}-${recipeName}: ${linears} linears with the same inputs on wasm and native: ${share}`,
+        )
+      }
+    }
+  }
+} finally {
+  await rm(work, { recursive: true, force: true })
+}
+console.log(`conformance: ${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0

@@ -1,0 +1,78 @@
+"""Loads every checkpoint below a folder with transformers and compressed-tensors and compares with what llmpress computed (logits.js).
+
+Prints `ok ...` or `not ok ...` per check. Usage: load.py WORK_DIR
+
+Tolerances, in units of the standard deviation of the logits:
+  weights, float32                   largest difference <= 1e-3
+  inputs quantized at run time       rms difference <= 0.05, the same most likely token for >= 95 %: an input within float32 noise of the
+                                     middle of two codes falls to either side, and all later tokens of its row see it
+"""
+import json
+import os
+import sys
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.quantization_config import CompressedTensorsConfig
+
+NEW_TOKENS = 16
+
+
+def check(good, what):
+    print(f"{'ok' if good else 'not ok'} {what}", flush=True)
+
+
+def read(folder, name, rows):
+    values = torch.frombuffer(bytearray(open(os.path.join(folder, name), "rb").read()), dtype=torch.float32)
+    return values.view(rows.shape[0], rows.shape[1], -1)
+
+
+def logits(model, rows):
+    with torch.no_grad():
+        return model(rows).logits.float()
+
+
+def largest(ours, theirs):
+    return ((ours - theirs).abs().max() / theirs.std()).item()
+
+
+def conform(name, folder):
+    rows = torch.tensor(json.load(open(os.path.join(folder, "conformance-rows.json"))))
+    ours = read(folder, "conformance-logits.f32", rows)
+    dense = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=CompressedTensorsConfig(run_compressed=False))
+    theirs = logits(dense, rows)
+    if os.path.exists(os.path.join(folder, "conformance-weights.f32")):
+        off = (ours - theirs).square().mean().sqrt().item() / theirs.std().item()
+        top = (ours.argmax(-1) == theirs.argmax(-1)).float().mean().item()
+        check(off <= 0.05 and top >= 0.95, f"{name}: logits with quantized inputs, rms {off:.2e} <= 0.05, same first token {top:.3f} >= 0.95")
+        for module in dense.modules():
+            if getattr(module, "quantization_scheme", None) is not None:
+                module.quantization_enabled = False
+        ours, plain = read(folder, "conformance-weights.f32", rows), logits(dense, rows)
+    else:
+        plain = theirs
+    error = largest(ours, plain)
+    check(error <= 1e-3, f"{name}: logits of the weights, largest difference {error:.1e} <= 1e-3")
+
+    packed = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    error = largest(logits(packed, rows), theirs)
+    check(error <= 1e-3, f"{name}: transformers' default loading gives the same, {error:.1e} <= 1e-3")
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompt = rows[:1, :24]
+    with torch.no_grad():
+        out = packed.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False)
+    text = tokenizer.decode(out[0, prompt.shape[1]:])
+    check(out.shape[1] == prompt.shape[1] + NEW_TOKENS and len(text) > 0, f"{name}: generates {json.dumps(text)}")
+
+
+if __name__ == "__main__":
+    work = sys.argv[1]
+    torch.set_num_threads(2)
+    for name in sorted(os.listdir(work)):
+        folder = os.path.join(work, name)
+        if not os.path.exists(os.path.join(folder, "conformance-rows.json")):
+            continue
+        try:
+            conform(name, folder)
+        except Exception as error:
+            check(False, f"{name}: {type(error).__name__}: {str(error)[:300]}")

@@ -1,0 +1,59 @@
+// What llmpress computes with a checkpoint, in files that load.py reads.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const dist = new URL('../../dist/', import.meta.url)
+const { forward } = await import(new URL('eval/forward.js', dist).href)
+const { openModel } = await import(new URL('models/open-model.js', dist).href)
+const { openEngine } = await import(new URL('engine/open.js', dist).href)
+const { loadRows } = await import(new URL('data/load-rows.js', dist).href)
+const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
+
+const ROWS = 2
+const LENGTH = 96
+
+/**
+ * Writes into the checkpoint's folder: conformance-rows.json, the token rows; conformance-logits.f32, their logits; and where inputs are
+ * quantized at run time conformance-weights.f32, the logits without that.
+ * @param {string} folder
+ * @param {string} text
+ */
+export async function dumpLogits(folder, text) {
+  await openEngine({ engine: 'wasm' })
+  const source = await openModel(folder)
+  try {
+    const { rows } = await loadRows({
+      dataset: text,
+      tokenizer: () => loadTokenizer(folder),
+      samples: ROWS,
+      length: LENGTH,
+      seed: 0,
+      vocab: source.model.vocab,
+    })
+    await writeFile(join(folder, 'conformance-rows.json'), JSON.stringify(rows.map((/** @type {Int32Array} */ row) => [...row])))
+    await writeFile(join(folder, 'conformance-logits.f32'), await logits(source, rows))
+    const stored = [...source.compressed]
+    if (stored.some(([, { scheme }]) => scheme.input_activations)) {
+      const plain = new Map(stored.map(([name, { scheme, layout }]) => [name, { layout, scheme: { ...scheme, input_activations: null } }]))
+      await writeFile(join(folder, 'conformance-weights.f32'), await logits({ ...source, compressed: plain }, rows))
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+/**
+ * @param {object} source
+ * @param {Int32Array[]} rows
+ * @returns {Promise<Buffer>}
+ */
+async function logits(source, rows) {
+  /** @type {Buffer[]} */
+  const parts = []
+  await forward(source, rows, {
+    onLogits: (/** @type {{ dataSync(): Float32Array }} */ tensor) => {
+      parts.push(Buffer.from(Float32Array.from(tensor.dataSync()).buffer))
+    },
+  })
+  return Buffer.concat(parts)
+}

@@ -1,0 +1,56 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { expect, test } from 'vitest'
+import { fakeQuantize } from '../../src/eval/fake-quantize.ts'
+import { args } from '../checkpoint/schemes.ts'
+import { useEngine } from '../engine/engines.ts'
+
+useEngine('wasm')
+
+const INPUT = [
+  [-0.078125, 0.359375, -0.78125, 0.0703125, 0.6640625, -0.28515625],
+  [16.20703125, -15.96875, 4.046875, 6.11328125, 7.60546875, -0.3359375],
+  [-0.00390625, 0.00390625, 0, -0.01953125, 0.00390625, 0.00390625],
+  [0, 0, 0, 0, 0, 0],
+]
+
+// What compressed-tensors 0.19 makes of INPUT: compute_dynamic_scales_and_zp, then fake_quantize, in float32.
+const CASES = [
+  {
+    name: 'int8',
+    parts: { type: 'int', symmetric: true },
+    expected: [
+      [-0.0796568617, 0.361519605, -0.784313738, 0.0674019605, 0.661764741, -0.287990212],
+      [16.1434746, -16.0163593, 4.06764698, 6.10147047, 7.62683821, -0.381341904],
+      [-0.00398284337, 0.00398284337, 0, -0.019454658, 0.00398284337, 0.00398284337],
+      [0, 0, 0, 0, 0, 0],
+    ],
+  },
+  {
+    name: 'float8',
+    parts: { type: 'float', symmetric: true },
+    expected: [
+      [-0.0767299086, 0.362723202, -0.78125, 0.0697544664, 0.669642866, -0.279017866],
+      [16.2070312, -16.2070312, 4.05175781, 6.36704826, 7.52469301, -0.32558769],
+      [-0.00383649557, 0.00383649557, 0, -0.01953125, 0.00383649557, 0.00383649557],
+      [0, 0, 0, 0, 0, 0],
+    ],
+  },
+  {
+    name: 'int8 with zero points',
+    parts: { type: 'int', symmetric: false },
+    expected: [
+      [-0.0793504938, 0.357077211, -0.782169163, 0.0680147111, 0.663143396, -0.283394605],
+      [16.15098, -16.0248013, 4.037745, 6.05661774, 7.57077169, -0.378538609],
+      [-0.00386029412, 0.00386029412, 0, -0.0194852948, 0.00386029412, 0.00386029412],
+      [0, 0, 0, 0, 0, 0],
+    ],
+  },
+] as const
+
+test.each(CASES)('fakeQuantize gives the numbers of compressed-tensors for one scale a token: $name', ({ parts, expected }) => {
+  const x = tf.tensor2d(INPUT)
+  const y = fakeQuantize(x, args({ ...parts, num_bits: 8, strategy: 'token', dynamic: true }))
+  const values = y.dataSync()
+  tf.dispose([x, y])
+  for (const [i, value] of expected.flat().entries()) expect(Math.abs(values[i] - value)).toBeLessThanOrEqual(Math.abs(value) * 2e-7)
+})

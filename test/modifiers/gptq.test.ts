@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest'
+import { modifier as gptq } from '../../src/modifiers/gptq.ts'
+import { dequantize } from '../../src/schemes/quantize.ts'
+import { RunError, UserError } from '../../src/util/errors.ts'
+import { args, scheme } from '../checkpoint/schemes.ts'
+import { random, useEngine } from '../engine/engines.ts'
+import { applyTo, linearOf, outputError, secondMoments } from './stages.ts'
+
+useEngine('wasm')
+
+const W4 = scheme({ weights: args({ num_bits: 4, strategy: 'group', group_size: 32, actorder: 'static' }) })
+const ROWS = 16
+const COLUMNS = 64
+
+/** Rounds a random matrix [16, 64] with GPTQ for the given inputs. */
+async function round(input: Float32Array, options: object = {}) {
+  const linear = linearOf('model.layers.0.mlp.up_proj', ROWS, COLUMNS, random(ROWS * COLUMNS, 1))
+  await applyTo(gptq.create(options as never), [linear], W4, input, 'model.layers.0 · mlp inputs')
+  const { quantized, report } = linear
+  if (!quantized || !report) throw new Error('nothing was compressed')
+  const error = outputError(linear.weight, dequantize(quantized), secondMoments(input, COLUMNS))
+  return { ...linear, quantized, report, error }
+}
+
+describe('GPTQModifier', () => {
+  test('reports the output error of its codes and of plain rounding, relative to the outputs', async () => {
+    const input = random(200 * COLUMNS, 2)
+    const { weight, report, error } = await round(input)
+    const total = outputError(new Float32Array(weight.length), weight, secondMoments(input, COLUMNS))
+    expect(report).toMatchObject({ method: 'GPTQ', scheme: 'W4A16 g32', errorOf: 'outputs', damping: 0.01 })
+    expect(report.error).toBeCloseTo(error / total, 5)
+    expect(report.error).toBeLessThan(report.rtnError ?? 0)
+    expect(report).not.toHaveProperty('deadColumns')
+    expect(report).not.toHaveProperty('fallback')
+  })
+
+  test('raises the damping where there are fewer tokens than columns, and records what it took', async () => {
+    const { report } = await round(random(8 * COLUMNS, 3), { dampening_frac: 1e-9 })
+    expect(report.method).toBe('GPTQ')
+    expect(report.damping).toBeGreaterThan(1e-9)
+    expect(report.error).toBeLessThan(report.rtnError ?? 0)
+  })
+
+  test('falls back to plain rounding, and says so, where no damping is allowed', async () => {
+    const { report } = await round(random(8 * COLUMNS, 3), { dampening_frac: 0 })
+    expect(report).toMatchObject({ method: 'RTN', fallback: expect.stringContaining('not positive definite') })
+    expect(report.error).toBe(report.rtnError)
+  })
+
+  test('counts columns without input and rounds their weights to the nearest code', async () => {
+    const dead = [3, 40]
+    const input = random(200 * COLUMNS, 4).map((value, i) => (dead.includes(i % COLUMNS) ? 0 : value))
+    const { weight, quantized, report } = await round(input)
+    expect(report.deadColumns).toBe(2)
+    expect(report.error).toBeLessThan(report.rtnError ?? 0)
+    const values = dequantize(quantized)
+    for (let row = 0; row < ROWS; row++) {
+      for (const column of dead) {
+        const i = row * COLUMNS + column
+        const scale = quantized.scale[row * 2 + Math.floor(column / 32)]
+        expect(Math.abs(values[i] - weight[i])).toBeLessThanOrEqual(scale / 2 + 1e-6)
+      }
+    }
+  })
+
+  test('names the stage and the channel of an input that is not a number', async () => {
+    const input = random(200 * COLUMNS, 5)
+    input[7 * COLUMNS + 11] = Number.NaN
+    const failure = round(input)
+    await expect(failure).rejects.toThrow(RunError)
+    await expect(failure).rejects.toThrow(/model\.layers\.0 · mlp inputs: .*channel \d+ is NaN/)
+  })
+
+  test('refuses what it cannot do: float8, block scales, an order that would have to be stored', () => {
+    expect(gptq.refuses?.(scheme({ weights: args({ type: 'float', strategy: 'channel' }) }))).toContain('QuantizationModifier')
+    expect(gptq.refuses?.(scheme({ weights: args({ strategy: 'block', block_structure: [128, 128] }) }))).toContain('QuantizationModifier')
+    expect(gptq.refuses?.(W4)).toBeNull()
+    expect(() => gptq.completes?.({ actorder: 'group' } as never, W4)).toThrow(UserError)
+    expect(() => gptq.completes?.({ actorder: null } as never, W4)).toThrow('expected the same in both places')
+  })
+})
