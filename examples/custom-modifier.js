@@ -1,20 +1,12 @@
 // A modifier of your own: rounds to scales that are powers of two, so that a server can shift instead of multiply.
 // node examples/custom-modifier.js [model folder] [output folder]
-import { defineModifier, oneshot } from 'llmpress'
+import { defineModifier, dequantize, oneshot, quantizationOptions, quantizeToGrid, relativeError, schemeLabel } from 'llmpress'
 
 const powerOfTwo = defineModifier({
   names: ['PowerOfTwoModifier'],
   description: 'Rounds to the nearest code, with scales that are powers of two.',
   // JSON schema of its options: recipes are checked against it, and its types follow from it.
-  schema: {
-    type: 'object',
-    additionalProperties: false,
-    properties: {
-      targets: { type: 'array', items: { type: 'string' }, default: ['Linear'] },
-      ignore: { type: 'array', items: { type: 'string' }, default: [] },
-      scheme: { type: 'string', default: 'W4A16' },
-    },
-  },
+  schema: { type: 'object', additionalProperties: false, properties: quantizationOptions },
   quantizes: true,
   // 'inputs' would run calibration rows through the model and let apply() call stage.eachInput.
   needs: () => 'weights',
@@ -22,48 +14,36 @@ const powerOfTwo = defineModifier({
   refuses: ({ weights }) => (weights?.type === 'int' && weights.symmetric ? null : 'only symmetric integers are supported'),
   create: () => ({
     async apply(_stage, targets) {
-      for (const [linear, { weights: args }] of targets) if (args) round(linear, args)
+      for (const [linear, scheme] of targets) if (scheme.weights) round(linear, scheme, scheme.weights)
     },
   }),
 })
 
 /**
  * @param {import('llmpress').Linear} linear
- * @param {NonNullable<import('llmpress').Linear['quantized']>['args']} args
+ * @param {import('llmpress').QuantizationScheme} scheme
+ * @param {import('llmpress').QuantizationArgs} args
  */
-function round(linear, args) {
+function round(linear, scheme, args) {
   const started = performance.now()
   const { name, rows, columns, weight, dtype } = linear
   const size = args.group_size ?? columns // one group is the whole row where there are no groups
-  const groups = columns / size
   const most = 2 ** (args.num_bits - 1) - 1
-  const scale = new Float32Array(rows * groups)
-  const codes = new Int8Array(rows * columns)
-  let wrong = 0
-  let total = 0
-  for (let group = 0; group < rows * groups; group++) {
-    // Rows are a whole number of groups, so group after group is the order of the matrix.
+  // A power of two is exact in every float type: what is stored is what was rounded with. A group of zeros gets scale 1.
+  const scale = Float32Array.from({ length: weight.length / size }, (_, group) => {
     const values = weight.subarray(group * size, (group + 1) * size)
     const largest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
-    // A power of two is exact in every float type: what is stored is what was rounded with. A group of zeros gets scale 1.
-    const s = largest > 0 ? 2 ** Math.ceil(Math.log2(largest / most)) : 1
-    scale[group] = s
-    values.forEach((value, i) => {
-      const code = Math.max(-most - 1, Math.min(most, Math.round(value / s)))
-      codes[group * size + i] = code
-      wrong += (value - code * s) ** 2
-      total += value ** 2
-    })
-  }
-  linear.quantized = { args, rows, columns, codes, scale, scaleShape: [rows, groups], scaleDtype: dtype, zeroPoint: null }
-  const seconds = (performance.now() - started) / 1000
+    return largest > 0 ? 2 ** Math.ceil(Math.log2(largest / most)) : 1
+  })
+  const grid = { scale, scaleShape: [rows, columns / size], zeroPoint: null }
+  linear.quantized = quantizeToGrid(weight, rows, columns, args, grid, dtype)
   linear.report = {
     name,
     method: 'power of two',
-    scheme: `W${args.num_bits}A16 g${size}`,
-    error: wrong / total,
+    scheme: schemeLabel(scheme),
+    error: relativeError(weight, dequantize(linear.quantized)),
     errorOf: 'weights',
-    seconds,
+    seconds: (performance.now() - started) / 1000,
   }
 }
 

@@ -1,15 +1,17 @@
 import type { Command } from 'commander'
 import type { EngineName } from '../engine/engine.ts'
+import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { openDisplay } from './display.ts'
 import { wholeNumber } from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
 import { runProgress } from './progress.ts'
-import { engineOption, jsonOption, recipeOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, modifiersOption, recipeOption, threadsOption } from './shared-options.ts'
 import { closingReport } from './tables.ts'
 
 interface Flags {
   recipe: string
+  modifiers?: string[]
   output?: string
   dataset?: string
   numCalibrationSamples?: number
@@ -37,9 +39,10 @@ export function addOneshot(program: Command): void {
     .description('Compresses a model as a recipe says and writes a compressed-tensors checkpoint.')
     .argument('<model>', 'a checkpoint folder')
     .addOption(recipeOption())
+    .addOption(modifiersOption())
     .option('-o, --output <dir>', 'the folder to write (default: ./{model name}-{recipe name})')
-    .option('--dataset <name|file>', 'calibration data: docs-text, or a .jsonl, .json or .txt file (default: docs-text, built in)')
-    .option('--num-calibration-samples <n>', 'rows of calibration data (default: 512)', wholeNumber(1))
+    .option('--dataset <name|file>', `calibration data: docs-text, or a .jsonl, .json or .txt file (default: ${DEFAULT_DATASET}, built in)`)
+    .option('--num-calibration-samples <n>', `rows of calibration data (default: ${DEFAULT_ROWS})`, wholeNumber(1))
     .option('--max-seq-length <n>', "tokens per row (default: 2048, or the model's positions where it has fewer)", wholeNumber(2))
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())

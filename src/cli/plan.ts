@@ -1,15 +1,17 @@
 import type { Command } from 'commander'
+import { DEFAULT_DATASET, DEFAULT_ROWS, defaultLength } from '../oneshot/calibration.ts'
 import type { Plan } from '../oneshot/plan.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { colorsFor } from './colors.ts'
 import { formatCount, plural } from './format.ts'
 import { foldLayers } from './layer-names.ts'
 import { print, printJson } from './output.ts'
-import { jsonOption, recipeOption } from './shared-options.ts'
+import { jsonOption, modifiersOption, recipeOption } from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
 interface Flags {
   recipe: string
+  modifiers?: string[]
   output?: string
   overwrite?: boolean
   strict?: boolean
@@ -44,6 +46,7 @@ export function addPlan(program: Command): void {
     .description('Shows what oneshot would do with a model and a recipe. Reads no weights, writes nothing.')
     .argument('<model>', 'a checkpoint folder')
     .addOption(recipeOption())
+    .addOption(modifiersOption())
     .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
     .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
@@ -86,7 +89,7 @@ function summarize(plan: Plan): PlanSummary {
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     size: plan.size,
     shards: plan.shards.map(({ file, bytes }) => ({ file, bytes })),
-    calibration: plan.needsInputs ? { rows: 512, tokens: Math.min(2048, plan.source.model.maxPositions) } : null,
+    calibration: plan.needsInputs ? { rows: DEFAULT_ROWS, tokens: defaultLength(plan.source.model) } : null,
     warnings: [...plan.warnings],
   }
 }
@@ -108,7 +111,9 @@ function describePlan(summary: PlanSummary): string {
     ['Size', `${sizeChange(summary.size)}, ${plural(summary.shards.length, 'file')}`],
     [
       'Calibration',
-      calibration ? `needs data: by default ${calibration.rows} rows of ${calibration.tokens} tokens of docs-text` : 'needs no data',
+      calibration
+        ? `needs data: by default ${calibration.rows} rows of ${calibration.tokens} tokens of ${DEFAULT_DATASET}`
+        : 'needs no data',
     ],
     ['Output', summary.output],
   ]

@@ -1,11 +1,11 @@
 import { Command } from 'commander'
+import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
 import { addDoctor } from './doctor.ts'
 import { addEval } from './eval.ts'
 import { addInspect } from './inspect.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
-import { packageVersion } from './package-version.ts'
 import { addPlan } from './plan.ts'
 import { addVerify } from './verify.ts'
 

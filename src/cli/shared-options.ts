@@ -22,6 +22,11 @@ export function recipeOption(): Option {
   ).makeOptionMandatory()
 }
 
+/** `--modifiers`, for recipes that name modifiers of the user's own. */
+export function modifiersOption(): Option {
+  return new Option('--modifiers <module...>', 'your own modifiers that the recipe names: paths or packages that export `modifier`')
+}
+
 /** `--json` */
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document to stdout')

@@ -7,6 +7,7 @@ import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
+import { groupSizeProblem } from '../schemes/scheme.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { loadFolder } from '../util/load-folder.ts'
 import type { Architecture, LinearSpec, Model, ParameterSpec } from './architecture.ts'
@@ -63,6 +64,7 @@ export async function openModel(path: string): Promise<OpenModel> {
   const model = await readModel(config)
   const reader = await openCheckpoint(path)
   try {
+    requireLayers(config, model, reader)
     const compressed = await storedSchemes(config, model)
     const opened: OpenModel = { path, name: basename(resolve(path)), config, model, reader, compressed, close: () => reader.close() }
     checkTensors(opened)
@@ -83,9 +85,28 @@ export function modules(model: Model): { name: string; className: string }[] {
   return [...other(model.outerParameters()), ...layers.flat(), ...linear([model.head()])]
 }
 
+/** The names of all tensors of an uncompressed checkpoint. */
+export function tensorNames(model: Model): ReadonlySet<string> {
+  const parameters = Array.from({ length: model.layers }, (_, layer) => model.parameters(layer)).flat()
+  return new Set([
+    ...[...model.outerParameters(), ...parameters].map(({ name }) => name),
+    ...allLinears(model).flatMap(({ name, bias }) => (bias ? [`${name}.weight`, `${name}.bias`] : [`${name}.weight`])),
+  ])
+}
+
 /** All linears, lm_head last. */
 export function allLinears(model: Model): LinearSpec[] {
   return [...Array.from({ length: model.layers }, (_, layer) => model.linears(layer)).flat(), model.head()]
+}
+
+/** A damaged config must not make us build lists of a billion layers before the first missing tensor is noticed. */
+function requireLayers(config: Config, model: Model, { tensors }: CheckpointReader): void {
+  const prefix = `${model.layerName(model.layers - 1)}.`
+  for (const name of tensors.keys()) if (name.startsWith(prefix)) return
+  throw new CheckpointError(
+    `Cannot use the checkpoint: num_hidden_layers is ${config.num_hidden_layers ?? model.layers} in config.json, but no tensor is named ${prefix}*, expected one layer for each.`,
+    { file: 'config.json', tensor: prefix },
+  )
 }
 
 async function storedSchemes(config: Config, model: Model): Promise<Map<string, StoredScheme>> {
@@ -115,6 +136,11 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
     if (spec.bias) check(`${spec.name}.bias`, [spec.rows])
     if (!stored?.scheme.weights) check(`${spec.name}.weight`, [spec.rows, spec.columns])
     else {
+      const problem = groupSizeProblem(stored.scheme.weights, spec.columns)
+      if (problem !== null) {
+        const message = `Cannot use the checkpoint: the scheme that config.json gives ${spec.name} does not fit: ${problem}.`
+        throw new CheckpointError(message, { file: 'config.json', tensor: `${spec.name}.weight` })
+      }
       const scaleDtype = scaleDtypeOf(reader, spec.name)
       for (const { suffix, shape } of stored.layout.tensors(stored.scheme.weights, spec.rows, spec.columns, scaleDtype)) {
         check(`${spec.name}.${suffix}`, shape)

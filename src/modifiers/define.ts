@@ -9,7 +9,7 @@ type OptionsOf<Schema> = Schema extends JSONSchema ? FromSchema<Schema> : never
 
 /**
  * Types a modifier of your own: its options follow from its JSON schema. Hand it to `oneshot({ modifiers })`, or export it as
- * `modifier` from a module that recipes name by path or package.
+ * `modifier` from a module whose path or package name is handed over there; recipes name it and never load code.
  */
 export function defineModifier<const Schema extends Readonly<Record<string, unknown>>>(
   definition: Omit<ModifierDefinition<OptionsOf<Schema>>, 'schema'> & { readonly schema: Schema },

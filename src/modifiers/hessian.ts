@@ -66,7 +66,7 @@ export interface Factor {
 /** The dampings to try: the one asked for, then upwards in steps of about two up to 1: 0.01, 0.02, 0.05, 0.1 ... of the mean diagonal. */
 function* dampings(first: number): Generator<number> {
   yield first
-  for (let decade = first; decade > 0 && decade < 1; decade *= 10) {
+  for (let decade = first || 0.001; decade < 1; decade *= 10) {
     for (const step of [2, 5, 10]) if (decade * step <= 1) yield decade * step
   }
 }

@@ -5,7 +5,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 
-/** A linear while it is worked on. Modifiers edit `weight` in place and set `quantized` and `report`. */
+/** A linear while it is worked on. The modifier that the recipe gives it to sets `quantized` and `report`. */
 export interface Linear {
   /** Full module name. */
   readonly name: string
@@ -48,7 +48,7 @@ export interface Stage {
   readonly engine: Engine
   readonly kernels: Kernels
   readonly signal: AbortSignal
-  /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Absent for data-free runs. */
+  /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
   eachInput(visit: (input: Tensor2D) => void): Promise<void>
 }
 
@@ -66,7 +66,10 @@ export interface ModifierDefinition<Options = never> {
   readonly description: string
   /** JSON schema of the options: an object with `additionalProperties: false`. The recipe's options are validated against it. */
   readonly schema: Readonly<Record<string, unknown>>
-  /** True when it gives linears a scheme: then `targets`, `ignore`, `scheme`, `config_groups` are among its options. */
+  /**
+   * True when it gives linears a scheme: then `targets`, `ignore`, `scheme`, `config_groups` are among its options. Others are refused
+   * in this version.
+   */
   readonly quantizes: boolean
   /** `inputs`: the engine runs the calibration rows through the layers and `apply` may call `eachInput`. */
   needs(options: Options, schemes: readonly QuantizationScheme[]): 'weights' | 'inputs'

@@ -5,10 +5,11 @@ import { modules, type OpenModel } from '../models/open-model.ts'
 import type { Modifier } from '../modifiers/modifier.ts'
 import type { Recipe, RecipeModifier } from '../recipe/recipe.ts'
 import { matchTargets } from '../schemes/match.ts'
-import type { NamedScheme } from '../schemes/resolve.ts'
+import { type NamedScheme, patterns } from '../schemes/resolve.ts'
 import { groupSizeProblem, resolveGroupSize, schemeLabel } from '../schemes/scheme.ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
 import { UserError } from '../util/errors.ts'
+import type { SettledGroup } from './config-groups.ts'
 
 /** A modifier of the recipe with the linears it gets. */
 export interface PlannedModifier {
@@ -29,10 +30,17 @@ export interface StagedLinear {
 
 export interface Assignment {
   readonly modifiers: readonly PlannedModifier[]
+  /** By linear name. */
   readonly schemes: ReadonlyMap<string, QuantizationScheme>
-  /** Schemes in recipe order, by the name that config.json gives them. */
-  readonly groups: Record<string, QuantizationScheme>
+  /** In recipe order. */
+  readonly groups: readonly SettledGroup[]
   readonly warnings: readonly string[]
+}
+
+/** Who compresses a linear, and how. */
+interface Owner {
+  readonly entry: RecipeModifier
+  readonly scheme: QuantizationScheme
 }
 
 /**
@@ -42,40 +50,46 @@ export interface Assignment {
  */
 export async function assign(source: OpenModel, recipe: Recipe, linears: readonly StagedLinear[], strict: boolean): Promise<Assignment> {
   const modifiers: PlannedModifier[] = []
-  const owners = new Map<string, { name: string; scheme: QuantizationScheme }>()
-  const groups: Record<string, QuantizationScheme> = {}
+  const owners = new Map<string, Owner>()
+  const groups: SettledGroup[] = []
   const warnings: string[] = []
   for (const entry of recipe.modifiers) {
     const { definition } = entry
+    if (!definition.quantizes) {
+      throw entry.errorAt(
+        [],
+        `Cannot use ${definition.names[0]}: it does not quantize, expected modifiers that give linears a scheme in this version`,
+      )
+    }
     const completed = entry.schemes.map((item) => complete(entry, item))
-    const patterns = completed.map(({ scheme }) => scheme)
-    const matched = at(entry, () => matchTargets(modules(source.model), patterns, ignoreOf(entry)))
+    const schemes = completed.map(({ scheme }) => scheme)
+    const matched = at(entry, () => matchTargets(modules(source.model), schemes, ignoreOf(entry)))
     warnings.push(...reportUnmatched(entry, completed, matched, strict))
     const targets = new Map<string, QuantizationScheme>()
     for (const [index, item] of completed.entries()) {
-      const specs = linears.filter(({ spec }) => matched.assigned.get(spec.name) === index).map(({ spec }) => spec)
-      refuseOthers(entry, item, matched.assigned, index, new Set(linears.map(({ spec }) => spec.name)))
-      if (specs.length === 0) continue
-      const scheme = await settleGroups(entry, item, specs)
+      requireLinears(source, entry, item, matched.assigned, index)
+      const specs = linears.flatMap(({ spec }) => (matched.assigned.get(spec.name) === index ? [spec] : []))
+      if (specs.length === 0) {
+        throw entry.errorAt(
+          item.path,
+          `Cannot apply ${definition.names[0]}: its targets leave no linear for ${schemeLabel(item.scheme)}, expected at least one`,
+        )
+      }
+      const scheme = await settleSizes(entry, item, specs)
       for (const { name } of specs) {
-        const owner = owners.get(name)
+        const owner = owners.get(name)?.entry.definition.names[0]
         if (owner)
-          throw entry.errorAt([], `Cannot compress ${name} twice: ${owner.name} and ${definition.names[0]} both target it, expected one`)
-        owners.set(name, { name: definition.names[0], scheme })
+          throw entry.errorAt([], `Cannot compress ${name} twice: ${owner} and ${definition.names[0]} both target it, expected one`)
+        owners.set(name, { entry, scheme })
         targets.set(name, scheme)
       }
-      groups[`group_${Object.keys(groups).length}`] = scheme
+      groups.push({ name: item.name, scheme, linears: specs.map(({ name }) => name) })
     }
     const options = entry.options as never
-    modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, patterns), targets })
+    modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, schemes), targets })
   }
-  if (owners.size === 0)
-    throw new UserError(
-      `Cannot compress ${source.name}: the recipe ${recipe.name} leaves every linear as it is, expected at least one target.`,
-    )
   requireWholeStages(linears, owners)
-  const schemes = new Map([...owners].map(([name, { scheme }]) => [name, scheme]))
-  return { modifiers, schemes, groups, warnings }
+  return { modifiers, schemes: new Map([...owners].map(([name, { scheme }]) => [name, scheme])), groups, warnings }
 }
 
 /** Runs `work`, turning an error about a scheme into one that points at its place in the recipe. */
@@ -98,7 +112,7 @@ function complete(entry: RecipeModifier, item: NamedScheme): NamedScheme {
 }
 
 function ignoreOf({ options }: RecipeModifier): readonly string[] {
-  return Array.isArray(options.ignore) ? options.ignore.map(String) : []
+  return patterns(options.ignore as string | readonly string[] | undefined)
 }
 
 function reportUnmatched(
@@ -121,38 +135,40 @@ function reportUnmatched(
   })
 }
 
-function refuseOthers(
+/** A pattern may pass over norms, as it does for the peer; embeddings, and norms that are named, are asked for in vain. */
+function requireLinears(
+  { model }: OpenModel,
   entry: RecipeModifier,
-  item: NamedScheme,
+  { scheme, path }: NamedScheme,
   assigned: ReadonlyMap<string, number>,
   index: number,
-  linears: ReadonlySet<string>,
 ): void {
-  for (const [name, scheme] of assigned) {
-    if (scheme !== index || linears.has(name)) continue
+  for (const { name, className } of modules(model)) {
+    if (className === 'Linear' || assigned.get(name) !== index) continue
+    const named = scheme.targets.indexOf(name) >= 0 || scheme.targets.indexOf(className) >= 0
+    if (className !== 'Embedding' && !named) continue
     throw entry.errorAt(
-      [...item.path],
-      `Cannot compress ${name}: it is not a linear, expected targets that match linears only (embeddings and norms keep their weights)`,
+      path,
+      `Cannot compress ${name}: it is not a linear, expected targets that match linears only, or "${name}" in ignore (embeddings and norms keep their weights)`,
     )
   }
 }
 
 /** Settles the group size for the widths at hand, and checks that a layout can store the scheme. */
-async function settleGroups(
+async function settleSizes(
   entry: RecipeModifier,
   { scheme, path }: NamedScheme,
   specs: readonly LinearSpec[],
 ): Promise<QuantizationScheme> {
-  const { weights } = scheme
-  if (weights?.strategy !== 'group') {
-    await layoutFor(scheme)
-    return scheme
-  }
-  const settled = at(entry, () => resolveGroupSize(weights, [...new Set(specs.map(({ columns }) => columns))]), path)
+  const { weights, input_activations: inputs } = scheme
+  const widths = [...new Set(specs.map(({ columns }) => columns))]
+  const settled = weights && at(entry, () => resolveGroupSize(weights, widths), path)
   for (const { name, columns } of specs) {
-    const problem = groupSizeProblem(settled, columns)
+    const problem = settled && groupSizeProblem(settled, columns)
     if (problem)
       throw entry.errorAt(sizePath(entry, path), `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
+    const inputProblem = inputs && groupSizeProblem(inputs, columns)
+    if (inputProblem) throw entry.errorAt(sizePath(entry, path), `Cannot quantize the inputs of ${name}: ${inputProblem}`)
   }
   const fitted = { ...scheme, weights: settled }
   await layoutFor(fitted)
@@ -166,22 +182,20 @@ function sizePath({ options }: RecipeModifier, targets: NamedScheme['path']): Na
 }
 
 /** Servers fuse q/k/v and gate/up into one matrix: linears of a stage that differ in scheme load nowhere. */
-function requireWholeStages(
-  linears: readonly StagedLinear[],
-  owners: ReadonlyMap<string, { name: string; scheme: QuantizationScheme }>,
-): void {
+function requireWholeStages(linears: readonly StagedLinear[], owners: ReadonlyMap<string, Owner>): void {
   const stages = new Map<string, { label: string; first: string }>()
   for (const { spec, layer, stage } of linears) {
     const owner = owners.get(spec.name)
-    const label = owner ? `${schemeLabel(owner.scheme)} by ${owner.name}` : 'uncompressed'
+    const label = owner ? `${schemeLabel(owner.scheme)} by ${owner.entry.definition.names[0]}` : 'uncompressed'
     const key = `${layer} ${stage.name}`
     const seen = stages.get(key)
     if (!seen) stages.set(key, { label, first: spec.name })
     else if (seen.label !== label) {
-      throw new UserError(
+      const message =
         `Cannot split the ${stage.name} of a layer: ${seen.first} is ${seen.label} but ${spec.name} is ${label}, expected one scheme for ` +
-          `${stage.linears.join(', ')}, which servers fuse into one matrix.`,
-      )
+        `${stage.linears.join(', ')}, which servers fuse into one matrix`
+      const blamed = owner ?? owners.get(seen.first)
+      throw blamed ? blamed.entry.errorAt([], message) : new UserError(message)
     }
   }
 }

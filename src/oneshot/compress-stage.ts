@@ -2,7 +2,6 @@ import type { TensorData } from '../checkpoint/tensor.ts'
 import { readWeight } from '../models/open-model.ts'
 import type { Linear, Stage } from '../modifiers/modifier.ts'
 import { elementCount } from '../numerics/dtype.ts'
-import { encodeFloats } from '../numerics/float-dtype.ts'
 import { dequantize } from '../schemes/quantize.ts'
 import { RunError } from '../util/errors.ts'
 import type { Plan, PlannedLinear } from './plan.ts'
@@ -54,10 +53,7 @@ export function effectiveWeight({ linear }: LinearInHand): Float32Array {
 /** The tensors that are stored for a compressed linear. */
 export function encodeLinear({ planned, linear }: LinearInHand): TensorData[] {
   const { layout, spec, dtype } = planned
-  if (!linear.quantized || !layout) {
-    const shape = [spec.rows, spec.columns]
-    return [{ name: `${spec.name}.weight`, dtype, shape, bytes: encodeFloats(linear.weight, dtype) }]
-  }
+  if (!linear.quantized || !layout) throw new RangeError(`Cannot store ${spec.name}: it was not compressed, expected codes`)
   const encoded = layout.encode(linear.quantized)
   return layout.tensors(linear.quantized.args, spec.rows, spec.columns, dtype).map(({ suffix, dtype: stored, shape }) => {
     const bytes = encoded.get(suffix)

@@ -1,4 +1,5 @@
-import { availableMemory } from 'node:process'
+import { totalmem } from 'node:os'
+import { constrainedMemory } from 'node:process'
 import type { EngineName } from '../engine/engine.ts'
 import { UserError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
@@ -34,11 +35,12 @@ export function forecastMemory({ source: { model } }: Plan, tokens: number): Mem
 /** Errors: UserError when the forecast exceeds what the engine or the machine has, with the number of rows that would fit. */
 export function requireMemory(plan: Plan, rows: number, tokens: number, engine: EngineName): void {
   const forecast = forecastMemory(plan, tokens)
-  const free = availableMemory()
+  // All of the machine's, or of the container's: what is free at the moment counts caches as used on some systems.
+  const machine = Math.min(totalmem(), constrainedMemory() || Number.POSITIVE_INFINITY)
   const [needed, limit, whose] =
     engine === 'wasm' && forecast.engine > WASM_LIMIT
       ? [forecast.engine, WASM_LIMIT, 'the wasm engine can hold']
-      : [forecast.total, free, 'are free on this machine']
+      : [forecast.total, machine, 'are in this machine']
   if (needed <= limit) return
   const fixed = forecastMemory(plan, 0)
   const perRow = (forecast.total - fixed.total) / rows

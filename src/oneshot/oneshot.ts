@@ -1,14 +1,12 @@
-import { readFile } from 'node:fs/promises'
 import { readChunks } from '../checkpoint/read-chunks.ts'
 import { CheckpointWriter } from '../checkpoint/writer.ts'
-import { loadRows } from '../data/load-rows.ts'
-import type { Dataset, Rows } from '../data/rows.ts'
-import { loadTokenizer } from '../data/tokenizer.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { openEngine } from '../engine/open.ts'
 import { openKernels } from '../kernels/open.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
+import { packageVersion } from '../util/package-version.ts'
+import { type CalibrationOptions, calibrationRows } from './calibration.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
 import { requireMemory } from './memory.ts'
@@ -17,15 +15,7 @@ import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
 
-export interface OneshotOptions extends PlanOptions {
-  /** Calibration data: a built-in name, a file, texts, or token rows. The built-in docs-text by default, which needs no network. */
-  dataset?: Dataset
-  /** Rows of calibration data; 512 by default. */
-  numCalibrationSamples?: number
-  /** Tokens per row; 2048 by default, or the model's positions where it has fewer. */
-  maxSeqLength?: number
-  /** 0 takes the rows in their order, any other number draws them at random, the same for the same number. */
-  seed?: number
+export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   /** `auto` takes the best that runs here. */
   engine?: EngineName | 'auto'
   /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
@@ -77,7 +67,8 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
       onProgress({ type: 'done', record })
       return record
     } catch (error) {
-      await writer.abort()
+      // What went wrong first is what the user must hear.
+      await writer.abort().catch(() => {})
       throw error
     }
   } finally {
@@ -124,7 +115,7 @@ async function compress(
 
   const { name, text } = plan.recipe
   const record: RunRecord = {
-    llmpress: await packageVersion(),
+    llmpress: packageVersion(),
     model: plan.source.path,
     output: plan.output,
     recipe: { name, text },
@@ -133,17 +124,18 @@ async function compress(
     data,
     linears,
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
-    warnings: [...warnings, ...linears.flatMap(({ name, fallback }) => (fallback ? [`${name}: ${fallback}`] : []))],
+    warnings: [...warnings, ...linears.flatMap(concerns)],
     size: plan.size,
     seconds,
     peakMemory: process.resourceUsage().maxRSS * 1024,
-    files: plan.shards.map(({ file, bytes }) => ({ name: file, bytes })),
+    files: [],
   }
   for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
-  await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   await writer.writeFile('config.json', `${JSON.stringify(plan.config, null, 2)}\n`)
+  record.files = writer.files()
+  await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   signal.throwIfAborted()
   await writer.finish()
   return record
@@ -185,29 +177,15 @@ async function writeLayers(
   return reports
 }
 
-async function calibrationRows(plan: Plan, options: OneshotOptions): Promise<Rows> {
-  const { model, path } = plan.source
-  const length = options.maxSeqLength ?? Math.min(2048, model.maxPositions)
-  if (length > model.maxPositions) {
-    throw new UserError(
-      `Cannot calibrate with rows of ${length} tokens: the model has ${model.maxPositions} positions, expected a --max-seq-length up to that.`,
-    )
-  }
-  return loadRows({
-    dataset: options.dataset ?? 'docs-text',
-    tokenizer: () => loadTokenizer(path),
-    samples: options.numCalibrationSamples ?? 512,
-    length,
-    seed: options.seed ?? 0,
-    vocab: model.vocab,
-  })
+// Half of what a linear does, or more, is lost: no scheme that is meant to be used comes near.
+const ALARMING = 0.5
+
+/** What of a linear's report must not go unnoticed. */
+function concerns({ name, fallback, error, errorOf }: LinearReport): string[] {
+  const lost = error >= ALARMING ? [`${name}: ${(100 * error).toFixed(0)} % of its ${errorOf} are lost, as squared error`] : []
+  return fallback ? [`${name}: ${fallback}`, ...lost] : lost
 }
 
 function elapsed(started: number): number {
   return (performance.now() - started) / 1000
-}
-
-async function packageVersion(): Promise<string> {
-  const manifest: unknown = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
-  return String((manifest as { version?: unknown }).version)
 }

@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
 import { availableBytes } from '../checkpoint/disk-space.ts'
@@ -8,13 +8,14 @@ import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { requireUsableOutput } from '../checkpoint/writer.ts'
-import { type OpenModel, openModel, storedName } from '../models/open-model.ts'
+import { type OpenModel, openModel, storedName, tensorNames } from '../models/open-model.ts'
 import type { ModifierDefinition } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { assign, type PlannedModifier, type StagedLinear } from './assign.ts'
+import { configGroups } from './config-groups.ts'
 
 export interface PlanOptions {
   /** A checkpoint folder. */
@@ -27,8 +28,8 @@ export interface PlanOptions {
   overwrite?: boolean
   /** Makes warnings of the plan errors. */
   strict?: boolean
-  /** Modifiers of the caller's own, by the names they carry. */
-  modifiers?: readonly ModifierDefinition[]
+  /** Modifiers of the caller's own: definitions, or packages or paths that export one. Recipes name them. */
+  modifiers?: readonly (ModifierDefinition | string)[]
 }
 
 /** A linear with what will be done to it. */
@@ -82,7 +83,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     )
   }
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
-  if (target === (await realpath(source.path)) || target === resolve(source.path))
+  if (await sameFolder(target, source.path))
     throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
   await requireUsableOutput(target, overwrite)
   const staged = stagedLinears(source)
@@ -93,6 +94,8 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
   const passThrough = untouchedTensors(source, linears)
+  const allWarnings = [...warnings, ...foreignTensors(source, passThrough)]
+  if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   // In the order in which the walk writes them, so that shards fill one after the other.
   const tensors = Array.from({ length: source.model.layers + 1 }, (_, layer) => [
     ...linears.filter((linear) => linear.layer === layer).flatMap(storedTensors),
@@ -100,6 +103,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
   ]).flat()
   const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
   await requireSpace(target, size.after)
+  const ignore = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
   const untied = source.model.tied && schemes.has(source.model.head().name)
   return {
     source,
@@ -110,20 +114,20 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     needsInputs: modifiers.some(({ needs }) => needs === 'inputs'),
     passThrough,
     shards: planShards(tensors),
-    config: patchConfig(
-      source.config,
-      await quantizationConfig(
-        groups,
-        linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
-      ),
-      {
-        ...(untied && { tied: false }),
-      },
-    ),
+    config: patchConfig(source.config, await quantizationConfig(configGroups(source.model, groups, ignore), ignore), {
+      ...(untied && { tied: false }),
+    }),
     size,
-    warnings,
+    warnings: allWarnings,
     close: () => source.close(),
   }
+}
+
+/** By device and inode, so that links and other spellings of a path are seen through. */
+async function sameFolder(output: string, model: string): Promise<boolean> {
+  const there = await stat(output).catch(() => null)
+  const original = await stat(model)
+  return there !== null && there.dev === original.dev && there.ino === original.ino
 }
 
 function stagedLinears({ model }: OpenModel): StagedLinear[] {
@@ -155,6 +159,18 @@ function untouchedTensors({ model, reader }: OpenModel, linears: readonly Planne
   const kept = [...reader.tensors.values()].filter(({ name }) => !compressed.has(name))
   const entries = kept.map(({ name, dtype, shape }) => ({ info: { name, dtype, shape }, layer: layerOf(name) }))
   return entries.sort((a, b) => a.layer - b.layer)
+}
+
+// Rotary frequencies that older versions of transformers stored beside the weights; every loader works them out.
+const KNOWN_LEFTOVER = /\.rotary_emb\.inv_freq$/
+
+/** A warning that lists tensors which no part of the architecture reads; loaders drop or refuse them. */
+function foreignTensors({ model }: OpenModel, passThrough: Plan['passThrough']): string[] {
+  const known = tensorNames(model)
+  const foreign = passThrough.map(({ info }) => info.name).filter((name) => !known.has(name) && !KNOWN_LEFTOVER.test(name))
+  if (foreign.length === 0) return []
+  const shown = foreign.length > 5 ? `${foreign.slice(0, 5).join(', ')} and ${foreign.length - 5} more` : foreign.join(', ')
+  return [`${foreign.length} tensors that the architecture does not know are copied as they are: ${shown}`]
 }
 
 function storedTensors({ spec, layout, scheme, dtype }: PlannedLinear): TensorInfo[] {

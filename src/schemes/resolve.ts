@@ -40,7 +40,7 @@ export interface NamedScheme {
 }
 
 /** A pattern or a list of patterns, as a list. */
-function patterns(value: readonly string[] | string | undefined | null): string[] {
+export function patterns(value: readonly string[] | string | undefined | null): string[] {
   if (value === undefined || value === null) return []
   return typeof value === 'string' ? [value] : [...value]
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Engine } from '../../src/engine/engine.ts'
 import { modifier as gptq } from '../../src/modifiers/gptq.ts'
 import { dequantize } from '../../src/schemes/quantize.ts'
 import { RunError, UserError } from '../../src/util/errors.ts'
@@ -13,9 +14,9 @@ const ROWS = 16
 const COLUMNS = 64
 
 /** Rounds a random matrix [16, 64] with GPTQ for the given inputs. */
-async function round(input: Float32Array, options: object = {}) {
+async function round(input: Float32Array, options: object = {}, engine: Partial<Engine> = {}) {
   const linear = linearOf('model.layers.0.mlp.up_proj', ROWS, COLUMNS, random(ROWS * COLUMNS, 1))
-  await applyTo(gptq.create(options as never), [linear], W4, input, 'model.layers.0 · mlp inputs')
+  await applyTo(gptq.create(options as never), [linear], W4, input, 'model.layers.0 · mlp inputs', engine)
   const { quantized, report } = linear
   if (!quantized || !report) throw new Error('nothing was compressed')
   const error = outputError(linear.weight, dequantize(quantized), secondMoments(input, COLUMNS))
@@ -41,8 +42,13 @@ describe('GPTQModifier', () => {
     expect(report.error).toBeLessThan(report.rtnError ?? 0)
   })
 
-  test('falls back to plain rounding, and says so, where no damping is allowed', async () => {
+  test('begins to dampen where none was asked for and the factor needs it', async () => {
     const { report } = await round(random(8 * COLUMNS, 3), { dampening_frac: 0 })
+    expect(report).toMatchObject({ method: 'GPTQ', damping: 0.002 })
+  })
+
+  test('falls back to plain rounding, and says so, where no damping gives a factor', async () => {
+    const { report } = await round(random(8 * COLUMNS, 3), {}, { inverseFactor: async () => null })
     expect(report).toMatchObject({ method: 'RTN', fallback: expect.stringContaining('not positive definite') })
     expect(report.error).toBe(report.rtnError)
   })

@@ -1,6 +1,7 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationScheme } from '../../src/checkpoint/quantization-config.ts'
+import type { Engine } from '../../src/engine/engine.ts'
 import { openEngine } from '../../src/engine/open.ts'
 import { openKernels } from '../../src/kernels/open.ts'
 import { cutBatches } from '../../src/models/batches.ts'
@@ -65,6 +66,7 @@ export async function applyTo(
   scheme: QuantizationScheme,
   input: Float32Array,
   name = 'a stage',
+  overrides: Partial<Engine> = {},
 ): Promise<void> {
   const engine = await openEngine({ engine: 'wasm', threads: 2 })
   const kernels = await openKernels({ threads: 1 })
@@ -72,7 +74,7 @@ export async function applyTo(
   const stage: Stage = {
     name,
     linears,
-    engine,
+    engine: { ...engine, ...overrides },
     kernels,
     signal: new AbortController().signal,
     eachInput: async (visit) => {

@@ -11,14 +11,14 @@ export const modifier: ModifierDefinition = defineModifier({
     properties: { factor: { type: 'number', default: 0.5 } },
     required: ['factor'],
   },
-  quantizes: false,
+  quantizes: true,
   needs: () => 'weights',
   create: ({ factor }) => ({
-    async apply(stage) {
+    async apply(_stage, targets) {
       // @ts-expect-error: the schema makes it a number
       factor satisfies string
       const scale: number = factor
-      for (const { weight } of stage.linears) weight.set(weight.map((value) => value * scale))
+      for (const [{ weight }] of targets) weight.set(weight.map((value) => value * scale))
     },
   }),
 })

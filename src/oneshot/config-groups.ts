@@ -1,0 +1,40 @@
+import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import type { Model } from '../models/architecture.ts'
+import { modules } from '../models/open-model.ts'
+import { matchTargets } from '../schemes/match.ts'
+
+/** A scheme with the linears it was settled for. */
+export interface SettledGroup {
+  /** As the recipe calls it. */
+  readonly name: string
+  readonly scheme: QuantizationScheme
+  /** Full names of the linears. */
+  readonly linears: readonly string[]
+}
+
+/**
+ * The `config_groups` to write. A single group keeps the recipe's targets. Several list their linears by full name: compressed-tensors
+ * decides between patterns alphabetically and vLLM takes the first that fits, and each modifier of a recipe has an ignore list of its own,
+ * where config.json has one for all.
+ */
+export function configGroups(
+  model: Model,
+  settled: readonly SettledGroup[],
+  ignore: readonly string[],
+): Record<string, QuantizationScheme> {
+  const groups: Record<string, QuantizationScheme> = {}
+  for (const { name, scheme, linears } of settled) {
+    const explicit = { ...scheme, targets: [...linears] }
+    groups[name in groups ? `group_${Object.keys(groups).length}` : name] = settled.length === 1 ? scheme : explicit
+  }
+  const [only] = settled
+  if (settled.length > 1 || readsBack(model, Object.values(groups), ignore, only)) return groups
+  return { [only.name]: { ...only.scheme, targets: [...only.linears] } }
+}
+
+/** Whether a loader that reads targets and ignore finds exactly the linears of the group. */
+function readsBack(model: Model, schemes: readonly QuantizationScheme[], ignore: readonly string[], { linears }: SettledGroup): boolean {
+  const { assigned } = matchTargets(modules(model), schemes, ignore)
+  const found = modules(model).filter(({ name, className }) => className !== 'RMSNorm' && assigned.has(name))
+  return found.length === linears.length && found.every(({ name }) => linears.includes(name))
+}
