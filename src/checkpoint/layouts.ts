@@ -15,17 +15,17 @@ export async function loadLayouts(): Promise<ReadonlyMap<string, Layout>> {
   return layouts
 }
 
-/** The layout of a format. Errors: CheckpointError for a name that is not known, naming those that are. */
+/** The layout of a format, to write or to read weights. Errors: CheckpointError for a name that is not known, naming those that are. */
 export async function layoutNamed(format: string): Promise<Layout> {
   const layouts = await loadLayouts()
   const layout = layouts.get(format)
   if (layout) return layout
-  throw new CheckpointError(`Cannot store weights as ${JSON.stringify(format)}: expected ${[...layouts.keys()].join(', ')}.`)
+  throw new CheckpointError(`Cannot use weights of format ${JSON.stringify(format)}: expected ${[...layouts.keys()].join(', ')}.`)
 }
 
 /**
- * The layout that stores a scheme's weights: the one `scheme.format` names, else the one that applies. Errors: CheckpointError for a format
- * that is not known, or a scheme that none stores.
+ * The layout of a scheme's weights, written or read: the one `scheme.format` names, else the one that applies. Errors: CheckpointError for a
+ * format that is not known, or a scheme that none stores.
  */
 export async function layoutFor(scheme: QuantizationScheme): Promise<Layout> {
   if (scheme.format !== null) return layoutNamed(scheme.format)
@@ -35,6 +35,6 @@ export async function layoutFor(scheme: QuantizationScheme): Promise<Layout> {
   const { weights } = scheme
   const found = weights ? `${weights.type} with ${weights.num_bits} bits, strategy ${weights.strategy}` : 'a scheme without weights'
   throw new CheckpointError(
-    `Cannot store weights: found ${found}, expected what one of ${layouts.map(({ format }) => format).join(', ')} holds.`,
+    `Cannot use weights of this scheme: found ${found}, expected what one of ${layouts.map(({ format }) => format).join(', ')} holds.`,
   )
 }

@@ -61,5 +61,5 @@ function codeDtype(format: string, types: readonly QuantizationArgs['type'][], a
   }
   const found = `${args.symmetric ? '' : 'asymmetric '}${args.type} with ${args.num_bits} bits`
   const expected = types.map((type) => (type === 'int' ? 'int with 1 to 8 bits' : 'symmetric float with 8 bits')).join(' or ')
-  throw new CheckpointError(`Cannot store weights as ${format}: found ${found}, expected ${expected}.`)
+  throw new CheckpointError(`Cannot use ${format} for weights: found ${found}, expected ${expected}.`)
 }

@@ -23,7 +23,7 @@ export function scaleShape(args: QuantizationArgs, rows: number, columns: number
       Math.ceil(columns / (block?.[1] ?? 1)),
     ])
     .with({ strategy: 'token' }, { strategy: 'attn_head' }, { strategy: 'tensor_group' }, ({ strategy }) => {
-      throw new CheckpointError(`Cannot store weights with strategy ${strategy}: expected tensor, channel, group or block.`)
+      throw new CheckpointError(`Cannot use strategy ${strategy} for weights: expected tensor, channel, group or block.`)
     })
     .exhaustive()
 }

@@ -11,7 +11,11 @@ import { writeError } from './write-error.ts'
  * any order. With the last one the file is synced and closed: from then on it survives a crash.
  */
 export class ShardFile {
+  readonly name: string
   readonly path: string
+  /** Of the whole file, header included. */
+  readonly #bytes: number
+  #sealed = false
   readonly #header: Uint8Array
   readonly #entries: ReadonlyMap<string, SafetensorsEntry>
   readonly #begun = new Set<string>()
@@ -20,9 +24,11 @@ export class ShardFile {
 
   /** A file in `dir` for the tensors of `shard`; nothing is written yet. */
   constructor(dir: string, shard: Shard) {
-    const { header, entries } = layOut(shard.tensors)
+    const { header, entries, fileSize } = layOut(shard.tensors)
+    this.name = shard.file
     this.path = join(dir, shard.file)
     this.#header = header
+    this.#bytes = fileSize
     this.#entries = new Map(entries.map((entry) => [entry.name, entry]))
     this.#missing = new Set(this.#entries.keys())
   }
@@ -30,6 +36,11 @@ export class ShardFile {
   /** Names of the tensors that have not been written. */
   get missing(): ReadonlySet<string> {
     return this.#missing
+  }
+
+  /** Size of the file in bytes; null until it is whole and synced. */
+  get sealedBytes(): number | null {
+    return this.#sealed ? this.#bytes : null
   }
 
   /**
@@ -101,6 +112,7 @@ export class ShardFile {
     try {
       await handle.sync()
       await this.close()
+      this.#sealed = true
     } catch (cause) {
       throw writeError(cause, this.path)
     }

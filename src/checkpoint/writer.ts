@@ -1,7 +1,8 @@
-import { lstat, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
 import { CONFIG_FILE } from './config.ts'
+import { looksLikeCheckpoint, removeOldCheckpoint } from './old-checkpoint.ts'
 import { ShardFile } from './shard-file.ts'
 import { INDEX_FILE, type Shard, shardIndex } from './shards.ts'
 import type { TensorData, TensorInfo } from './tensor.ts'
@@ -19,15 +20,18 @@ export class CheckpointWriter {
   readonly #shards: readonly Shard[]
   readonly #files: readonly ShardFile[]
   readonly #fileOf: ReadonlyMap<string, ShardFile>
-  readonly #extra = new Set<string>()
+  /** model.safetensors.index.json, null for a checkpoint of one file. */
+  readonly #index: string | null
+  /** Sizes in bytes of the files beside the shards that are written, by name. */
+  readonly #others = new Map<string, number>()
   readonly #overwrite: boolean
   /** Whether `open` made the output folder, so that `abort` may remove it. */
   readonly #created: boolean
-  #state: 'open' | 'finished' | 'aborted' = 'open'
+  #state: 'open' | 'moving' | 'finished' | 'aborted' = 'open'
 
   /**
    * Prepares a folder for the tensors of `shards`. It must not exist, be empty or hold only what a killed run left in `.llmpress`; with
-   * `overwrite` it may hold anything, and its old files stay until `finish`. Errors: UserError when it is not such a folder or not writable.
+   * `overwrite` it may hold a checkpoint, which stays until `finish`. Errors: UserError when it is not such a folder or not writable.
    */
   static async open(
     output: string,
@@ -35,7 +39,14 @@ export class CheckpointWriter {
     { overwrite = false }: { overwrite?: boolean } = {},
   ): Promise<CheckpointWriter> {
     const created = await prepareOutput(output, overwrite)
-    return new CheckpointWriter(output, shards, overwrite, created)
+    const writer = new CheckpointWriter(output, shards, overwrite, created)
+    try {
+      await writer.#writeIndex()
+      return writer
+    } catch (error) {
+      await writer.abort()
+      throw error
+    }
   }
 
   private constructor(output: string, shards: readonly Shard[], overwrite: boolean, created: boolean) {
@@ -43,6 +54,8 @@ export class CheckpointWriter {
     this.#shards = shards
     this.#overwrite = overwrite
     this.#created = created
+    const index = shardIndex(shards)
+    this.#index = index && `${JSON.stringify(index, null, 2)}\n`
     this.#files = shards.map((shard) => new ShardFile(join(output, STAGING), shard))
     this.#fileOf = new Map(shards.flatMap(({ tensors }, i) => tensors.map(({ name }): [string, ShardFile] => [name, this.#files[i]])))
   }
@@ -70,30 +83,40 @@ export class CheckpointWriter {
     if (taken || name === STAGING || name !== basename(name) || /^\.{0,2}$|\\/.test(name)) {
       throw new RunError(`Cannot write ${JSON.stringify(name)} to ${this.#output}: expected a file name of its own, without folders.`)
     }
-    await writeDurably(join(this.#output, STAGING, name), content)
-    this.#extra.add(name)
+    await this.#writeOther(name, content)
+  }
+
+  /** Name and size of every file that is whole on disk by now, in bytes: shards with all their tensors, the index, other files. */
+  files(): { name: string; bytes: number }[] {
+    const shards = this.#files.flatMap(({ name, sealedBytes }) => (sealedBytes === null ? [] : [{ name, bytes: sealedBytes }]))
+    return [...shards, ...[...this.#others].map(([name, bytes]) => ({ name, bytes }))]
   }
 
   /**
    * Moves everything into the output folder. With `overwrite` the old config.json goes first, then the old weights. Errors: RunError naming
-   * the tensors that were never written (nothing is moved then), or when the disk fails.
+   * the tensors that were never written (nothing is moved then), or when the disk fails. Once files are moved or the old ones removed, an
+   * error says where the new ones lie, and `abort` leaves them: they may be all there is.
    */
   async finish(): Promise<void> {
     this.#assertOpen()
     this.#assertComplete()
     for (const file of this.#files) await file.finish()
-    const index = shardIndex(this.#shards)
-    if (index) await writeDurably(join(this.#output, STAGING, INDEX_FILE), `${JSON.stringify(index, null, 2)}\n`)
+    this.#state = 'moving'
     try {
-      if (this.#overwrite) await removeOld(this.#output)
-      await this.#publish(index === null ? [] : [INDEX_FILE])
+      if (this.#overwrite) await removeOldCheckpoint(this.#output, syncFolder)
+      await this.#publish()
     } catch (cause) {
-      throw writeError(cause, this.#output)
+      const staging = join(this.#output, STAGING)
+      const kept = `The new checkpoint is whole: files not yet moved to ${this.#output} lie in ${staging}; move them up, config.json last.`
+      throw new RunError(`${writeError(cause, this.#output).message} ${kept} Another run into this folder would remove them.`, { cause })
     }
     this.#state = 'finished'
   }
 
-  /** Removes what was written, and the output folder if this writer made it. Does nothing after `finish` or a first `abort`. */
+  /**
+   * Removes what was written, and the output folder if this writer made it. Does nothing after a first `abort` or a `finish` that got as far
+   * as moving files.
+   */
   async abort(): Promise<void> {
     if (this.#state !== 'open') return
     this.#state = 'aborted'
@@ -102,18 +125,29 @@ export class CheckpointWriter {
     if (this.#created && (await readdir(this.#output)).length === 0) await rmdir(this.#output)
   }
 
-  async #publish(index: readonly string[]): Promise<void> {
-    const others = [...this.#extra].filter((name) => name !== CONFIG_FILE)
+  async #writeIndex(): Promise<void> {
+    if (this.#index !== null) await this.#writeOther(INDEX_FILE, this.#index)
+  }
+
+  async #writeOther(name: string, content: Uint8Array | string): Promise<void> {
+    await writeDurably(join(this.#output, STAGING, name), content)
+    this.#others.set(name, Buffer.byteLength(content))
+  }
+
+  async #publish(): Promise<void> {
+    const others = [...this.#others.keys()].filter((name) => name !== CONFIG_FILE)
     const move = (name: string) => rename(join(this.#output, STAGING, name), join(this.#output, name))
-    for (const name of [...this.#shards.map(({ file }) => file), ...index, ...others]) await move(name)
+    for (const name of [...this.#shards.map(({ file }) => file), ...others]) await move(name)
     await syncFolder(this.#output)
-    if (this.#extra.has(CONFIG_FILE)) await move(CONFIG_FILE)
+    if (this.#others.has(CONFIG_FILE)) await move(CONFIG_FILE)
     await syncFolder(this.#output)
     await rm(join(this.#output, STAGING), { recursive: true, force: true })
   }
 
   #assertOpen(): void {
-    if (this.#state !== 'open') throw new RunError(`Cannot write to ${this.#output}: the checkpoint is already ${this.#state}.`)
+    if (this.#state === 'open') return
+    const state = this.#state === 'moving' ? 'being moved' : `already ${this.#state}`
+    throw new RunError(`Cannot write to ${this.#output}: the checkpoint is ${state}.`)
   }
 
   #assertComplete(): void {
@@ -138,13 +172,14 @@ async function prepareOutput(output: string, overwrite: boolean): Promise<boolea
 }
 
 /**
- * Checks that a checkpoint may be written to a folder, without writing: it is new, empty, holds only what a killed run left, or may be
- * overwritten. Errors: UserError when it is not such a folder.
+ * Checks that a checkpoint may be written to a folder, without writing: it is new, empty, holds only what a killed run left, or, with
+ * `overwrite`, a checkpoint. Errors: UserError when it is not such a folder.
  */
 export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
   try {
     const entries = await readdir(output).catch(absent)
-    if (!overwrite) assertUnused(output, entries ?? [])
+    if (overwrite) assertReplaceable(output, entries ?? [])
+    else assertUnused(output, entries ?? [])
     return entries === undefined ? 'new' : 'there'
   } catch (cause) {
     throw writeError(cause, output)
@@ -156,19 +191,25 @@ function absent(error: NodeJS.ErrnoException): undefined {
 }
 
 function assertUnused(output: string, entries: readonly string[]): void {
-  const [first, ...others] = entries.filter((name) => name !== STAGING).sort()
-  if (first === undefined) return
-  const found = others.length > 0 ? `${first} and ${others.length} more` : first
+  const found = foundIn(entries)
+  if (found === null) return
   const message = `Cannot write the checkpoint to ${output}: the folder is not empty (${found}), expected an empty or new one.`
   throw new UserError(`${message} Choose another, or pass --overwrite to replace the checkpoint in it.`)
 }
 
-/** Removes an old checkpoint, config.json first: interrupted here, what is left does not look whole. */
-async function removeOld(output: string): Promise<void> {
-  await rm(join(output, CONFIG_FILE), { force: true })
-  await syncFolder(output)
-  const old = (await readdir(output)).filter((name) => name.endsWith('.safetensors') || name === INDEX_FILE)
-  for (const name of old) if (!(await lstat(join(output, name))).isDirectory()) await rm(join(output, name))
+/** A staging folder will do as well: no run makes one in a folder that it may not use, and it may have been killed after config.json went. */
+function assertReplaceable(output: string, entries: readonly string[]): void {
+  const found = foundIn(entries)
+  if (found === null || looksLikeCheckpoint(entries) || entries.includes(STAGING)) return
+  const message = `Cannot overwrite ${output}: the folder holds no checkpoint (${found}), expected one with config.json or an empty folder.`
+  throw new UserError(`${message} Choose another output folder.`)
+}
+
+/** What a folder holds beside a staging folder, for messages; null for nothing. */
+function foundIn(entries: readonly string[]): string | null {
+  const [first, ...others] = entries.filter((name) => name !== STAGING).sort()
+  if (first === undefined) return null
+  return others.length > 0 ? `${first} and ${others.length} more` : first
 }
 
 async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {

@@ -1,16 +1,24 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
+import { isJsonObject, type JsonObject } from '../checkpoint/json-file.ts'
+import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
+import { tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
-import { DTYPE_BYTES, elementCount } from '../numerics/dtype.ts'
+import { elementCount } from '../numerics/dtype.ts'
+import { viewAs } from '../numerics/view.ts'
+import { checkInspect } from '../oneshot/options.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
+import { UserError } from '../util/errors.ts'
 
 /** One module of a checkpoint: the tensors that share a name up to the last dot. */
 export interface InspectedModule {
   name: string
   /** `W4A16 g128` for a compressed linear, else the stored types: `BF16`. */
   kind: string
-  /** Logical shape of the weight. */
+  /** Logical shape of the weight, where its format is known; else the shape of the largest tensor as it is stored. */
   shape: number[]
   bytes: number
   /** Bits stored per weight, scales and zero points included. */
@@ -20,49 +28,64 @@ export interface InspectedModule {
 export interface Inspection {
   path: string
   modelType: string | null
-  /** The `format` of quantization_config, or null. */
+  /** The `format` of quantization_config, its `quant_method` where it has none (`gptq`, `awq`); null for what is not compressed. */
   format: string | null
+  /** The weight files with their sizes on disk. */
   files: { name: string; bytes: number }[]
   tensors: number
   bytes: number
   /** Tensors and bytes by stored type. */
   dtypes: Record<string, { tensors: number; bytes: number }>
   modules: InspectedModule[]
+  /** What could not be read from config.json, and what is shown instead. */
+  notes: string[]
+}
+
+/** What config.json says about compression, as far as it can be read. */
+interface Compression {
+  format: string | null
+  /** Schemes of the compressed modules. */
+  schemes: ReadonlyMap<string, QuantizationScheme>
+  notes: string[]
 }
 
 /**
- * Looks into any safetensors checkpoint by its headers and config.json alone; the architecture need not be known.
- * Errors: CheckpointError where the folder holds none.
+ * Looks into any safetensors checkpoint by its headers and config.json alone; neither the architecture nor the way it is compressed need be
+ * known. Errors: CheckpointError where the folder holds none.
  */
 export async function inspect(checkpoint: string): Promise<Inspection> {
+  checkInspect(checkpoint)
   const config = await readConfig(checkpoint)
   const reader = await openCheckpoint(checkpoint)
   try {
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
-    const labels = schemeLabels(config, byModule)
+    const { format, schemes, notes } = readCompression(config, byModule)
     const modules: InspectedModule[] = []
-    for (const [name, own] of byModule) modules.push(await inspectModule(reader, name, own, labels.get(name)))
+    for (const [name, own] of byModule) modules.push(await inspectModule(reader, name, own, schemes.get(name)))
     const dtypes: Inspection['dtypes'] = {}
-    const files = new Map<string, number>()
     for (const tensor of tensors) {
       const entry = dtypes[tensor.dtype] ?? { tensors: 0, bytes: 0 }
-      dtypes[tensor.dtype] = { tensors: entry.tensors + 1, bytes: entry.bytes + bytesOf(tensor) }
-      files.set(tensor.file, (files.get(tensor.file) ?? 0) + bytesOf(tensor))
+      dtypes[tensor.dtype] = { tensors: entry.tensors + 1, bytes: entry.bytes + tensorBytes(tensor) }
     }
     return {
       path: checkpoint,
       modelType: typeof config.model_type === 'string' ? config.model_type : null,
-      format: parseQuantizationConfig(config)?.format ?? null,
-      files: [...files].map(([name, bytes]) => ({ name, bytes })),
+      format,
+      files: await fileSizes(checkpoint, new Set(tensors.map(({ file }) => file))),
       tensors: tensors.length,
-      bytes: tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0),
+      bytes: tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
       dtypes,
       modules,
+      notes,
     }
   } finally {
     await reader.close()
   }
+}
+
+async function fileSizes(dir: string, names: ReadonlySet<string>): Promise<Inspection['files']> {
+  return Promise.all([...names].map(async (name) => ({ name, bytes: (await stat(join(dir, name))).size })))
 }
 
 function groupByModule<T extends TensorInfo>(tensors: readonly T[]): Map<string, T[]> {
@@ -74,42 +97,77 @@ function groupByModule<T extends TensorInfo>(tensors: readonly T[]): Map<string,
   return modules
 }
 
-/** Labels of the compressed modules, from config.json's groups: a module is compressed where scales are stored beside it. */
-function schemeLabels(config: Readonly<Record<string, unknown>>, modules: ReadonlyMap<string, readonly TensorInfo[]>): Map<string, string> {
-  const quantization = parseQuantizationConfig(config)
-  if (!quantization) return new Map()
+function readCompression(config: Readonly<JsonObject>, modules: ReadonlyMap<string, readonly TensorInfo[]>): Compression {
+  try {
+    const quantization = parseQuantizationConfig(config)
+    if (!quantization) return { format: null, schemes: new Map(), notes: [] }
+    const { format, config_groups, ignore } = quantization
+    return { format, schemes: schemesOf(Object.values(config_groups), ignore, modules), notes: [] }
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    return {
+      format: namedFormat(config.quantization_config),
+      schemes: new Map(),
+      notes: [`${error.message.replace(/\.$/, '')}. Modules are shown by the types and shapes that are stored.`],
+    }
+  }
+}
+
+/** What a quantization_config that cannot be read calls itself. */
+function namedFormat(stored: unknown): string {
+  const { format, quant_method: method } = isJsonObject(stored) ? stored : {}
+  const names = method === 'compressed-tensors' ? [format, method] : [method, format]
+  return names.find((name) => typeof name === 'string') ?? 'unknown'
+}
+
+/** Schemes of the compressed modules, from config.json's groups: a module is compressed where scales are stored beside it. */
+function schemesOf(
+  groups: readonly QuantizationScheme[],
+  ignore: readonly string[],
+  modules: ReadonlyMap<string, readonly TensorInfo[]>,
+): Map<string, QuantizationScheme> {
   const linears = [...modules].filter(([name, tensors]) => tensors.some((tensor) => tensor.name === `${name}.weight_scale`))
-  const groups = Object.values(quantization.config_groups)
   const { assigned } = matchTargets(
     linears.map(([name]) => ({ name, className: 'Linear' })),
     groups,
-    quantization.ignore,
+    ignore,
   )
-  return new Map([...assigned].map(([name, index]) => [name, schemeLabel(groups[index])]))
+  return new Map([...assigned].map(([name, index]) => [name, groups[index]]))
 }
 
 async function inspectModule(
   reader: CheckpointReader,
   name: string,
   tensors: readonly TensorInfo[],
-  label: string | undefined,
+  scheme: QuantizationScheme | undefined,
 ): Promise<InspectedModule> {
-  const bytes = tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0)
-  const shape = await logicalShape(reader, name, tensors)
-  const kind = label ?? [...new Set(tensors.map(({ dtype }) => dtype))].join(' + ')
+  const bytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+  const shape = await logicalShape(reader, name, tensors, scheme)
+  const kind = scheme ? schemeLabel(scheme) : [...new Set(tensors.map(({ dtype }) => dtype))].join(' + ')
   return { name, kind, shape, bytes, bitsPerWeight: (8 * bytes) / Math.max(1, elementCount(shape)) }
 }
 
-/** The shape that a packed weight stands for is stored beside it as `weight_shape`. */
-async function logicalShape(reader: CheckpointReader, name: string, tensors: readonly TensorInfo[]): Promise<number[]> {
-  if (tensors.some((tensor) => tensor.name === `${name}.weight_shape` && tensor.dtype === 'I64')) {
-    const bytes = await reader.read(`${name}.weight_shape`)
-    return [...new BigInt64Array(bytes.slice().buffer)].map(Number)
+/**
+ * The shape that a module's weight stands for. Packed integers store it beside them as `weight_shape`; 4-bit floats are two to a byte of
+ * `weight_packed` along each row (compressed-tensors' nvfp4 and mxfp4 compressors).
+ */
+async function logicalShape(
+  reader: CheckpointReader,
+  name: string,
+  tensors: readonly TensorInfo[],
+  scheme: QuantizationScheme | undefined,
+): Promise<number[]> {
+  const stored = (suffix: string) => tensors.find((tensor) => tensor.name === `${name}.${suffix}`)
+  if (stored('weight_shape')?.dtype === 'I64') {
+    return [...viewAs(BigInt64Array, await reader.read(`${name}.weight_shape`))].map(Number)
   }
-  const weight = tensors.find((tensor) => tensor.name === `${name}.weight`) ?? tensors[0]
+  const packed = stored('weight_packed')
+  const bits = scheme?.weights?.num_bits
+  if (packed?.dtype === 'U8' && bits === 4) return packed.shape.map((size, axis) => (axis === packed.shape.length - 1 ? size * 2 : size))
+  const weight = stored('weight') ?? packed ?? largest(tensors)
   return [...weight.shape]
 }
 
-function bytesOf({ dtype, shape }: TensorInfo): number {
-  return elementCount(shape) * DTYPE_BYTES[dtype]
+function largest(tensors: readonly TensorInfo[]): TensorInfo {
+  return tensors.reduce((best, tensor) => (elementCount(tensor.shape) > elementCount(best.shape) ? tensor : best))
 }

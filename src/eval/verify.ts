@@ -1,8 +1,9 @@
-import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import type { LinearSpec } from '../models/architecture.ts'
+import { tensorBytes } from '../checkpoint/shards.ts'
+import type { LinearSpec, Model } from '../models/architecture.ts'
 import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
-import { DTYPE_BYTES, type DType } from '../numerics/dtype.ts'
+import type { DType, FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
+import { checkVerify } from '../oneshot/options.ts'
 import { relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 
@@ -28,18 +29,25 @@ export interface Verification {
   bytes: number
   /** What is wrong with the checkpoint; empty for a sound one. */
   problems: string[]
+  /** What is odd and does no harm: tensors that neither the architecture nor a format names. Absent where there are none. */
+  notes?: string[]
 }
 
 /**
  * Re-opens a checkpoint and reads every tensor of it: names, types and shapes against config.json, values finite, scales not zero,
- * every compressed linear dequantized; with an original, the error of each linear, and whether all other tensors are the same bytes.
+ * every compressed linear dequantized; with an original, the error of each linear, and whether all other tensors have the same type, shape
+ * and bytes.
  * Errors: CheckpointError where the checkpoint cannot be opened at all.
  */
-export async function verify(checkpoint: string, { against, signal }: VerifyOptions = {}): Promise<Verification> {
+export async function verify(checkpoint: string, options: VerifyOptions = {}): Promise<Verification> {
+  checkVerify(checkpoint, options)
+  const { against, signal } = options
   const source = await openModel(checkpoint)
   const original = against === undefined ? null : await openModel(against)
   try {
     const problems: string[] = []
+    const notes: string[] = []
+    const floats = floatTensors(source.model)
     const linears: VerifiedLinear[] = []
     const expected = new Set<string>()
     for (const spec of allLinears(source.model)) {
@@ -48,14 +56,14 @@ export async function verify(checkpoint: string, { against, signal }: VerifyOpti
     }
     for (const { name } of source.reader.tensors.values()) {
       signal?.throwIfAborted()
-      if (!expected.has(name)) await verifyOther(source, original, name, problems)
+      if (expected.has(name)) continue
+      await verifyOther(source, original, name, floats, problems)
+      const carried = original === null || original.reader.has(name)
+      if (carried && !floats.has(name)) notes.push(`${name} is named neither by the architecture nor by a format`)
     }
     if (original) problems.push(...missing(source, original))
-    const bytes = [...source.reader.tensors.values()].reduce(
-      (sum, { dtype, shape }) => sum + shape.reduce((a, b) => a * b, 1) * DTYPE_BYTES[dtype],
-      0,
-    )
-    return { linears, tensors: source.reader.tensors.size, bytes, problems }
+    const bytes = [...source.reader.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+    return { linears, tensors: source.reader.tensors.size, bytes, problems, ...(notes.length > 0 && { notes }) }
   } finally {
     await source.close()
     await original?.close()
@@ -82,7 +90,10 @@ async function verifyLinear(
   }
   if (reader.has(`${spec.name}.weight`) && !expected.has(`${spec.name}.weight`))
     problems.push(`${spec.name}.weight stands beside its compressed form`)
-  await verifyScales(source, spec, args, problems)
+  const scales = [`${spec.name}.weight_scale`]
+  if (stored.scheme.input_activations?.dynamic === false) scales.push(`${spec.name}.input_scale`)
+  for (const name of scales) await verifyScales(source, name, problems)
+  for (const name of scales) expected.add(name)
   const weight = await readWeight(source, spec)
   const broken = weight.findIndex((value) => !Number.isFinite(value))
   if (broken >= 0) problems.push(`${spec.name} dequantizes to ${weight[broken]} at element ${broken}`)
@@ -90,25 +101,53 @@ async function verifyLinear(
   return { name: spec.name, scheme: schemeLabel(stored.scheme), error: reference && relativeError(reference, weight) }
 }
 
-async function verifyScales({ reader }: OpenModel, { name }: LinearSpec, _args: QuantizationArgs, problems: string[]): Promise<void> {
-  const scales = await reader.readFloats(`${name}.weight_scale`)
+async function verifyScales({ reader }: OpenModel, name: string, problems: string[]): Promise<void> {
+  const { dtype } = reader.has(name) ? reader.info(name) : { dtype: null }
+  if (dtype === null || !isFloat(dtype)) {
+    problems.push(`${name} is ${dtype === null ? 'missing' : `stored as ${dtype}`}, expected scales in ${FLOATS.join(', ')}`)
+    return
+  }
+  const scales = await reader.readFloats(name)
   const wrong = scales.findIndex((scale) => !Number.isFinite(scale) || scale === 0)
-  if (wrong >= 0) problems.push(`${name}.weight_scale is ${scales[wrong]} at element ${wrong}, expected finite and not zero`)
+  if (wrong >= 0) problems.push(`${name} is ${scales[wrong]} at element ${wrong}, expected finite and not zero`)
+}
+
+/** Tensors that the model computes with as floats, by name: norms, embeddings, biases, and the weights of linears where they are stored. */
+function floatTensors(model: Model): ReadonlySet<string> {
+  const layers = Array.from({ length: model.layers }, (_, layer) => model.parameters(layer)).flat()
+  const linears = allLinears(model).flatMap(({ name, bias }) => (bias ? [`${name}.weight`, `${name}.bias`] : [`${name}.weight`]))
+  return new Set([...[...model.outerParameters(), ...layers].map(({ name }) => name), ...linears])
 }
 
 const FLOATS: readonly DType[] = ['F32', 'F16', 'BF16']
 
-async function verifyOther({ reader }: OpenModel, original: OpenModel | null, name: string, problems: string[]): Promise<void> {
-  const { dtype } = reader.info(name)
+function isFloat(dtype: DType): dtype is FloatDType {
+  return FLOATS.includes(dtype)
+}
+
+async function verifyOther(
+  { reader }: OpenModel,
+  original: OpenModel | null,
+  name: string,
+  floats: ReadonlySet<string>,
+  problems: string[],
+): Promise<void> {
+  const { dtype, shape } = reader.info(name)
   const bytes = await reader.read(name)
-  if (FLOATS.includes(dtype)) {
-    const values = decodeFloats(bytes, dtype as 'F32' | 'F16' | 'BF16')
+  if (isFloat(dtype)) {
+    const values = decodeFloats(bytes, dtype)
     const broken = values.findIndex((value) => !Number.isFinite(value))
     if (broken >= 0) problems.push(`${name} is ${values[broken]} at element ${broken}`)
-  }
+  } else if (floats.has(name)) problems.push(`${name} is stored as ${dtype}, expected ${FLOATS.join(', ')}`)
   if (!original) return
-  if (!original.reader.has(name)) problems.push(`${name} is not in the original`)
-  else if (Buffer.compare(bytes, await original.reader.read(name)) !== 0) problems.push(`${name} differs from the original's bytes`)
+  if (!original.reader.has(name)) {
+    problems.push(`${name} is not in the original`)
+    return
+  }
+  const before = original.reader.info(name)
+  if (dtype !== before.dtype || shape.join() !== before.shape.join()) {
+    problems.push(`${name} is ${dtype} [${shape}], expected ${before.dtype} [${before.shape}] as in the original`)
+  } else if (Buffer.compare(bytes, await original.reader.read(name)) !== 0) problems.push(`${name} differs from the original's bytes`)
 }
 
 /** Tensors of the original that the checkpoint has in no form. */

@@ -43,3 +43,37 @@ export function section(config: Config, key: string): Config | null {
   if (typeof value === 'object' && !Array.isArray(value)) return value as Config
   throw wrong(key, value, 'an object')
 }
+
+/** Sizes of grouped-query attention: `kvHeads` divides `heads`, and `headDim` is even, as rotary positions need. */
+interface HeadSizes {
+  readonly heads: number
+  readonly kvHeads: number
+  readonly headDim: number
+}
+
+/**
+ * num_attention_heads, num_key_value_heads (as many where it is missing) and head_dim (where it is missing, the hidden size over the heads).
+ * Errors: CheckpointError naming the keys whose values do not fit together.
+ */
+export function headSizes(config: Config): HeadSizes {
+  const heads = count(config, 'num_attention_heads')
+  const kvHeads = count(config, 'num_key_value_heads', heads)
+  if (heads % kvHeads !== 0) {
+    throw misfit(`num_attention_heads is ${heads} and num_key_value_heads is ${kvHeads}, expected the first to be a multiple of the second`)
+  }
+  const given = config.head_dim !== undefined && config.head_dim !== null
+  const hidden = given ? 0 : count(config, 'hidden_size')
+  const found = given ? '' : `hidden_size is ${hidden} and num_attention_heads is ${heads} (and there is no head_dim)`
+  if (hidden % heads !== 0) throw misfit(`${found}, expected the first to be a multiple of the second`)
+  const headDim = count(config, 'head_dim', hidden / heads)
+  if (headDim % 2 !== 0) {
+    throw misfit(
+      `${given ? `head_dim is ${headDim}` : `${found}, ${headDim} per head`}, expected an even number: rotary positions turn pairs`,
+    )
+  }
+  return { heads, kvHeads, headDim }
+}
+
+function misfit(problem: string): CheckpointError {
+  return new CheckpointError(`Cannot read the model's config.json: ${problem}.`, { file: 'config.json' })
+}

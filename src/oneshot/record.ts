@@ -1,5 +1,7 @@
 import type { LinearReport } from '../modifiers/modifier.ts'
 
+export { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
+
 /** What a run did, as returned by `oneshot` and written beside the checkpoint as llmpress-report.json. */
 export interface RunRecord {
   llmpress: string
@@ -20,8 +22,6 @@ export interface RunRecord {
   seconds: { data: number; layers: number; total: number }
   /** Largest resident set of the process, bytes. */
   peakMemory: number
-  /** Files of the checkpoint with their sizes. */
+  /** All files of the checkpoint but this record itself, with their sizes on disk in bytes. */
   files: { name: string; bytes: number }[]
 }
-
-export const REPORT_FILE = 'llmpress-report.json'

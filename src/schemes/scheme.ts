@@ -216,16 +216,40 @@ function activationLabel(inputs: QuantizationArgs | null): string {
 
 function strategyLabel(args: QuantizationArgs): string {
   return match(args)
-    .with({ strategy: 'group' }, ({ group_size }) => `g${group_size ?? ' auto'}`)
+    .with({ strategy: P.union('group', 'tensor_group') }, ({ group_size }) => `g${group_size ?? ' auto'}`)
     .with({ strategy: 'block', block_structure: P.nonNullable }, ({ block_structure: [rows, columns] }) => `block ${rows}x${columns}`)
     .otherwise(({ strategy }) => strategy)
 }
 
-/** A scheme in few words: `W4A16 g128`, `W4A16 g64 asym`, `W8A8 channel`, `FP8 dynamic`, `FP8 block 128x128 dynamic`. */
+/** Floats with one-byte scales by the names they go by: E4M3 scales under a global one are NV's, powers of two the OCP's MX. */
+function floatLabel({ num_bits, scale_dtype }: QuantizationArgs): string {
+  if (/float8_e4m3/.test(scale_dtype ?? '')) return `NVFP${num_bits}`
+  return /uint8|e8m0/.test(scale_dtype ?? '') ? `MXFP${num_bits}` : `FP${num_bits}`
+}
+
+/** When the scales of the inputs are found: `local` is compressed-tensors' word for those of groups alone, under a static global one. */
+function momentLabel({ dynamic }: QuantizationArgs): string {
+  if (dynamic === 'local') return 'local'
+  return dynamic ? 'dynamic' : 'static'
+}
+
+function floatInputsLabel(weights: QuantizationArgs, inputs: QuantizationArgs | null): string {
+  if (!inputs) return 'weight-only'
+  const alike = inputs.type === 'float' && inputs.num_bits === weights.num_bits
+  return alike ? momentLabel(inputs) : `${activationLabel(inputs)} ${momentLabel(inputs)}`
+}
+
+/**
+ * A scheme in few words: `W4A16 g128`, `W4A16 g64 asym`, `W8A8 channel`, `W8A8 tensor static`, `FP8 dynamic`, `FP8 block 128x128 dynamic`,
+ * `NVFP4 g16 local`, `MXFP4 g32 weight-only`.
+ */
 export function schemeLabel(scheme: QuantizationScheme): string {
   const { weights, input_activations: inputs } = scheme
   if (!weights) return 'unquantized'
   const where = strategyLabel(weights)
-  if (weights.type === 'int') return `W${weights.num_bits}${activationLabel(inputs)} ${where}${weights.symmetric ? '' : ' asym'}`
-  return ['FP8', where === 'channel' ? '' : where, inputs ? 'dynamic' : 'weight-only'].filter(Boolean).join(' ')
+  if (weights.type === 'float') {
+    return [floatLabel(weights), where === 'channel' ? '' : where, floatInputsLabel(weights, inputs)].filter(Boolean).join(' ')
+  }
+  const statically = inputs?.dynamic === false ? ' static' : ''
+  return `W${weights.num_bits}${activationLabel(inputs)} ${where}${weights.symmetric ? '' : ' asym'}${statically}`
 }

@@ -225,6 +225,19 @@ describe('layoutFor', () => {
     await expect(layoutFor(scheme({ weights: int4, format: 'marlin-24' }))).rejects.toThrow(CheckpointError)
   })
 
+  it('words its refusals for reading as well as for writing', async () => {
+    const float4 = args({ type: 'float', num_bits: 4, strategy: 'tensor_group', group_size: 16 })
+    const refusals: [Partial<QuantizationScheme>, string][] = [
+      [{ weights: float4, format: 'nvfp4-pack-quantized' }, 'Cannot use weights of format "nvfp4-pack-quantized": expected '],
+      [{ weights: float4 }, 'Cannot use weights of this scheme: found float with 4 bits, strategy tensor_group'],
+    ]
+    for (const [parts, message] of refusals) await expect(layoutFor(scheme(parts))).rejects.toThrow(message)
+    const tensors = async (format: string, weights: QuantizationArgs) => (await layoutNamed(format)).tensors(weights, 16, 16, 'F32')
+    await expect(tensors('pack-quantized', float4)).rejects.toThrow('Cannot use pack-quantized for weights: found float with 4 bits')
+    await expect(tensors('float-quantized', float4)).rejects.toThrow('Cannot use float-quantized for weights: found float with 4 bits')
+    await expect(tensors('int-quantized', args({ strategy: 'token' }))).rejects.toThrow('Cannot use strategy token for weights')
+  })
+
   it('refuses to store a type under a format that cannot hold it', async () => {
     const pack = await layoutNamed('pack-quantized')
     const int = await layoutNamed('int-quantized')

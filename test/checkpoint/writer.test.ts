@@ -1,9 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { planShards } from '../../src/checkpoint/shards.ts'
-import { CheckpointWriter } from '../../src/checkpoint/writer.ts'
+import { CheckpointWriter, requireUsableOutput } from '../../src/checkpoint/writer.ts'
 import { RunError, UserError } from '../../src/util/errors.ts'
 import { bytesTensor, folderOf, safetensorsFile, temporaryFolder } from './folders.ts'
 
@@ -13,6 +13,27 @@ const twoShards = planShards(tensors, 5)
 async function list(dir: string): Promise<string[]> {
   return (await readdir(dir)).sort()
 }
+
+describe('requireUsableOutput', () => {
+  it('refuses to overwrite a folder that holds no checkpoint', async () => {
+    const output = await folderOf({ 'thesis.pdf': '', 'best.safetensors': '' })
+    const refusal = requireUsableOutput(output, true)
+    await expect(refusal).rejects.toThrow(UserError)
+    await expect(refusal).rejects.toThrow(/Cannot overwrite .*no checkpoint \(best.safetensors and 1 more\), expected one with config.json/)
+    await expect(CheckpointWriter.open(output, twoShards, { overwrite: true })).rejects.toThrow('no checkpoint')
+    expect(await list(output)).toEqual(['best.safetensors', 'thesis.pdf'])
+  })
+
+  it.each(['config.json', 'llmpress-report.json', '.llmpress'])('lets a folder with %s be overwritten', async (name) => {
+    expect(await requireUsableOutput(await folderOf({ [name]: '', 'notes.txt': '' }), true)).toBe('there')
+  })
+
+  it('needs nothing to overwrite', async () => {
+    const output = await temporaryFolder()
+    expect(await requireUsableOutput(output, true)).toBe('there')
+    expect(await requireUsableOutput(join(output, 'new'), true)).toBe('new')
+  })
+})
 
 describe('CheckpointWriter', () => {
   it('writes a single file that equals the one laid out in memory', async () => {
@@ -48,8 +69,30 @@ describe('CheckpointWriter', () => {
     for (const tensor of tensors) await writer.write(tensor)
     await writer.writeFile('config.json', '{}')
     expect(await list(output)).toEqual(['.llmpress'])
-    expect(await list(join(output, '.llmpress'))).toEqual(['config.json', ...twoShards.map(({ file }) => file)])
+    expect(await list(join(output, '.llmpress'))).toEqual([
+      'config.json',
+      ...twoShards.map(({ file }) => file),
+      'model.safetensors.index.json',
+    ])
     await writer.abort()
+  })
+
+  it('tells the sizes that its finished files have on disk', async () => {
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, twoShards)
+    const [first, second] = twoShards.map(({ file }) => file)
+    const names = () => writer.files().map(({ name }) => name)
+    await writer.write(tensors[0])
+    expect(names()).toEqual(['model.safetensors.index.json'])
+    await writer.write(tensors[1])
+    expect(names()).toEqual([first, 'model.safetensors.index.json'])
+    await writer.write(tensors[2])
+    await writer.writeFile('notes.txt', 'äöü')
+    await writer.writeFile('config.json', Uint8Array.of(123, 125))
+    expect(names()).toEqual([first, second, 'model.safetensors.index.json', 'notes.txt', 'config.json'])
+    await writer.finish()
+    expect(names()).toHaveLength((await list(output)).length)
+    for (const { name, bytes } of writer.files()) expect(bytes, name).toBe((await stat(join(output, name))).size)
   })
 
   it('abort leaves no trace, of a folder it made not even that', async () => {
@@ -96,6 +139,54 @@ describe('CheckpointWriter', () => {
     await writer.finish()
     expect(await list(output)).toEqual(['config.json', ...twoShards.map(({ file }) => file), 'model.safetensors.index.json', 'notes.txt'])
     expect(await readFile(join(output, 'config.json'), 'utf8')).toBe('new')
+  })
+
+  it('overwrites the weights of the old checkpoint only', async () => {
+    const output = await folderOf({
+      'config.json': 'old',
+      'model.safetensors.index.json': { weight_map: { a: 'pytorch_model-1.safetensors', b: '../x.safetensors', c: 'notes.txt', d: 1 } },
+      'pytorch_model-1.safetensors': 'old',
+      'model-00001-of-00007.safetensors': 'old',
+      'model.safetensors': 'old',
+      'adapter_model.safetensors': 'mine',
+      'model-best.safetensors': 'mine',
+      'notes.txt': 'mine',
+    })
+    const writer = await CheckpointWriter.open(output, planShards([]), { overwrite: true })
+    await writer.writeFile('config.json', 'new')
+    await writer.finish()
+    expect(await list(output)).toEqual([
+      'adapter_model.safetensors',
+      'config.json',
+      'model-best.safetensors',
+      'model.safetensors',
+      'notes.txt',
+    ])
+    expect(new Uint8Array(await readFile(join(output, 'model.safetensors')))).toEqual(safetensorsFile([]))
+  })
+
+  it('overwrites a checkpoint whose index is damaged', async () => {
+    const output = await folderOf({ 'config.json': '{}', 'model.safetensors.index.json': '{' })
+    const writer = await CheckpointWriter.open(output, planShards([]), { overwrite: true })
+    await writer.finish()
+    expect(await list(output)).toEqual(['model.safetensors'])
+  })
+
+  it('keeps the new files when they cannot be moved after the old ones went, and says where they lie', async () => {
+    const output = await folderOf({ 'config.json': 'old', 'model.safetensors': 'old' })
+    await mkdir(join(output, 'README.md', 'in-the-way'), { recursive: true })
+    const writer = await CheckpointWriter.open(output, twoShards, { overwrite: true })
+    for (const tensor of tensors) await writer.write(tensor)
+    await writer.writeFile('README.md', 'new')
+    await writer.writeFile('config.json', 'new')
+    const failure = writer.finish()
+    await expect(failure).rejects.toThrow(RunError)
+    await expect(failure).rejects.toThrow(join(output, '.llmpress'))
+    await writer.abort()
+    const left = [...(await list(output)), ...(await list(join(output, '.llmpress')))]
+    for (const { name } of writer.files()) expect(left).toContain(name)
+    expect(await list(join(output, '.llmpress'))).toEqual(['README.md', 'config.json'])
+    await expect(writer.writeFile('more.txt', '')).rejects.toThrow('being moved')
   })
 
   it('does not finish without every tensor, and names those that are missing', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
@@ -52,6 +52,9 @@ describe('oneshot', () => {
     expect(JSON.parse(await readFile(join(record.output, 'llmpress-report.json'), 'utf8'))).toEqual(record)
     expect(record.linears).toHaveLength(14)
     expect(record.untouched).toEqual(['lm_head'])
+    const others = (await readdir(record.output)).filter((name) => name !== 'llmpress-report.json')
+    expect(record.files.map(({ name }) => name).sort()).toEqual(others.sort())
+    for (const { name, bytes } of record.files) expect(bytes, name).toBe((await stat(join(record.output, name))).size)
     for (const { method, error, rtnError, damping } of record.linears) {
       expect(method).toBe('GPTQ')
       expect(error).toBeLessThan(rtnError ?? 0)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { QuantizationArgs } from '../../src/checkpoint/quantization-config.ts'
 import { findPreset, isPresetName, PRESETS, UNAVAILABLE_PRESETS } from '../../src/schemes/presets.ts'
 import {
   groupSizeProblem,
@@ -10,6 +11,7 @@ import {
   schemeLabel,
 } from '../../src/schemes/scheme.ts'
 import { SchemeError } from '../../src/schemes/scheme-error.ts'
+import { args, scheme } from '../checkpoint/schemes.ts'
 
 function pathOf(read: () => unknown): readonly (string | number)[] {
   try {
@@ -173,4 +175,25 @@ test.each([
       format: null,
     }),
   ).toBe(label)
+})
+
+describe('schemeLabel of what other programs write', () => {
+  const fp4 = args({ num_bits: 4, type: 'float', strategy: 'tensor_group', group_size: 16, scale_dtype: 'torch.float8_e4m3fn' })
+  const mxfp4 = args({ num_bits: 4, type: 'float', strategy: 'group', group_size: 32, scale_dtype: 'torch.uint8' })
+  const fp8 = args({ type: 'float' })
+  const labels: [string, QuantizationArgs, QuantizationArgs | null][] = [
+    ['NVFP4 g16 weight-only', fp4, null],
+    ['NVFP4 g16 local', fp4, { ...fp4, dynamic: 'local' }],
+    ['NVFP4 g16 AFP8 dynamic', fp4, { ...fp8, strategy: 'token', dynamic: true }],
+    ['MXFP4 g32 weight-only', mxfp4, null],
+    ['MXFP8 g32 dynamic', { ...mxfp4, num_bits: 8 }, { ...mxfp4, num_bits: 8, dynamic: true }],
+    ['FP4 g32 weight-only', { ...mxfp4, scale_dtype: null }, null],
+    ['FP8 tensor static', fp8, fp8],
+    ['FP8 tensor dynamic', fp8, { ...fp8, dynamic: true }],
+    ['W8A8 tensor static', args({}), args({})],
+    ['W8A8 tensor', args({}), args({ dynamic: true })],
+  ]
+  test.each(labels)('%s', (label, weights, input_activations) => {
+    expect(schemeLabel(scheme({ weights, input_activations }))).toBe(label)
+  })
 })

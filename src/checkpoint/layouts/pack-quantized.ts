@@ -22,7 +22,7 @@ export const layout: Layout = {
 function tensors(args: QuantizationArgs, rows: number, columns: number, scaleDtype: FloatDType): StoredTensor[] {
   if (args.type !== 'int' || args.num_bits < 1 || args.num_bits > 8) {
     throw new CheckpointError(
-      `Cannot store weights as pack-quantized: found ${args.type} with ${args.num_bits} bits, expected int with 1 to 8.`,
+      `Cannot use pack-quantized for weights: found ${args.type} with ${args.num_bits} bits, expected int with 1 to 8.`,
     )
   }
   const stored: StoredTensor[] = [

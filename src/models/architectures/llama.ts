@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { Architecture, LayerWalk, Model, Parameters, StageSpec } from '../architecture.ts'
-import { type Config, count, flag, oneOf, real } from '../config-values.ts'
+import { type Config, count, flag, headSizes, oneOf, real } from '../config-values.ts'
 import { type AttentionTables, attention, attentionTables, rmsNorm, silu } from '../layers.ts'
 import { readRope } from '../rope.ts'
 
@@ -21,9 +21,7 @@ function model(config: Config): Model {
   const hidden = count(config, 'hidden_size')
   const vocab = count(config, 'vocab_size')
   const inner = count(config, 'intermediate_size')
-  const heads = count(config, 'num_attention_heads')
-  const kvHeads = count(config, 'num_key_value_heads', heads)
-  const headDim = count(config, 'head_dim', hidden / heads)
+  const { heads, kvHeads, headDim } = headSizes(config)
   const epsilon = real(config, 'rms_norm_eps', 1e-6)
   const attentionBias = flag(config, 'attention_bias', false)
   const mlpBias = flag(config, 'mlp_bias', false)
