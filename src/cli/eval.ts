@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { EngineName } from '../engine/engine.ts'
+import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
 import { wholeNumber } from './flags.ts'
 import { formatCount, formatSeconds, plural } from './format.ts'
@@ -49,7 +50,9 @@ async function runEval(checkpoint: string, { perplexity: dataset, json = false, 
       perplexity(checkpoint, { dataset, ...flags, signal, onLayer: layerProgress(display, 'scoring') }),
     )
     display.stop()
-    const { windows, window, tokens, seconds } = score
+    const { windows, window, tokens, seconds, warnings } = score
+    const { yellow } = colorsFor(process.stderr)
+    if (!quiet) for (const text of warnings) process.stderr.write(`${yellow('warning:')} ${text}\n`)
     if (json) printJson({ checkpoint, dataset, ...score })
     else {
       const what = `${formatCount(tokens)} tokens in ${plural(windows, 'window')} of ${window}, ${formatSeconds(seconds)}`

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { cacheDirectory } from './cache-dir.ts'
 import type { EngineName } from './engine.ts'
 import { measureMatMul } from './measure.ts'
-import { openEngine } from './open.ts'
+import { withEngine } from './with-engine.ts'
 
 /** What this machine offers, for `llmpress doctor`. */
 export interface Diagnosis {
@@ -19,7 +19,8 @@ export interface Diagnosis {
 
 /** Opens the best engine there is and measures it. */
 export async function diagnose(): Promise<Diagnosis> {
-  const { name, detail, rejected } = await openEngine({ engine: 'auto' })
-  const gflops = await measureMatMul()
-  return { node: process.version, cores: availableParallelism(), engine: name, detail, rejected, gflops, cacheDir: cacheDirectory() }
+  return withEngine({ engine: 'auto' }, async ({ name, detail, rejected }) => {
+    const gflops = await measureMatMul()
+    return { node: process.version, cores: availableParallelism(), engine: name, detail, rejected, gflops, cacheDir: cacheDirectory() }
+  })
 }

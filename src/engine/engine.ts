@@ -3,7 +3,8 @@ export type EngineName = (typeof ENGINES)[number]
 
 /** The tensor library's backend of this process. Tensors are made with @tensorflow/tfjs-core, products with `matMul` of this folder. */
 export interface Engine {
-  readonly name: EngineName
+  /** `none` in a run that multiplies nothing: then no backend was opened, and no tensors can be made. */
+  readonly name: EngineName | 'none'
   /** For people: `TensorFlow 2.21.0, 2 threads`. */
   readonly detail: string
   /** Better engines that were not taken, and why. */
@@ -11,3 +12,11 @@ export interface Engine {
   /** As Kernels.inverseFactor, on TensorFlow's Cholesky and triangular solve; absent where the backend has none. */
   inverseFactor?(h: Float32Array, n: number): Promise<Float32Array | null>
 }
+
+/** An engine that is there. */
+export interface OpenedEngine extends Engine {
+  readonly name: EngineName
+}
+
+/** Stands in for an engine where there is nothing to multiply. Modifiers that make tensors have `needs` say `inputs`. */
+export const NO_ENGINE: Engine = { name: 'none', detail: 'nothing to multiply', rejected: [] }

@@ -39,15 +39,23 @@ interface MuteAddon {
   restore(): void
 }
 
-/** Runs `load` with this process's standard error closed off, by the addon in `folder`; with it open where there is none. */
+/** Whether standard error is closed off: of the process, as the file descriptor is. */
+const stderr = { muted: false }
+
+/**
+ * Runs `load` with this process's standard error closed off, by the addon in `folder`; with it open where there is none. Calls may be
+ * nested: the outermost one gives it back.
+ */
 export function withoutStderr<T>(folder: string, load: () => T): T {
   const file = join(folder, MUTE_ADDON)
-  if (!existsSync(file)) return load()
+  if (stderr.muted || !existsSync(file)) return load()
   const addon: MuteAddon = createRequire(file)(file)
   addon.mute()
+  stderr.muted = true
   try {
     return load()
   } finally {
+    stderr.muted = false
     addon.restore()
   }
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { match } from 'ts-pattern'
 import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
-import { ENGINES, type Engine, type EngineName } from './engine.ts'
+import { ENGINES, type EngineName, type OpenedEngine } from './engine.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { loadTensorflow } from './tensorflow.ts'
@@ -17,9 +17,9 @@ export interface OpenOptions {
 
 /**
  * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
- * `auto` always ends with wasm and lists what was passed over in `rejected`.
+ * `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
  */
-export async function openEngine(options: OpenOptions): Promise<Engine> {
+export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const threads = options.threads ?? availableParallelism()
   if (!Number.isInteger(threads) || threads < 1) throw new UserError(`Cannot use ${threads} threads: expected a whole number of at least 1`)
   const wanted = options.engine === 'auto' ? ENGINES : [options.engine]
@@ -34,7 +34,7 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
   throw cannotOpen(options.engine, rejected[rejected.length - 1].why)
 }
 
-async function open(name: EngineName, threads: number): Promise<Omit<Engine, 'rejected'>> {
+async function open(name: EngineName, threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
     .with('gpu', () => openGpu(threads))
     .with('native', () => openNative(threads))
@@ -42,20 +42,20 @@ async function open(name: EngineName, threads: number): Promise<Omit<Engine, 're
     .exhaustive()
 }
 
-async function openGpu(threads: number): Promise<Omit<Engine, 'rejected'>> {
+async function openGpu(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
   const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', threads)
   if (!usesGpu) throw new UserError(`TensorFlow ${version} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES`)
   return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
 }
 
-async function openNative(threads: number): Promise<Omit<Engine, 'rejected'>> {
+async function openNative(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
   const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads)
   // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
   const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? threads)
   return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}`, inverseFactor }
 }
 
-async function openWasm(): Promise<Omit<Engine, 'rejected'>> {
+async function openWasm(): Promise<Omit<OpenedEngine, 'rejected'>> {
   await captureConsole(() => import('@tensorflow/tfjs-backend-wasm'))
   if (!(await keepProcessListeners(() => captureConsole(() => tf.setBackend('wasm')))))
     throw new RunError('WebAssembly could not be started')

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import util from 'node:util'
@@ -23,8 +23,8 @@ export interface LoadedTensorflow {
 }
 
 /**
- * Makes TensorFlow the current backend through `name`, taken from the user's project, else from beside llmpress, else from what
- * `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it loaded.
+ * Makes TensorFlow the current backend through `name`, taken from the project of the program that runs, else from beside llmpress, else
+ * from what `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it loaded.
  * UserError when no copy can be loaded, with the reason of each.
  */
 export async function loadTensorflow(name: TensorflowPackage, threads: number): Promise<LoadedTensorflow> {
@@ -48,15 +48,14 @@ async function requireFirst(name: TensorflowPackage, threads: number): Promise<v
   throw new UserError(reasons.length > 0 ? reasons.join('; ') : `${name} is not installed`)
 }
 
-/** Folders of `name` that hold a built binding, best first; why the others do not count. Nothing is loaded. */
+/**
+ * Folders of `name` that hold a built binding, best first; why the others do not count. Nothing is loaded. The working directory does not
+ * count: it may be a model folder from a stranger, and a package in it would be code that runs.
+ */
 function findPackages(name: TensorflowPackage): { found: string[]; reasons: string[] } {
   const found: string[] = []
   const reasons: string[] = []
-  const roots = [
-    join(process.cwd(), 'package.json'),
-    import.meta.url,
-    ...installedFolders(name).map((folder) => join(folder, 'package.json')),
-  ]
+  const roots = [...mainScript(), import.meta.url, ...installedFolders(name).map((folder) => join(folder, 'package.json'))]
   for (const root of roots) {
     const folder = resolvePackage(root, name)
     if (folder === null || found.includes(folder)) continue
@@ -64,6 +63,12 @@ function findPackages(name: TensorflowPackage): { found: string[]; reasons: stri
     else reasons.push(`${folder} has no lib/napi-v*/tfjs_binding.node: its install script did not run or failed`)
   }
   return { found, reasons: [...new Set(reasons)] }
+}
+
+/** The file that Node was started with; none in a REPL or under --eval. */
+function mainScript(): string[] {
+  const script = process.argv[1]
+  return script !== undefined && existsSync(script) ? [realpathSync(script)] : []
 }
 
 function resolvePackage(root: string | URL, name: string): string | null {

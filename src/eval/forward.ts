@@ -1,8 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import type { LayerWalk, LinearSpec, Parameters, StageRequest } from '../models/architecture.ts'
+import type { LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { type OpenModel, readWeight } from '../models/open-model.ts'
 import { Walker } from '../models/walker.ts'
@@ -17,6 +16,7 @@ import {
   loadParameters,
 } from '../models/weights.ts'
 import { fakeQuantize } from './fake-quantize.ts'
+import { type ServedInputs, servedInputs } from './served-inputs.ts'
 
 export interface ForwardOptions {
   signal?: AbortSignal
@@ -28,15 +28,18 @@ export interface ForwardOptions {
 
 /** A linear as a server runs it: its weight and how its inputs are quantized. */
 interface ServedLinear extends LinearTensors {
-  readonly inputs: QuantizationArgs | null
+  readonly inputs: ServedInputs | null
 }
+
+/** The linears of a layer by name, which stay where they are put. */
+type ServedLinears = Map<string, ServedLinear>
 
 // Logits of this many elements at a time: 64 MB of float32.
 const LOGITS = 16_000_000
 
 /**
  * Runs token rows through a checkpoint, original or compressed, one layer in memory at a time. Inputs of linears are quantized where the
- * checkpoint's scheme says so.
+ * checkpoint's scheme says so. Errors: CheckpointError before any compute for quantization at run time that is not computed here.
  */
 export async function forward(
   source: OpenModel,
@@ -44,6 +47,7 @@ export async function forward(
   { signal, onHidden, onLogits }: ForwardOptions,
 ): Promise<void> {
   const { model } = source
+  const inputs = await servedInputs(source)
   const batches = cutBatches(rows)
   const shared = new Map<number, Tensor[]>()
   let hidden: Tensor2D[] = []
@@ -51,15 +55,18 @@ export async function forward(
     for (const { shape } of batches) if (!shared.has(shape.length)) shared.set(shape.length, model.shared(shape.length))
     for (const { ids } of batches) {
       const embedded = await embeddingRows(source, ids)
-      hidden.push(model.embed(embedded))
-      embedded.dispose()
+      try {
+        hidden.push(tf.tidy(() => model.embed(embedded)))
+      } finally {
+        embedded.dispose()
+      }
     }
     for (let layer = 0; layer < model.layers; layer++) {
       onHidden?.(layer, hidden, batches)
-      hidden = await throughLayer(source, layer, hidden, batches, shared, signal)
+      hidden = await throughLayer(source, inputs, layer, hidden, batches, shared, signal)
     }
     onHidden?.(model.layers, hidden, batches)
-    if (onLogits) await throughHead(source, hidden, batches, onLogits, signal)
+    if (onLogits) await throughHead(source, inputs, hidden, batches, onLogits, signal)
   } finally {
     tf.dispose(hidden)
     for (const tables of shared.values()) tf.dispose(tables)
@@ -68,6 +75,7 @@ export async function forward(
 
 async function throughLayer(
   source: OpenModel,
+  inputs: ReadonlyMap<string, ServedInputs>,
   layer: number,
   hidden: Tensor2D[],
   batches: readonly Batch[],
@@ -76,10 +84,11 @@ async function throughLayer(
 ): Promise<Tensor2D[]> {
   const { model } = source
   const parameters = await loadParameters(source, model.parameters(layer))
-  const linears = await serve(source, model.linears(layer))
+  const linears: ServedLinears = new Map()
   const prefix = `${model.layerName(layer)}.`
   const outputs: Tensor2D[] = []
   try {
+    await serve(source, inputs, model.linears(layer), linears)
     for (const [i, { shape }] of batches.entries()) {
       outputs.push(finishWalk(model.walk(layer, hidden[i], parameters, shared.get(shape.length) ?? [], shape), hidden[i], linears, prefix))
       await setImmediate()
@@ -90,12 +99,14 @@ async function throughLayer(
     tf.dispose(outputs)
     throw error
   } finally {
-    release(linears, parameters)
+    linears.forEach(disposeLinear)
+    disposeParameters(parameters)
   }
 }
 
 async function throughHead(
   source: OpenModel,
+  inputs: ReadonlyMap<string, ServedInputs>,
   hidden: readonly Tensor2D[],
   batches: readonly Batch[],
   onLogits: NonNullable<ForwardOptions['onLogits']>,
@@ -106,51 +117,65 @@ async function throughHead(
     source,
     model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
   )
-  const linears = await serve(source, [model.head()])
+  const linears: ServedLinears = new Map()
   const step = Math.max(1, Math.floor(LOGITS / model.vocab))
   try {
+    await serve(source, inputs, [model.head()], linears)
     for (const [i, batch] of batches.entries()) {
       const tokens = batch.ids.length
       for (let start = 0; start < tokens; start += step) {
         const part = tf.slice(hidden[i], [start, 0], [Math.min(step, tokens - start), model.hidden])
         const logits = finishWalk(model.walkHead(part, parameters), part, linears, '')
-        onLogits(logits, batch, start)
-        logits.dispose()
+        try {
+          onLogits(logits, batch, start)
+        } finally {
+          logits.dispose()
+        }
         await setImmediate()
         signal?.throwIfAborted()
       }
     }
   } finally {
-    release(linears, parameters)
+    linears.forEach(disposeLinear)
+    disposeParameters(parameters)
   }
 }
 
-async function serve(source: OpenModel, specs: readonly LinearSpec[]): Promise<Map<string, ServedLinear>> {
-  const linears = new Map<string, ServedLinear>()
+/** Puts linears on the engine and into `linears`, whose owner disposes of them, also of some when there is an error at another. */
+async function serve(
+  source: OpenModel,
+  inputs: ReadonlyMap<string, ServedInputs>,
+  specs: readonly LinearSpec[],
+  linears: ServedLinears,
+): Promise<void> {
   for (const spec of specs) {
-    const inputs = source.compressed.get(spec.name)?.scheme.input_activations ?? null
-    linears.set(spec.name, { ...linearTensors(await readWeight(source, spec), await loadBias(source, spec), spec), inputs })
+    const tensors = linearTensors(await readWeight(source, spec), await loadBias(source, spec), spec)
+    linears.set(spec.name, { ...tensors, inputs: inputs.get(spec.name) ?? null })
   }
-  return linears
-}
-
-function release(linears: ReadonlyMap<string, ServedLinear>, parameters: Parameters): void {
-  for (const linear of linears.values()) disposeLinear(linear)
-  disposeParameters(parameters)
 }
 
 /** Takes one batch to the end of a walk; `input` is disposed of. */
 function finishWalk(walk: LayerWalk, input: Tensor2D, linears: ReadonlyMap<string, ServedLinear>, prefix: string): Tensor2D {
   const walker = new Walker(walk, input)
-  while (!walker.result) walker.answer(answerRequest(walker.request, linears, prefix))
-  return walker.result
+  try {
+    while (!walker.result) walker.answer(tf.tidy(() => answerRequest(walker.request, linears, prefix)))
+    return walker.result
+  } catch (error) {
+    walker.dispose()
+    throw error
+  }
 }
 
 function answerRequest({ stage, input }: StageRequest, linears: ReadonlyMap<string, ServedLinear>, prefix: string): Tensor2D[] {
   const served = stage.linears.flatMap((name) => linears.get(prefix + name) ?? [])
-  // Linears of a stage share their scheme, and so the quantized input.
-  const quantized = served[0].inputs ? fakeQuantize(input, served[0].inputs) : null
-  const outputs = served.map((linear) => applyLinear(quantized ?? input, linear))
-  quantized?.dispose()
-  return outputs
+  // The linears of a stage mostly have one scheme: then they share the quantized input. Stored scales are each linear's own.
+  const quantized = new Map<string, Tensor2D>()
+  return served.map((linear) => {
+    if (!linear.inputs) return applyLinear(input, linear)
+    const { args, scale } = linear.inputs
+    const key = JSON.stringify([args, scale])
+    const own = quantized.get(key) ?? fakeQuantize(input, args, scale)
+    quantized.set(key, own)
+    return applyLinear(own, linear)
+  })
 }

@@ -4,9 +4,9 @@ import { loadRows } from '../data/load-rows.ts'
 import type { Dataset } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { EngineName } from '../engine/engine.ts'
-import { openEngine } from '../engine/open.ts'
-import type { Batch } from '../models/batches.ts'
-import { openModel } from '../models/open-model.ts'
+import { withEngine } from '../engine/with-engine.ts'
+import { type Batch, cutBatches } from '../models/batches.ts'
+import { type OpenModel, openModel } from '../models/open-model.ts'
 import { UserError } from '../util/errors.ts'
 import { forward } from './forward.ts'
 
@@ -20,7 +20,7 @@ export interface PerplexityOptions {
   engine?: EngineName | 'auto'
   threads?: number
   signal?: AbortSignal
-  /** Called after each layer. */
+  /** Called as each layer begins and when all is done; `of` is the model's layers, times the blocks that a long text is scored in. */
   onLayer?(layer: number, of: number): void
 }
 
@@ -30,13 +30,24 @@ export interface Perplexity {
   /** Tokens that were predicted. */
   tokens: number
   windows: number
+  /** Tokens of the longest window. */
   window: number
   seconds: number
+  /** What is out of the ordinary: a text that is too short for one window, rows that were cut. */
+  warnings: string[]
 }
+
+/** Stands for all windows there are. */
+const ALL = Number.MAX_SAFE_INTEGER
+
+// A block's hidden states stay on the engine, beside the weights of a layer: at most 512 MB of the 4 GB that wasm has.
+const BLOCK_TOKENS = 1 << 16
+const BLOCK_ELEMENTS = 1 << 27
 
 /**
  * Perplexity of a checkpoint, original or compressed, on a text: joined, tokenised, cut into windows, the incomplete last one dropped.
- * Activations are quantized where the checkpoint's scheme says so. Errors: UserError and its kinds.
+ * Activations are quantized where the checkpoint's scheme says so. Memory does not grow with the text but for its tokens. Calls take
+ * turns where a process starts several, since they share one engine. Errors: UserError and its kinds.
  */
 export async function perplexity(checkpoint: string, options: PerplexityOptions): Promise<Perplexity> {
   const started = performance.now()
@@ -47,36 +58,87 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
     if (window < 2 || window > model.maxPositions) {
       throw new UserError(`Cannot score windows of ${window} tokens: the model has ${model.maxPositions} positions, expected 2 to that.`)
     }
-    const { rows } = await loadRows({
+    const samples = options.windows ?? ALL
+    const { rows, warnings } = await loadRows({
       dataset: options.dataset,
       tokenizer: () => loadTokenizer(checkpoint),
-      samples: options.windows ?? Number.MAX_SAFE_INTEGER,
+      samples,
       length: window,
       seed: 0,
       vocab: model.vocab,
       split: 'evaluation',
     })
-    await openEngine({ engine: options.engine ?? 'auto', ...(options.threads && { threads: options.threads }) })
-    let sum = 0
-    let tokens = 0
-    await forward(source, rows, {
-      ...(options.signal && { signal: options.signal }),
-      onHidden: (layer) => options.onLayer?.(layer, model.layers),
-      onLogits: (logits, batch, start) => {
-        const scored = negativeLogLikelihood(logits, batch, start)
-        sum += scored.sum
-        tokens += scored.tokens
-      },
-    })
+    const { engine = 'auto', threads, signal } = options
+    const { sum, tokens } = await withEngine({ engine, ...(threads && { threads }), ...(signal && { signal }) }, () =>
+      scoreRows(source, rows, options, Math.min(BLOCK_TOKENS, Math.ceil(BLOCK_ELEMENTS / model.hidden))),
+    )
     const seconds = (performance.now() - started) / 1000
-    return { perplexity: Math.exp(sum / tokens), tokens, windows: rows.length, window, seconds }
+    return {
+      perplexity: Math.exp(sum / tokens),
+      tokens,
+      windows: rows.length,
+      window: rows.reduce((longest, { length }) => Math.max(longest, length), 0),
+      seconds,
+      // That there are fewer windows than ALL says nothing.
+      warnings: warnings.filter((warning) => !warning.includes(String(ALL))),
+    }
   } finally {
     await source.close()
   }
 }
 
+/** A sum of -log p(token) and the number of its terms. */
+interface Score {
+  sum: number
+  tokens: number
+}
+
+/**
+ * Scores rows in blocks of about `blockTokens` tokens, each block layer by layer. Blocks consist of whole batches, so the sum is the same
+ * to the last bit for blocks of any size.
+ */
+export async function scoreRows(
+  source: OpenModel,
+  rows: readonly Int32Array[],
+  { signal, onLayer }: Pick<PerplexityOptions, 'signal' | 'onLayer'>,
+  blockTokens: number,
+): Promise<Score> {
+  const { layers } = source.model
+  const blocks = cutBlocks(rows, blockTokens)
+  const total: Score = { sum: 0, tokens: 0 }
+  for (const [i, block] of blocks.entries()) {
+    await forward(source, block, {
+      ...(signal && { signal }),
+      onHidden: (layer) => onLayer?.(i * layers + layer, blocks.length * layers),
+      onLogits: (logits, batch, start) => {
+        const { sum, tokens } = negativeLogLikelihood(logits, batch, start)
+        total.sum += sum
+        total.tokens += tokens
+      },
+    })
+  }
+  return total
+}
+
+/** Consecutive rows, cut where batches end: a batch more would exceed `tokens`. */
+function cutBlocks(rows: readonly Int32Array[], tokens: number): Int32Array[][] {
+  const blocks: Int32Array[][] = []
+  let size = Number.POSITIVE_INFINITY
+  let next = 0
+  for (const { shape, ids } of cutBatches(rows)) {
+    if (size + ids.length > tokens) {
+      blocks.push([])
+      size = 0
+    }
+    blocks[blocks.length - 1].push(...rows.slice(next, next + shape.rows))
+    next += shape.rows
+    size += ids.length
+  }
+  return blocks
+}
+
 /** Sum of -log p(next token) over those tokens of [start, start + logits' rows) that have a next one in their row. */
-function negativeLogLikelihood(logits: Tensor2D, { ids, shape }: Batch, start: number): { sum: number; tokens: number } {
+function negativeLogLikelihood(logits: Tensor2D, { ids, shape }: Batch, start: number): Score {
   const picks: [number, number][] = []
   for (let i = 0; i < logits.shape[0]; i++) {
     const at = start + i

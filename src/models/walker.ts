@@ -30,22 +30,33 @@ export class Walker {
     return this.#result
   }
 
-  /** Answers the request with one output per linear, which pass into the walker's hands, and goes on to the next request. */
+  /**
+   * Answers the request with one output per linear, which pass into the walker's hands, and goes on to the next request. When the layer's
+   * generator throws, all that the walker owns is disposed of.
+   */
   answer(outputs: readonly Tensor2D[]): void {
-    let next: Tensor[] = []
-    tf.tidy(() => {
+    for (const tensor of outputs) this.#held.add(tensor)
+    try {
+      const held = new Set(this.#next(outputs))
+      for (const tensor of this.#held) if (!held.has(tensor)) tensor.dispose()
+      this.#held = held
+    } catch (error) {
+      this.dispose()
+      throw error
+    }
+  }
+
+  /** Runs the generator to its next request; gives the tensors that outlive the step. */
+  #next(outputs: readonly Tensor2D[]): Tensor[] {
+    return tf.tidy(() => {
       const step = this.#walk.next(outputs)
       this.#request = step.done ? null : step.value
       this.#result = step.done ? step.value : null
-      next = step.done ? [step.value] : [step.value.input, ...step.value.keep]
-      return next
+      return step.done ? [step.value] : [step.value.input, ...step.value.keep]
     })
-    const held = new Set(next)
-    for (const tensor of [...this.#held, ...outputs]) if (!held.has(tensor)) tensor.dispose()
-    this.#held = held
   }
 
-  /** Gives up the walk in the middle. */
+  /** Gives up the walk. */
   dispose(): void {
     tf.dispose([...this.#held])
     this.#held.clear()

@@ -16,12 +16,17 @@ export interface LinearTensors {
 /** Loads norms and the like as float32 tensors by name; the caller disposes of them. */
 export async function loadParameters({ reader }: OpenModel, specs: readonly ParameterSpec[]): Promise<Map<string, Tensor>> {
   const loaded = new Map<string, Tensor>()
-  for (const { name, shape } of specs) {
-    const values = await reader.readFloats(name)
-    assertFinite(values, name)
-    loaded.set(name, tf.tensor(values, [...shape]))
+  try {
+    for (const { name, shape } of specs) {
+      const values = await reader.readFloats(name)
+      assertFinite(values, name)
+      loaded.set(name, tf.tensor(values, [...shape]))
+    }
+    return loaded
+  } catch (error) {
+    disposeParameters(loaded)
+    throw error
   }
-  return loaded
 }
 
 /** Disposes of what loadParameters made. */

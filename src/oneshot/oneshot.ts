@@ -1,12 +1,12 @@
-import { readChunks } from '../checkpoint/read-chunks.ts'
 import { CheckpointWriter } from '../checkpoint/writer.ts'
-import type { EngineName } from '../engine/engine.ts'
-import { openEngine } from '../engine/open.ts'
+import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
+import { withEngine } from '../engine/with-engine.ts'
 import { openKernels } from '../kernels/open.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { type CalibrationOptions, calibrationRows } from './calibration.ts'
+import { checkedChunks } from './checked-chunks.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
 import { requireMemory } from './memory.ts'
@@ -16,7 +16,7 @@ import { REPORT_FILE, type RunRecord } from './record.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
 
 export interface OneshotOptions extends PlanOptions, CalibrationOptions {
-  /** `auto` takes the best that runs here. */
+  /** `auto` takes the best that runs here. A run that needs no data multiplies nothing and opens none. */
   engine?: EngineName | 'auto'
   /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
   threads?: number
@@ -27,6 +27,7 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
 
 /**
  * Compresses a model as a recipe says and writes a compressed-tensors checkpoint.
+ * Runs with data take turns where a process starts several, since they share one engine.
  * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
  */
 export async function oneshot(options: OneshotOptions): Promise<RunRecord>
@@ -92,25 +93,13 @@ async function compress(
   if (data) onProgress({ type: 'data', ...data })
   const seconds = { data: elapsed(started), layers: 0, total: 0 }
 
-  // Nothing is multiplied in a run without inputs: TensorFlow's start-up would be most of its time.
-  const wanted = options.engine ?? 'auto'
-  const engine = await openEngine({
-    engine: wanted === 'auto' && !plan.needsInputs ? 'wasm' : wanted,
-    ...(options.threads && { threads: options.threads }),
-  })
-  if (data) requireMemory(plan, data.rows, data.tokens, engine.name)
-  const kernels = await openKernels({ ...(options.threads && { threads: options.threads }) })
-  onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
-  const walkStarted = performance.now()
-  const linears: LinearReport[] = []
-  try {
-    const context: WalkContext = { engine, kernels, signal, onProgress }
-    const layers = rows ? walkLayers(plan, rows.rows, context) : streamLayers(plan, context)
-    linears.push(...(await writeLayers(plan, writer, layers, signal, onProgress)))
-  } finally {
-    await kernels.close()
-  }
-  seconds.layers = elapsed(walkStarted)
+  const { linears, engine, threads } =
+    rows && data
+      ? await withEngine({ engine: options.engine ?? 'auto', ...withThreads(options), signal }, (opened) => {
+          requireMemory(plan, data.rows, data.tokens, opened.name)
+          return computeLayers(plan, writer, opened, rows.rows, options, signal, onProgress, seconds)
+        })
+      : await computeLayers(plan, writer, NO_ENGINE, null, options, signal, onProgress, seconds)
   seconds.total = elapsed(started)
 
   const { name, text } = plan.recipe
@@ -119,7 +108,7 @@ async function compress(
     model: plan.source.path,
     output: plan.output,
     recipe: { name, text },
-    engine: { name: engine.name, detail: engine.detail, threads: kernels.threads },
+    engine: { name: engine.name, detail: engine.detail, threads },
     seed: options.seed ?? 0,
     data,
     linears,
@@ -141,6 +130,35 @@ async function compress(
   return record
 }
 
+/** The layers on an engine, into the writer; all that the kernels' threads are needed for. */
+async function computeLayers(
+  plan: Plan,
+  writer: CheckpointWriter,
+  engine: Engine,
+  rows: readonly Int32Array[] | null,
+  options: OneshotOptions,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+  seconds: RunRecord['seconds'],
+): Promise<{ linears: LinearReport[]; engine: Engine; threads: number }> {
+  const kernels = await openKernels(withThreads(options))
+  try {
+    onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
+    const started = performance.now()
+    const context: WalkContext = { engine, kernels, signal, onProgress }
+    const layers = rows ? walkLayers(plan, rows, context) : streamLayers(plan, context)
+    const linears = await writeLayers(plan, writer, layers, signal, onProgress)
+    seconds.layers = elapsed(started)
+    return { linears, engine, threads: kernels.threads }
+  } finally {
+    await kernels.close()
+  }
+}
+
+function withThreads({ threads }: OneshotOptions): { threads?: number } {
+  return threads ? { threads } : {}
+}
+
 /** Writes each layer as it comes, with the tensors that stay as they are; gives the reports of all linears. */
 async function writeLayers(
   plan: Plan,
@@ -155,7 +173,7 @@ async function writeLayers(
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer)) {
       signal.throwIfAborted()
-      await writer.writeChunks(info, readChunks(reader, info.name))
+      await writer.writeChunks(info, checkedChunks(reader, info.name))
     }
   }
   let index = 0

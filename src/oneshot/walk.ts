@@ -7,10 +7,19 @@ import type { Kernels } from '../kernels/kernels.ts'
 import type { LayerWalk, StageSpec } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
-import { applyLinear, disposeLinear, disposeParameters, embeddingRows, linearTensors, loadBias, loadParameters } from '../models/weights.ts'
+import {
+  applyLinear,
+  disposeLinear,
+  disposeParameters,
+  embeddingRows,
+  type LinearTensors,
+  linearTensors,
+  loadBias,
+  loadParameters,
+} from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import { RunError } from '../util/errors.ts'
-import { compressStage, effectiveWeight, encodeLinear, readLinears } from './compress-stage.ts'
+import { compressStage, effectiveWeight, encodeLinear, type LinearInHand, readLinears } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
 import type { Plan, PlannedLinear } from './plan.ts'
 
@@ -99,8 +108,9 @@ async function walkHead(plan: Plan, context: WalkContext, hidden: Tensor2D[]): P
     model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
   )
   const done: CompressedLayer = { name: model.head().name, tensors: [], reports: [] }
-  const walkers = hidden.map((h) => new Walker(model.walkHead(h, parameters), h))
+  const walkers: Walker[] = []
   try {
+    for (const h of hidden) walkers.push(new Walker(model.walkHead(h, parameters), h))
     const { headStage } = model
     const finished = await finishStage(
       plan,
@@ -141,7 +151,7 @@ async function throughStages(
       try {
         for (const walker of walkers) {
           const { input } = walker.request
-          walker.answer(finished.linears.map((linear) => applyLinear(input, linear)))
+          walker.answer(tf.tidy(() => finished.linears.map((linear) => applyLinear(input, linear))))
           await setImmediate()
           context.signal.throwIfAborted()
         }
@@ -179,12 +189,22 @@ async function finishStage(
   const reports = inHand.flatMap(({ linear }) => linear.report ?? [])
   for (const report of reports) context.onProgress({ type: 'linear', report })
   const biases = await Promise.all(planned.map(({ spec: linear }) => loadBias(plan.source, linear)))
-  const linears =
-    plan.needsInputs && layer < plan.source.model.layers
-      ? inHand.map((entry, i) => linearTensors(effectiveWeight(entry), biases[i], entry.planned.spec))
-      : []
   const tensors = inHand.filter(({ planned: { scheme } }) => scheme).flatMap(encodeLinear)
+  // Last, so that nothing after it can throw and leave tensors on the engine.
+  const linears = plan.needsInputs && layer < plan.source.model.layers ? servedLinears(inHand, biases) : []
   return { linears, tensors, reports, release: () => linears.forEach(disposeLinear) }
+}
+
+/** The compressed linears on the engine. */
+function servedLinears(inHand: readonly LinearInHand[], biases: readonly (Float32Array | null)[]): LinearTensors[] {
+  const linears: LinearTensors[] = []
+  try {
+    for (const [i, entry] of inHand.entries()) linears.push(linearTensors(effectiveWeight(entry), biases[i], entry.planned.spec))
+    return linears
+  } catch (error) {
+    linears.forEach(disposeLinear)
+    throw error
+  }
 }
 
 function showInputs(walkers: readonly Walker[], { signal }: WalkContext): Stage['eachInput'] {
@@ -199,9 +219,11 @@ function showInputs(walkers: readonly Walker[], { signal }: WalkContext): Stage[
 
 async function embed({ source }: Plan, { ids }: Batch): Promise<Tensor2D> {
   const rows = await embeddingRows(source, ids)
-  const hidden = source.model.embed(rows)
-  rows.dispose()
-  return hidden
+  try {
+    return tf.tidy(() => source.model.embed(rows))
+  } finally {
+    rows.dispose()
+  }
 }
 
 function plannedOf({ linears }: Plan, layer: number, stage: StageSpec): PlannedLinear[] {

@@ -27,4 +27,33 @@ describe('captureConsole', () => {
     console.log('after')
     expect(log.mock.calls).toEqual([['after']])
   })
+
+  it('keeps loads that overlap apart, and lets the host program speak meanwhile', async () => {
+    const log = vi.spyOn(console, 'log').mockImplementation(() => {})
+    const original = console.log
+    let endFirst = () => {}
+    const wait = new Promise<void>((resolve) => {
+      endFirst = resolve
+    })
+    const first = captureConsole(async () => {
+      console.log('of the first')
+      await wait
+      throw new Error('no library')
+    })
+    let endSecond = () => {}
+    const second = captureConsole(async () => {
+      console.log('of the second')
+      await new Promise<void>((resolve) => {
+        endSecond = resolve
+      })
+    })
+    console.log('of the host')
+    expect(log.mock.calls).toEqual([['of the host']])
+    endFirst()
+    await expect(first).rejects.toThrow('no library')
+    endSecond()
+    await second
+    expect(log.mock.calls).toEqual([['of the host'], ['of the second']])
+    expect(console.log).toBe(original)
+  })
 })

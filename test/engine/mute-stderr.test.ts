@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, fstatSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -18,5 +18,14 @@ describe('withoutStderr', () => {
     const { stderr, status } = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' })
     expect(status).toBe(0)
     expect(stderr).toBe('before after')
+  })
+
+  it.runIf(existsSync(addon))('gives the file descriptor back at the end of the outermost call', () => {
+    const isMuted = () => fstatSync(2).rdev === statSync('/dev/null').rdev
+    const seen = withoutStderr(nativeFolder(false), () => {
+      withoutStderr(nativeFolder(false), () => {})
+      return isMuted()
+    })
+    expect({ during: seen, after: isMuted() }).toEqual({ during: true, after: false })
   })
 })

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
@@ -49,8 +49,8 @@ describe('openEngine', () => {
   })
 
   /** A stand-in for tfjs-node in the cache folder; with a binding it is required and runs `program`. */
-  const install = async (binding: boolean, program: string) => {
-    const folder = join(nativeFolder(false), 'node_modules', '@tensorflow', 'tfjs-node')
+  const install = async (binding: boolean, program: string, place = nativeFolder(false)) => {
+    const folder = join(place, 'node_modules', '@tensorflow', 'tfjs-node')
     await mkdir(join(folder, 'lib', 'napi-v8'), { recursive: true })
     if (binding) await writeFile(join(folder, 'lib', 'napi-v8', 'tfjs_binding.node'), '')
     await writeFile(join(folder, 'package.json'), '{"name": "@tensorflow/tfjs-node", "main": "index.js"}')
@@ -72,6 +72,27 @@ describe('openEngine', () => {
     const why = rejected.find(({ engine }) => engine === 'native')?.why
     expect(why).toMatch(/tfjs-node does not load: libtensorflow\.so\.2: cannot open$/)
     expect(spy).not.toHaveBeenCalled()
+  })
+
+  it('runs no code from the working directory, which may be a model folder of a stranger', async () => {
+    const model = join(cache, 'model')
+    await install(true, 'throw new Error("ran code of a stranger")', model)
+    vi.spyOn(process, 'cwd').mockReturnValue(model)
+    await expect(openEngine({ engine: 'native' })).rejects.toThrow('@tensorflow/tfjs-node is not installed')
+  })
+
+  it('takes TensorFlow from the project of the program that runs, through links', async () => {
+    const project = join(cache, 'project')
+    await install(true, 'throw new Error("the one of the project")', project)
+    await writeFile(join(project, 'main.js'), '')
+    await symlink(join(project, 'main.js'), join(cache, 'command'))
+    const script = process.argv[1]
+    process.argv[1] = join(cache, 'command')
+    try {
+      await expect(openEngine({ engine: 'native' })).rejects.toThrow('does not load: the one of the project')
+    } finally {
+      process.argv[1] = script
+    }
   })
 
   it.each([0, -1, 1.5])('rejects %d threads', async (threads) => {

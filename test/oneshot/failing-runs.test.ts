@@ -1,0 +1,119 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs-core'
+import { describe, expect, test, vi } from 'vitest'
+import { perplexity } from '../../src/eval/perplexity.ts'
+import { defineModifier } from '../../src/modifiers/define.ts'
+import { minMaxGrid } from '../../src/schemes/qparams.ts'
+import { quantizeToGrid } from '../../src/schemes/quantize.ts'
+import { CheckpointError } from '../../src/util/errors.ts'
+import { temporaryFolder } from '../checkpoint/folders.ts'
+import { editWeights, tensorStart } from '../e2e/model-copy.ts'
+import { useEngine } from '../engine/engines.ts'
+import { oracleFolder } from '../models/oracles.ts'
+import { CALIBRATION, recipeOf, runTiny, tinyWith } from './runs.ts'
+
+useEngine('wasm')
+
+const RTN = recipeOf('QuantizationModifier', { scheme: 'W4A16' })
+const GPTQ = recipeOf('GPTQModifier', { scheme: 'W4A16' })
+
+/** The tiny model with one element that is not finite. */
+async function brokenAt(tensor: string, element: number, bf16: number): Promise<string> {
+  const model = await tinyWith({})
+  await editWeights(model, (bytes) => {
+    bytes.writeUInt16LE(bf16, tensorStart(bytes, tensor) + 2 * element)
+    return bytes
+  })
+  return model
+}
+
+describe('oneshot', () => {
+  test.each([
+    ['model.norm.weight', 3, 0x7fc0, 'NaN'],
+    ['model.layers.1.post_attention_layernorm.weight', 5, 0x7f80, 'Infinity'],
+    ['model.embed_tokens.weight', 40_959, 0xff80, '-Infinity'],
+  ])('without data finds what is not finite outside the targets: %s', async (tensor, element, bits, value) => {
+    const folder = await temporaryFolder()
+    const failure = runTiny(RTN, { model: await brokenAt(tensor, element, bits), output: join(folder, 'out') })
+    await expect(failure).rejects.toThrow(CheckpointError)
+    await expect(failure).rejects.toThrow(`Cannot copy ${tensor}: found ${value} at element ${element}`)
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test.each(['model.layers.0.post_attention_layernorm.weight', 'model.layers.1.post_attention_layernorm.weight'])(
+    'leaves no tensor on the engine when %s is NaN',
+    async (tensor) => {
+      const model = await brokenAt(tensor, 0, 0x7fc0)
+      const before = tf.memory().numTensors
+      await expect(runTiny(GPTQ, { model })).rejects.toThrow(tensor)
+      expect(tf.memory().numTensors).toBe(before)
+    },
+  )
+
+  test('leaves no tensor on the engine when a result cannot be stored', async () => {
+    const scant = defineModifier({
+      names: ['ScantModifier'],
+      description: 'Gives one scale too many.',
+      schema: { type: 'object', additionalProperties: false, properties: { scheme: { type: 'string' } } },
+      quantizes: true,
+      needs: () => 'inputs',
+      create: () => ({
+        async apply(_stage, targets) {
+          for (const [linear, { weights }] of targets) {
+            const { name, weight, rows, columns, dtype } = linear
+            if (!weights) continue
+            const grid = minMaxGrid(weight, rows, columns, weights, dtype)
+            const quantized = quantizeToGrid(weight, rows, columns, weights, grid, dtype)
+            linear.quantized = { ...quantized, scale: Float32Array.of(...grid.scale, 1) }
+            linear.report = { name, method: 'scant', scheme: '', error: 0, errorOf: 'weights', seconds: 0 }
+          }
+        },
+      }),
+    })
+    const before = tf.memory().numTensors
+    await expect(runTiny({ modifiers: { ScantModifier: { scheme: 'W8A16' } } }, { modifiers: [scant] })).rejects.toThrow(/scales/)
+    expect(tf.memory().numTensors).toBe(before)
+  })
+
+  test.each([1, 5, 12, 30, 60, 61, 62])('leaves no tensor on the engine when its %d. product fails', async (nth) => {
+    const before = tf.memory().numTensors
+    const failing = failAt(nth)
+    await expect(runTiny(GPTQ)).rejects.toThrow('out of memory')
+    failing.mockRestore()
+    expect(tf.memory().numTensors).toBe(before)
+  })
+})
+
+/** Makes the nth product fail, as a full engine would. */
+function failAt(nth: number) {
+  const engine = tf.engine()
+  const original = engine.runKernel.bind(engine)
+  let calls = 0
+  return vi.spyOn(engine, 'runKernel').mockImplementation((name, inputs, attributes) => {
+    if (name === 'BatchMatMul' && ++calls === nth) throw new Error('out of memory')
+    return original(name, inputs, attributes)
+  })
+}
+
+describe('perplexity', () => {
+  const score = (checkpoint: string) => perplexity(checkpoint, { dataset: CALIBRATION, window: 64, engine: 'wasm' })
+
+  test.each(['model.layers.0.post_attention_layernorm.weight', 'model.layers.1.mlp.up_proj.weight', 'model.norm.weight'])(
+    'leaves no tensor on the engine when %s is NaN',
+    async (tensor) => {
+      const model = await brokenAt(tensor, 0, 0x7fc0)
+      const before = tf.memory().numTensors
+      await expect(score(model)).rejects.toThrow(tensor)
+      expect(tf.memory().numTensors).toBe(before)
+    },
+  )
+
+  test.each([1, 5, 12, 30, 60])('leaves no tensor on the engine when its %d. product fails', async (nth) => {
+    const before = tf.memory().numTensors
+    const failing = failAt(nth)
+    await expect(score(oracleFolder('checkpoints/fp8-dynamic'))).rejects.toThrow('out of memory')
+    failing.mockRestore()
+    expect(tf.memory().numTensors).toBe(before)
+  })
+})
