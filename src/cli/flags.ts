@@ -10,6 +10,3 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
     throw new InvalidArgumentError(`Expected a whole number ${range}.`)
   }
 }
-
-/** More threads than any machine that this runs on has cores: a typing error. */
-export const MOST_THREADS = 1024

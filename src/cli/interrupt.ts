@@ -1,28 +1,48 @@
-/** Ctrl-C or a request to terminate. Exit code 130. */
+/** Ctrl-C, a request to terminate, or a terminal that was closed. Exit code 130. */
 export class Interrupted extends Error {
   override name = 'Interrupted'
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** Call it first thing: until a command has work that must be cleaned up, a signal ends the process at once, with exit code 130. */
+export function quitOnSignals(): void {
+  for (const name of SIGNALS) process.on(name, quit)
+}
+
+function quit(): void {
+  process.stderr.write('error: Interrupted.\n')
+  process.exit(130)
+}
 
 /**
- * Runs `work` with a signal that the first Ctrl-C (or SIGTERM) aborts, so that it can clean up; the second ends the process at once.
- * Errors: Interrupted whenever the signal was aborted, else what `work` throws.
+ * Runs `work` with a signal that the first SIGINT (Ctrl-C), SIGTERM or SIGHUP aborts, so that it can clean up; the second ends the process
+ * at once. The first one that comes when the work is done changes nothing: the result is there and about to be printed.
+ * Errors: Interrupted with `message` where the work gave way to the signal; Interrupted with what else stopped the work after the signal, such as
+ * a child process that got it too; before the signal, what `work` throws.
  */
-export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, message = 'Interrupted.'): Promise<T> {
   const controller = new AbortController()
+  const { signal } = controller
+  const seen = { signals: 0, finished: false }
   const onSignal = () => {
-    if (controller.signal.aborted) process.exit(130)
+    if (seen.signals++ > 0) process.exit(130)
+    if (seen.finished) return
     process.stderr.write('\nStopping and cleaning up; once more to quit at once.\n')
-    controller.abort(new Interrupted('Interrupted: nothing that looks like a checkpoint was left.'))
+    controller.abort(new Interrupted(message))
   }
-  for (const name of SIGNALS) process.on(name, onSignal)
+  for (const name of SIGNALS) process.on(name, onSignal).removeListener(name, quit)
   try {
-    return await work(controller.signal)
+    return await work(signal)
   } catch (error) {
-    // Whatever gave way first, it did so because of the signal.
-    throw controller.signal.aborted ? controller.signal.reason : error
+    throw signal.aborted ? interruption(error, signal.reason) : error
   } finally {
-    for (const name of SIGNALS) process.removeListener(name, onSignal)
+    seen.finished = true
   }
+}
+
+/** What is said after a signal: a failure on the way out may leave something behind, and then `message` would not be true. */
+function interruption(error: unknown, reason: unknown): unknown {
+  if (error === reason || (error instanceof Error && error.name === 'AbortError')) return reason
+  return new Interrupted(`Interrupted. ${error instanceof Error ? error.message : error}`, { cause: error })
 }

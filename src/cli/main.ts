@@ -1,14 +1,9 @@
 #!/usr/bin/env node
-import { colorsFor } from './colors.ts'
-import { exitCodeOf, messageOf } from './exit.ts'
-import { tolerateClosedPipes } from './output.ts'
-import { buildProgram } from './program.ts'
+import { quitOnSignals } from './interrupt.ts'
+import { tolerateClosedStreams } from './output.ts'
 
-tolerateClosedPipes()
-try {
-  await buildProgram().parseAsync()
-} catch (error) {
-  const message = messageOf(error, { debug: process.argv.includes('--debug') })
-  if (message !== null) process.stderr.write(`${colorsFor(process.stderr).red('error:')} ${message}\n`)
-  process.exitCode = exitCodeOf(error)
-}
+quitOnSignals()
+tolerateClosedStreams()
+// Loaded only now: reading the rest takes long enough for a signal to arrive.
+const { runProgram } = await import('./program.ts')
+await runProgram()

@@ -59,7 +59,10 @@ async function runOneshot(model: string, { json = false, quiet = false, ...flags
   const { oneshot } = await import('../index.ts')
   const display = openDisplay({ quiet })
   try {
-    const record = await interruptible((signal) => oneshot({ model, ...flags, signal, onProgress: runProgress(display) }))
+    const record = await interruptible(
+      (signal) => oneshot({ model, ...flags, signal, onProgress: runProgress(display) }),
+      'Interrupted: no new checkpoint was left.',
+    )
     if (json) printJson(record)
     else print(`${quiet ? '' : '\n'}${closingReport(record)}`)
   } finally {

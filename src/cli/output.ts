@@ -8,13 +8,15 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2))
 }
 
-/** Ends the process quietly when a reader such as `head` closes stdout; a closed stderr only loses messages. */
-export function tolerateClosedPipes(): void {
+/**
+ * Ends the process quietly when a reader such as `head` closes stdout, and with a message and exit code 1 when stdout cannot be written for
+ * another reason, such as a full disk. A stderr that cannot be written only loses messages.
+ */
+export function tolerateClosedStreams(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit()
-    throw error
+    process.stderr.write(`error: Cannot write the result to stdout: ${error.message}.\n`)
+    process.exit(1)
   })
-  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-  })
+  process.stderr.on('error', () => {})
 }

@@ -1,8 +1,10 @@
 import { Command } from 'commander'
+import { UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
 import { addDoctor } from './doctor.ts'
 import { addEval } from './eval.ts'
+import { exitCodeOf, messageOf } from './exit.ts'
 import { addInspect } from './inspect.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
@@ -11,6 +13,7 @@ import { addVerify } from './verify.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 130 interrupted. Results go to stdout, all else to stderr.
+On errors stdout stays empty, also under --json, and the message is on stderr (verify prints what it found, then fails).
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
@@ -18,7 +21,7 @@ Examples:
   $ llmpress verify ./model-gptq-w4a16 --against ./model`
 
 /** The command line with all its commands. Throws CommanderError instead of ending the process. */
-export function buildProgram(): Command {
+function buildProgram(): Command {
   const { red } = colorsFor(process.stderr)
   const program = new Command('llmpress')
     .description('Compresses language models by recipe, into checkpoints that vLLM and transformers load.')
@@ -30,6 +33,33 @@ export function buildProgram(): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, red('error:'))) })
     .addHelpText('after', AFTER_HELP)
+    .hook('preAction', (_, command) => refuseEmpty(command))
   for (const add of [addOneshot, addPlan, addInspect, addVerify, addEval, addDoctor, addNative]) add(program)
   return program
+}
+
+/**
+ * An empty value is a variable that was not set: `--output ""` would be the current folder. Errors: UserError that names the flag or argument.
+ */
+function refuseEmpty(command: Command): void {
+  const flags = command.options.map((option): [string, unknown] => [
+    option.long ?? option.flags,
+    command.getOptionValue(option.attributeName()),
+  ])
+  const positions = command.registeredArguments.map((argument, i): [string, unknown] => [`<${argument.name()}>`, command.args[i]])
+  for (const [name, value] of [...positions, ...flags]) {
+    const empty = [value].flat().some((text) => typeof text === 'string' && text.trim() === '')
+    if (empty) throw new UserError(`Cannot use ${name}: found an empty text, expected a value.`)
+  }
+}
+
+/** Runs the command that the process was started with; errors become a message on stderr and the exit code. */
+export async function runProgram(): Promise<void> {
+  try {
+    await buildProgram().parseAsync()
+  } catch (error) {
+    const message = messageOf(error, { debug: process.argv.includes('--debug') })
+    if (message !== null) process.stderr.write(`${colorsFor(process.stderr).red('error:')} ${message}\n`)
+    process.exitCode = exitCodeOf(error)
+  }
 }

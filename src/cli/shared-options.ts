@@ -1,6 +1,7 @@
 import { Option } from 'commander'
 import { ENGINES } from '../engine/engine.ts'
-import { MOST_THREADS, wholeNumber } from './flags.ts'
+import { MOST_THREADS } from '../kernels/open.ts'
+import { wholeNumber } from './flags.ts'
 
 /** `--engine`, for every command that computes. */
 export function engineOption(): Option {
@@ -9,9 +10,10 @@ export function engineOption(): Option {
 
 /** `--threads`, for every command that computes. */
 export function threadsOption(): Option {
-  return new Option('--threads <n>', 'threads to compute with (default: all cores); results do not depend on it').argParser(
-    wholeNumber(1, MOST_THREADS),
-  )
+  return new Option(
+    '--threads <n>',
+    `threads to compute with, at most ${MOST_THREADS} (default: all cores); results do not depend on it`,
+  ).argParser(wholeNumber(1, MOST_THREADS))
 }
 
 /** `--recipe`, for every command that plans. */
@@ -29,5 +31,5 @@ export function modifiersOption(): Option {
 
 /** `--json` */
 export function jsonOption(): Option {
-  return new Option('--json', 'print one JSON document to stdout')
+  return new Option('--json', 'print one JSON document to stdout; where an error prevents it, stdout stays empty')
 }

@@ -4,7 +4,7 @@ import { didYouMean } from '../util/nearest.ts'
 import { sampleIndices } from '../util/rng.ts'
 import { BUILT_IN_DATASETS, builtInFile, type Split } from './built-in.ts'
 import { cutRows } from './cut-rows.ts'
-import { type Content, FILE_KINDS, joinPieces, readDataFile } from './read-file.ts'
+import { type Content, FILE_KINDS, joinPieces, kindOf, readDataFile } from './read-file.ts'
 import type { Dataset, Rows } from './rows.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
@@ -36,6 +36,7 @@ export interface RowsRequest {
 export async function loadRows(request: RowsRequest): Promise<Rows> {
   requireSize('samples', request.samples, 1)
   requireSize('length', request.length, 2)
+  requireDataset(request.dataset)
   const source = describe(request.dataset)
   const content = await open(request)
   const warnings: string[] = []
@@ -54,6 +55,18 @@ export async function loadRows(request: RowsRequest): Promise<Rows> {
 function requireSize(name: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least)
     throw new DataError(`Cannot load rows with ${name} ${value}: expected a whole number of at least ${least}`)
+}
+
+/** Whether `dataset` is a name or path, or a list; what is in a list is checked as it is read. Errors: DataError. */
+export function requireDataset(dataset: unknown): asserts dataset is Dataset {
+  if (Array.isArray(dataset) || (typeof dataset === 'string' && dataset.trim() !== '')) return
+  const what = typeof dataset === 'object' && dataset !== null ? 'an object that is no array' : JSON.stringify(dataset)
+  const hint = isIterable(dataset) ? ': put what it gives into an array, [...dataset]' : ''
+  throw new DataError(`Cannot use the dataset: found ${what}, expected a built-in name, a file, an array of texts or of token rows${hint}`)
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)
 }
 
 function describe(dataset: Dataset): string {
@@ -114,7 +127,9 @@ async function tokenise(pieces: AsyncIterable<string>, tokenizer: Tokenizer, nee
 function tokenRows({ length }: RowsRequest, rows: unknown[], source: string, warnings: string[]): Int32Array[] {
   let cut = 0
   const out = rows.map((row, i) => {
-    if (!isIdList(row)) throw new DataError(`Cannot use row ${i} of ${source}: expected an array of token ids (whole numbers)`)
+    if (!(row instanceof Int32Array) && !Array.isArray(row))
+      throw new DataError(`Cannot use row ${i} of ${source}: found ${kindOf(row)}, expected an array of token ids`)
+    requireWholeNumbers(row, i, source)
     if (row.length < 2) throw new DataError(`Cannot use row ${i} of ${source}: found ${row.length} tokens, expected at least 2`)
     if (row.length > length) cut++
     return Int32Array.from(row.slice(0, length))
@@ -123,9 +138,15 @@ function tokenRows({ length }: RowsRequest, rows: unknown[], source: string, war
   return out
 }
 
-function isIdList(row: unknown): row is number[] | Int32Array {
-  if (row instanceof Int32Array) return true
-  return Array.isArray(row) && row.every((id) => Number.isInteger(id) && Math.abs(id) < 2 ** 31)
+/** By index, because `every` and its like pass over the holes of an array, which would become zeros. */
+function requireWholeNumbers(row: ArrayLike<unknown>, index: number, source: string): asserts row is ArrayLike<number> {
+  if (row instanceof Int32Array) return
+  for (let at = 0; at < row.length; at++) {
+    const id = row[at]
+    if (Number.isInteger(id) && Math.abs(Number(id)) < 2 ** 31) continue
+    const found = typeof id === 'number' ? `${id}` : kindOf(id)
+    throw new DataError(`Cannot use row ${index} of ${source}: found ${found} at position ${at}, expected token ids (whole numbers)`)
+  }
 }
 
 function choose(rows: Int32Array[], { samples, seed }: RowsRequest): Int32Array[] {

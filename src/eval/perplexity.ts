@@ -7,6 +7,7 @@ import type { EngineName } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { type OpenModel, openModel } from '../models/open-model.ts'
+import { checkPerplexity } from '../oneshot/options.ts'
 import { UserError } from '../util/errors.ts'
 import { forward } from './forward.ts'
 
@@ -50,6 +51,7 @@ const BLOCK_ELEMENTS = 1 << 27
  * turns where a process starts several, since they share one engine. Errors: UserError and its kinds.
  */
 export async function perplexity(checkpoint: string, options: PerplexityOptions): Promise<Perplexity> {
+  checkPerplexity(checkpoint, options)
   const started = performance.now()
   const source = await openModel(checkpoint)
   try {

@@ -11,6 +11,7 @@ import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
 import { requireMemory } from './memory.ts'
 import { modelCard } from './model-card.ts'
+import { checkOptions } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
@@ -22,6 +23,10 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   threads?: number
   /** Stops the run; nothing that looks like a checkpoint is left. */
   signal?: AbortSignal
+  /**
+   * Called at each step, and not waited for. What it throws ends the run like any other error: nothing that looks like a checkpoint is left,
+   * and `oneshot` rejects with it. Only at `done` the checkpoint stands: it stays, and `oneshot` still rejects.
+   */
   onProgress?: OnProgress
 }
 
@@ -44,10 +49,12 @@ export async function oneshot(
   if (typeof first !== 'string') return run(first)
   if (recipe === undefined)
     throw new UserError('Cannot run oneshot: no recipe was given, expected oneshot(model, recipe) or oneshot({ model, recipe }).')
+  if (typeof rest !== 'object') throw new UserError(`Cannot run oneshot: found ${typeof rest} options, expected an object.`)
   return run({ ...rest, model: first, recipe })
 }
 
 async function run(options: OneshotOptions): Promise<RunRecord> {
+  checkOptions(options)
   const { signal = new AbortController().signal, onProgress = () => {} } = options
   const started = performance.now()
   signal.throwIfAborted()

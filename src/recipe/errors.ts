@@ -83,7 +83,8 @@ function withoutNoise(errors: readonly ErrorObject[]): ErrorObject[] {
   return errors.filter((error) => !dropped.has(error))
 }
 
-function shown(value: unknown): string {
+/** A value in one line for messages, at most 60 characters. */
+export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
@@ -98,7 +99,7 @@ function problem(error: ErrorObject, subject: string): Problem {
     return {
       path: [...path, key],
       spot: 'key',
-      message: `Cannot use ${name}: found key "${key}", expected one of ${known.join(', ')}${didYouMean(key, known)}`,
+      message: `Cannot use ${name}: found key ${shown(key)}, expected one of ${known.join(', ')}${didYouMean(key, known)}`,
     }
   }
   if (error.keyword === 'required') {

@@ -28,6 +28,11 @@ async function fromModule(specifier: string): Promise<ModifierDefinition> {
   )
 }
 
+function requireDefinition(item: unknown): ModifierDefinition {
+  if (isDefinition(item)) return item
+  throw new UserError('Cannot add a modifier: found an object without names, schema, needs and create, expected what defineModifier gives')
+}
+
 /**
  * The modifiers that come with the package (every file of `modifiers/` that exports `modifier`) and the user's own: definitions, or
  * modules to import them from. Errors: UserError for a module without one, or a name that is taken.
@@ -35,7 +40,7 @@ async function fromModule(specifier: string): Promise<ModifierDefinition> {
 export async function loadRegistry(own: readonly (ModifierDefinition | string)[] = []): Promise<Registry> {
   const files = await loadFolder(new URL('../modifiers/', import.meta.url))
   const shipped = [...files.values()].map((file) => file.modifier).filter(isDefinition)
-  const added = await Promise.all(own.map((item) => (typeof item === 'string' ? fromModule(item) : item)))
+  const added = await Promise.all(own.map((item) => (typeof item === 'string' ? fromModule(item) : requireDefinition(item))))
   const registry = new Map<string, ModifierDefinition>()
   for (const definition of [...shipped, ...added]) {
     for (const name of definition.names) {

@@ -1,5 +1,6 @@
 import type { RecipeError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
+import { shown } from './errors.ts'
 import type { Registry } from './registry.ts'
 import type { Path, YamlSource } from './yaml.ts'
 
@@ -51,11 +52,10 @@ class ShapeReader {
 
   root(value: unknown): ModifierEntry[] {
     if (Array.isArray(value)) return this.#list(value, [])
-    if (!isMapping(value))
-      throw this.#refuse([], `found ${value === null ? 'nothing' : JSON.stringify(value)}`, 'a mapping of stages or modifiers')
+    if (!isMapping(value)) throw this.#refuse([], `found ${value === null ? 'nothing' : shown(value)}`, 'a mapping of stages or modifiers')
     return Object.entries(value).flatMap(([key, item]) => {
       if (key === 'args') return this.#args(item, [key])
-      if (key === '$schema') return typeof item === 'string' ? [] : this.#fail([key], JSON.stringify(item), 'the address of a JSON schema')
+      if (key === '$schema') return typeof item === 'string' ? [] : this.#fail([key], shown(item), 'the address of a JSON schema')
       if (new RegExp(STAGE).test(key)) return this.#stage(item, [key])
       return this.#member(key, item, [key], ['args', 'modifiers', 'default_stage'])
     })
@@ -64,13 +64,13 @@ class ShapeReader {
   #stage(value: unknown, path: Path): ModifierEntry[] {
     if (Array.isArray(value)) return this.#list(value, path)
     if (!isMapping(value))
-      return this.#fail(path, value === null ? 'nothing' : JSON.stringify(value), 'a mapping of groups (default_modifiers) or modifiers')
+      return this.#fail(path, value === null ? 'nothing' : shown(value), 'a mapping of groups (default_modifiers) or modifiers')
     return Object.entries(value).flatMap(([key, item]) => {
       if (key === 'args') return this.#args(item, [...path, key])
       if (key === 'run_type') {
         return item === null || item === 'oneshot'
           ? []
-          : this.#fail([...path, key], JSON.stringify(item), 'oneshot: training is no part of llmpress')
+          : this.#fail([...path, key], shown(item), 'oneshot: training is no part of llmpress')
       }
       return this.#member(key, item, [...path, key], ['args', 'run_type', 'modifiers', 'default_modifiers'])
     })
@@ -84,7 +84,7 @@ class ShapeReader {
 
   #group(value: unknown, path: Path): ModifierEntry[] {
     if (Array.isArray(value)) return this.#list(value, path)
-    if (!isMapping(value)) return this.#fail(path, value === null ? 'nothing' : JSON.stringify(value), 'modifiers, as a mapping or a list')
+    if (!isMapping(value)) return this.#fail(path, value === null ? 'nothing' : shown(value), 'modifiers, as a mapping or a list')
     return Object.entries(value).map(([key, item]) => this.#modifier(key, item, [...path, key]))
   }
 
@@ -92,14 +92,14 @@ class ShapeReader {
     return items.flatMap((item, i) => {
       const at = [...path, i]
       if (typeof item === 'string') return [this.#modifier(item, null, at)]
-      if (!isMapping(item)) return this.#fail(at, JSON.stringify(item), 'a modifier, `- GPTQModifier: {...}`')
+      if (!isMapping(item)) return this.#fail(at, shown(item), 'a modifier, `- GPTQModifier: {...}`')
       return Object.entries(item).flatMap(([key, value]) => this.#member(key, value, [...at, key], []))
     })
   }
 
   /** llm-compressor stores these and never reads them; nothing depends on them here either. */
   #args(value: unknown, path: Path): ModifierEntry[] {
-    return value === null || isMapping(value) ? [] : this.#fail(path, JSON.stringify(value), 'a mapping')
+    return value === null || isMapping(value) ? [] : this.#fail(path, shown(value), 'a mapping')
   }
 
   #modifier(name: string, options: unknown, path: Path, others: readonly string[] = []): ModifierEntry {
@@ -112,13 +112,13 @@ class ShapeReader {
     const list = known.join(', ')
     if (LLM_COMPRESSOR.includes(name)) return `Cannot use ${name}: llm-compressor has it, this version has not, expected one of ${list}`
     if (/[/\\]|\.[cm]?[jt]s$/.test(name)) {
-      return `Cannot use modifier "${name}": recipes load no code, expected a modifier's name; give the module itself to the program (option modifiers)`
+      return `Cannot use modifier ${shown(name)}: recipes load no code, expected a modifier's name; give the module itself to the program (option modifiers)`
     }
     const owner = [...this.#registry.values()].find(({ schema }) => isMapping(schema.properties) && Object.hasOwn(schema.properties, name))
-    if (owner) return `Cannot use key "${name}" here: it is an option of modifiers, expected it below one, such as ${owner.names[0]}`
+    if (owner) return `Cannot use key ${shown(name)} here: it is an option of modifiers, expected it below one, such as ${owner.names[0]}`
     const all = [...others, ...this.#registry.keys()]
     const expected = others.length > 0 ? `one of ${others.join(', ')}, or a modifier: ${list}` : `a modifier: ${list}`
-    return `Cannot use key "${name}": found no modifier of this name, expected ${expected}${didYouMean(name, all)}`
+    return `Cannot use key ${shown(name)}: found no modifier of this name, expected ${expected}${didYouMean(name, all)}`
   }
 
   #refuse(path: Path, found: string, expected: string): RecipeError {
@@ -155,7 +155,7 @@ export function readShape(source: YamlSource, registry: Registry): ModifierEntry
   if (placeholder)
     throw source.errorAt(
       placeholder.path,
-      `Cannot use recipe: found the placeholder "${placeholder.text}", expected the value itself (nothing is filled in or evaluated)`,
+      `Cannot use recipe: found the placeholder ${shown(placeholder.text)}, expected the value itself (nothing is filled in or evaluated)`,
     )
   const entries = new ShapeReader(source, registry).root(source.value)
   if (entries.length === 0)

@@ -5,6 +5,7 @@ import { stringify } from 'yaml'
 import { findPreset, isPresetName, PRESETS } from '../schemes/presets.ts'
 import { RecipeError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
+import { findTangle, tangleProblem } from './yaml.ts'
 
 /** Where a recipe's text came from. */
 export interface RecipeText {
@@ -76,6 +77,8 @@ function unwritable(value: unknown, path: string): string | null {
 }
 
 function fromObject(source: object): RecipeText {
+  const tangle = findTangle(source)
+  if (tangle) throw new RecipeError(tangleProblem('use recipe object', `${tangle.found} at ${['recipe', ...tangle.path].join('.')}`))
   const problem = unwritable(source, 'recipe')
   if (problem) throw new RecipeError(`Cannot use recipe object: found ${problem}, expected plain values that YAML can hold`)
   return { name: 'recipe', label: '<recipe object>', text: stringify(source, { aliasDuplicateObjects: false }), linesBefore: 0 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadRows, type RowsRequest } from '../../src/data/load-rows.ts'
+import type { Dataset } from '../../src/data/rows.ts'
 import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer.ts'
 import { DataError } from '../../src/util/errors.ts'
 import golden from './transformers-ids.json' with { type: 'json' }
@@ -111,7 +112,7 @@ describe('loadRows of files', () => {
     ['table.csv', 'a,b', /table\.csv: found the ending "\.csv", expected \.txt, \.jsonl or \.json/],
     ['one.txt', 'a', /one\.txt: found 1 tokens, expected at least 2/],
     ['big.json', '[[1, 2], [3, 70000]]', /found token id 70000, expected 0 to 65535/],
-    ['half.json', '[[1, 2], [3, 4.5]]', /row 1 of .*half\.json: expected an array of token ids/],
+    ['half.json', '[[1, 2], [3, 4.5]]', /row 1 of .*half\.json: found 4.5 at position 1, expected token ids/],
     ['short.json', '[[1, 2], [3]]', /row 1 of .*short\.json: found 1 tokens, expected at least 2/],
   ])('rejects %s', async (name, content, message) => {
     const dataset = await write(name, content)
@@ -183,9 +184,32 @@ describe('loadRows of values', () => {
     [{ dataset: ['ab'], samples: 0 }, 'Cannot load rows with samples 0'],
     [{ dataset: ['ab'], length: 1 }, 'Cannot load rows with length 1'],
     [{ dataset: [[1, -2]] }, 'found token id -2, expected 0 to 65535'],
+    [
+      {
+        dataset: [
+          [1, 2],
+          [3, 4.5],
+        ],
+      },
+      'Cannot use row 1 of 2 token rows: found 4.5 at position 1',
+    ],
+    [{ dataset: [[1, 2], 'three'] as unknown as Dataset }, 'Cannot use row 1 of 2 token rows: found a string'],
+    [{ dataset: [null] as unknown as Dataset }, 'Cannot use row 0 of 1 token row: found null'],
+    [{ dataset: [Object.assign(new Array(3), { 0: 1, 2: 3 })] as Dataset }, 'found nothing at position 1'],
+    [{ dataset: 5 as unknown as Dataset }, 'Cannot use the dataset: found 5'],
+    [{ dataset: '' }, 'Cannot use the dataset: found ""'],
   ])('rejects %j', async (more, message) => {
     const failure = loadRows(request(more))
     await expect(failure).rejects.toThrow(DataError)
     await expect(failure).rejects.toThrow(message)
+  })
+
+  it('asks for an array where the rows come from a generator', async () => {
+    function* rows() {
+      yield [1, 2]
+    }
+    await expect(loadRows(request({ dataset: rows() as unknown as Dataset }))).rejects.toThrow(
+      /expected .* an array .*: put what it gives into an array/,
+    )
   })
 })
