@@ -1,15 +1,13 @@
-import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { open, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { RunError, UserError } from '../util/errors.ts'
+import { RunError } from '../util/errors.ts'
 import { CONFIG_FILE } from './config.ts'
-import { looksLikeCheckpoint, removeOldCheckpoint } from './old-checkpoint.ts'
+import { removeOldCheckpoint } from './old-checkpoint.ts'
+import { type ClaimedOutput, claimOutput, STAGING } from './output-folder.ts'
 import { ShardFile } from './shard-file.ts'
 import { INDEX_FILE, type Shard, shardIndex } from './shards.ts'
 import type { TensorData, TensorInfo } from './tensor.ts'
 import { writeError } from './write-error.ts'
-
-/** Where files are written until the checkpoint is whole; inside the output, so that moving them up is a rename on one file system. */
-const STAGING = '.llmpress'
 
 /**
  * Writes a checkpoint that is there whole or not at all. Files are made in OUTPUT/.llmpress and moved up by `finish`, config.json last:
@@ -25,8 +23,7 @@ export class CheckpointWriter {
   /** Sizes in bytes of the files beside the shards that are written, by name. */
   readonly #others = new Map<string, number>()
   readonly #overwrite: boolean
-  /** Whether `open` made the output folder, so that `abort` may remove it. */
-  readonly #created: boolean
+  readonly #claim: ClaimedOutput
   #state: 'open' | 'moving' | 'finished' | 'aborted' = 'open'
 
   /**
@@ -38,8 +35,8 @@ export class CheckpointWriter {
     shards: readonly Shard[],
     { overwrite = false }: { overwrite?: boolean } = {},
   ): Promise<CheckpointWriter> {
-    const created = await prepareOutput(output, overwrite)
-    const writer = new CheckpointWriter(output, shards, overwrite, created)
+    const claim = await claimOutput(output, overwrite)
+    const writer = new CheckpointWriter(output, shards, overwrite, claim)
     try {
       await writer.#writeIndex()
       return writer
@@ -49,11 +46,11 @@ export class CheckpointWriter {
     }
   }
 
-  private constructor(output: string, shards: readonly Shard[], overwrite: boolean, created: boolean) {
+  private constructor(output: string, shards: readonly Shard[], overwrite: boolean, claim: ClaimedOutput) {
     this.#output = output
     this.#shards = shards
     this.#overwrite = overwrite
-    this.#created = created
+    this.#claim = claim
     const index = shardIndex(shards)
     this.#index = index && `${JSON.stringify(index, null, 2)}\n`
     this.#files = shards.map((shard) => new ShardFile(join(output, STAGING), shard))
@@ -106,6 +103,7 @@ export class CheckpointWriter {
       if (this.#overwrite) await removeOldCheckpoint(this.#output, syncFolder)
       await this.#publish()
     } catch (cause) {
+      await this.#claim.release().catch(() => {})
       const staging = join(this.#output, STAGING)
       const kept = `The new checkpoint is whole: files not yet moved to ${this.#output} lie in ${staging}; move them up, config.json last.`
       throw new RunError(`${writeError(cause, this.#output).message} ${kept} Another run into this folder would remove them.`, { cause })
@@ -121,8 +119,7 @@ export class CheckpointWriter {
     if (this.#state !== 'open') return
     this.#state = 'aborted'
     await Promise.all(this.#files.map((file) => file.close()))
-    await rm(join(this.#output, STAGING), { recursive: true, force: true })
-    if (this.#created && (await readdir(this.#output)).length === 0) await rmdir(this.#output)
+    await this.#claim.discard()
   }
 
   async #writeIndex(): Promise<void> {
@@ -141,7 +138,7 @@ export class CheckpointWriter {
     await syncFolder(this.#output)
     if (this.#others.has(CONFIG_FILE)) await move(CONFIG_FILE)
     await syncFolder(this.#output)
-    await rm(join(this.#output, STAGING), { recursive: true, force: true })
+    await this.#claim.discard()
   }
 
   #assertOpen(): void {
@@ -157,59 +154,6 @@ export class CheckpointWriter {
     const more = missing.length > 5 ? ` and ${missing.length - 5} more` : ''
     throw new RunError(`Cannot finish the checkpoint ${this.#output}: ${missing.length} planned tensors were not written: ${shown}${more}.`)
   }
-}
-
-/** Makes or checks the output folder and an empty staging folder in it. True when the output folder is new. */
-async function prepareOutput(output: string, overwrite: boolean): Promise<boolean> {
-  try {
-    const isNew = (await requireUsableOutput(output, overwrite)) === 'new'
-    await rm(join(output, STAGING), { recursive: true, force: true })
-    await mkdir(join(output, STAGING), { recursive: true })
-    return isNew
-  } catch (cause) {
-    throw writeError(cause, output)
-  }
-}
-
-/**
- * Checks that a checkpoint may be written to a folder, without writing: it is new, empty, holds only what a killed run left, or, with
- * `overwrite`, a checkpoint. Errors: UserError when it is not such a folder.
- */
-export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
-  try {
-    const entries = await readdir(output).catch(absent)
-    if (overwrite) assertReplaceable(output, entries ?? [])
-    else assertUnused(output, entries ?? [])
-    return entries === undefined ? 'new' : 'there'
-  } catch (cause) {
-    throw writeError(cause, output)
-  }
-}
-
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error
-}
-
-function assertUnused(output: string, entries: readonly string[]): void {
-  const found = foundIn(entries)
-  if (found === null) return
-  const message = `Cannot write the checkpoint to ${output}: the folder is not empty (${found}), expected an empty or new one.`
-  throw new UserError(`${message} Choose another, or pass --overwrite to replace the checkpoint in it.`)
-}
-
-/** A staging folder will do as well: no run makes one in a folder that it may not use, and it may have been killed after config.json went. */
-function assertReplaceable(output: string, entries: readonly string[]): void {
-  const found = foundIn(entries)
-  if (found === null || looksLikeCheckpoint(entries) || entries.includes(STAGING)) return
-  const message = `Cannot overwrite ${output}: the folder holds no checkpoint (${found}), expected one with config.json or an empty folder.`
-  throw new UserError(`${message} Choose another output folder.`)
-}
-
-/** What a folder holds beside a staging folder, for messages; null for nothing. */
-function foundIn(entries: readonly string[]): string | null {
-  const [first, ...others] = entries.filter((name) => name !== STAGING).sort()
-  if (first === undefined) return null
-  return others.length > 0 ? `${first} and ${others.length} more` : first
 }
 
 async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {

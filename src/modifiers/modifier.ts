@@ -71,7 +71,10 @@ export interface ModifierDefinition<Options = never> {
    * in this version.
    */
   readonly quantizes: boolean
-  /** `inputs`: the engine runs the calibration rows through the layers and `apply` may call `eachInput`. */
+  /**
+   * `inputs`: the engine runs the calibration rows through the layers and `apply` may call `eachInput`. `weights`: there is no engine, and
+   * nothing of @tensorflow/tfjs-core can be used.
+   */
   needs(options: Options, schemes: readonly QuantizationScheme[]): 'weights' | 'inputs'
   /** Why it cannot use a scheme, or null: the plan asks before compute. */
   refuses?(scheme: QuantizationScheme): string | null

@@ -2,6 +2,7 @@ import { totalmem } from 'node:os'
 import { constrainedMemory } from 'node:process'
 import type { EngineName } from '../engine/engine.ts'
 import { UserError } from '../util/errors.ts'
+import { formatBytes } from '../util/format-bytes.ts'
 import type { Plan } from './plan.ts'
 
 /** Bytes that a calibrated run needs at its widest stage. */
@@ -45,10 +46,9 @@ export function requireMemory(plan: Plan, rows: number, tokens: number, engine: 
   const fixed = forecastMemory(plan, 0)
   const perRow = (forecast.total - fixed.total) / rows
   const fitting = Math.floor((limit - (needed - perRow * rows)) / perRow)
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
   const advice = fitting > 0 ? `at most ${fitting} rows: --num-calibration-samples ${fitting}` : 'a machine with more memory'
   throw new UserError(
-    `Cannot calibrate with ${rows} rows (${tokens} tokens): that takes ${gigabytes(needed)} and ${gigabytes(limit)} ${whose}, expected ${advice}` +
+    `Cannot calibrate with ${rows} rows (${tokens} tokens): that takes ${formatBytes(needed)} and ${formatBytes(limit)} ${whose}, expected ${advice}` +
       `${engine === 'wasm' ? ', or the native engine (llmpress native install)' : ''}.`,
   )
 }

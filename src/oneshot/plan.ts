@@ -4,16 +4,17 @@ import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
 import { availableBytes } from '../checkpoint/disk-space.ts'
 import type { Layout } from '../checkpoint/layouts/layout.ts'
 import { layoutFor } from '../checkpoint/layouts.ts'
+import { requireUsableOutput } from '../checkpoint/output-folder.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
-import { requireUsableOutput } from '../checkpoint/writer.ts'
 import { type OpenModel, openModel, storedName, tensorNames } from '../models/open-model.ts'
 import type { ModifierDefinition } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
+import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier, type StagedLinear } from './assign.ts'
 import { configGroups } from './config-groups.ts'
 import { checkOptions } from './options.ts'
@@ -188,8 +189,7 @@ function bytes(tensors: readonly TensorInfo[]): number {
 async function requireSpace(output: string, needed: number): Promise<void> {
   const available = await availableBytes(output)
   if (available >= needed) return
-  const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`
   throw new UserError(
-    `Cannot write ${output}: ${gigabytes(available)} are free on its disk, expected ${gigabytes(needed)} for the checkpoint.`,
+    `Cannot write ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(needed)} for the checkpoint's tensors.`,
   )
 }

@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { requireUsableOutput } from '../../src/checkpoint/output-folder.ts'
 import { openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { planShards } from '../../src/checkpoint/shards.ts'
-import { CheckpointWriter, requireUsableOutput } from '../../src/checkpoint/writer.ts'
+import { CheckpointWriter } from '../../src/checkpoint/writer.ts'
 import { RunError, UserError } from '../../src/util/errors.ts'
 import { bytesTensor, folderOf, safetensorsFile, temporaryFolder } from './folders.ts'
 
@@ -71,6 +72,7 @@ describe('CheckpointWriter', () => {
     expect(await list(output)).toEqual(['.llmpress'])
     expect(await list(join(output, '.llmpress'))).toEqual([
       'config.json',
+      'lock',
       ...twoShards.map(({ file }) => file),
       'model.safetensors.index.json',
     ])
@@ -109,6 +111,9 @@ describe('CheckpointWriter', () => {
     const output = await temporaryFolder()
     const killed = await CheckpointWriter.open(output, twoShards)
     await killed.write(tensors[0])
+    const lock = join(output, '.llmpress', 'lock')
+    // Of a process that began in another life of this process number.
+    await writeFile(lock, JSON.stringify({ ...JSON.parse(await readFile(lock, 'utf8')), run: 'killed', started: '1' }))
     const writer = await CheckpointWriter.open(output, planShards(tensors))
     for (const tensor of tensors) await writer.write(tensor)
     await writer.finish()

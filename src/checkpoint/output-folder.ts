@@ -1,0 +1,95 @@
+import { constants } from 'node:fs'
+import { access, lstat, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { UserError } from '../util/errors.ts'
+import { looksLikeCheckpoint } from './old-checkpoint.ts'
+import { lockFile } from './output-lock.ts'
+import { writeError } from './write-error.ts'
+
+/** Where files are written until the checkpoint is whole; inside the output, so that moving them up is a rename on one file system. */
+export const STAGING = '.llmpress'
+
+const LOCK = 'lock'
+
+/** An output folder that this run alone may write to, with an empty staging folder in it. */
+export interface ClaimedOutput {
+  /** Removes the staging folder with the lock, and the output folder if it was made for this run and is empty. */
+  discard(): Promise<void>
+  /** Releases the lock and leaves everything else. */
+  release(): Promise<void>
+}
+
+/**
+ * Makes or checks the output folder and takes it for this run; what a killed run left in its staging folder is removed.
+ * Errors: UserError when it is not such a folder, may not be written, or another run is writing there.
+ */
+export async function claimOutput(output: string, overwrite: boolean): Promise<ClaimedOutput> {
+  const isNew = (await requireUsableOutput(output, overwrite)) === 'new'
+  const staging = join(output, STAGING)
+  try {
+    await mkdir(staging, { recursive: true })
+    const release = await lockFile(join(staging, LOCK), output)
+    for (const name of await readdir(staging)) if (name !== LOCK) await rm(join(staging, name), { recursive: true, force: true })
+    const discard = async () => {
+      await rm(staging, { recursive: true, force: true })
+      if (isNew && (await readdir(output).catch(absent))?.length === 0) await rmdir(output)
+    }
+    return { discard, release }
+  } catch (cause) {
+    throw writeError(cause, output)
+  }
+}
+
+/**
+ * Checks that a checkpoint may be written to a folder, without writing: it is new, empty, holds only what a killed run left, or, with
+ * `overwrite`, a checkpoint; and its disk can be written. Errors: UserError when it is not such a folder.
+ */
+export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
+  try {
+    const entries = await readdir(output).catch(absent)
+    if (overwrite) assertReplaceable(output, entries ?? [])
+    else assertUnused(output, entries ?? [])
+    await requireWritable(output)
+    return entries === undefined ? 'new' : 'there'
+  } catch (cause) {
+    throw writeError(cause, output)
+  }
+}
+
+/** The folder, or the nearest one above it that exists, must accept new files. */
+async function requireWritable(output: string): Promise<void> {
+  for (let at = resolve(output); ; at = dirname(at)) {
+    if ((await stat(at).catch(absent)) === undefined) {
+      const link = await lstat(at).catch(absent)
+      if (link?.isSymbolicLink()) throw new UserError(`Cannot write ${output}: ${at} is a link to nothing, expected a folder.`)
+      continue
+    }
+    return access(at, constants.W_OK)
+  }
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}
+
+function assertUnused(output: string, entries: readonly string[]): void {
+  const found = foundIn(entries)
+  if (found === null) return
+  const message = `Cannot write the checkpoint to ${output}: the folder is not empty (${found}), expected an empty or new one.`
+  throw new UserError(`${message} Choose another, or pass --overwrite to replace the checkpoint in it.`)
+}
+
+/** A staging folder will do as well: no run makes one in a folder that it may not use, and it may have been killed after config.json went. */
+function assertReplaceable(output: string, entries: readonly string[]): void {
+  const found = foundIn(entries)
+  if (found === null || looksLikeCheckpoint(entries) || entries.includes(STAGING)) return
+  const message = `Cannot overwrite ${output}: the folder holds no checkpoint (${found}), expected one with config.json or an empty folder.`
+  throw new UserError(`${message} Choose another output folder.`)
+}
+
+/** What a folder holds beside a staging folder, for messages; null for nothing. */
+function foundIn(entries: readonly string[]): string | null {
+  const [first, ...others] = entries.filter((name) => name !== STAGING).sort()
+  if (first === undefined) return null
+  return others.length > 0 ? `${first} and ${others.length} more` : first
+}
