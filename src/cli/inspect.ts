@@ -34,7 +34,7 @@ async function runInspect(dir: string, { json = false }: { json?: boolean }): Pr
 /** A checkpoint for people: the tree, then the totals. */
 function describeInspection(inspection: Inspection): string {
   const { dim } = colorsFor(process.stdout)
-  const { path, modelType, format, files, tensors, bytes, dtypes, modules } = inspection
+  const { path, modelType, format, files, tensors, bytes, dtypes, modules, notes } = inspection
   const rows = moduleTree(modules).map(({ label, module }) =>
     module
       ? [label, module.kind, module.shape.join(' x '), formatBytes(module.bytes), module.bitsPerWeight.toFixed(2)]
@@ -58,6 +58,7 @@ function describeInspection(inspection: Inspection): string {
       ['Tensors', `${plural(tensors, 'tensor')}, ${formatBytes(bytes)} in ${plural(files.length, 'file')}`],
       ['Types', types.join(', ')],
       ['Weights', `${formatCount(weights)}, ${((8 * bytes) / Math.max(1, weights)).toFixed(2)} bits each on average`],
+      ...notes.map((note): [string, string] => ['Note', note]),
     ]),
   ].join('\n\n')
 }

@@ -35,14 +35,14 @@ export function addVerify(program: Command): void {
 async function runVerify(dir: string, { against, json = false }: Flags): Promise<void> {
   const { verify } = await import('../index.ts')
   const found = await interruptible((signal) => verify(dir, { ...(against !== undefined && { against }), signal }))
-  const { problems, tensors, bytes } = found
+  const { problems, tensors, bytes, notes = [] } = found
   if (json) printJson(found)
   else {
     const { green, red } = colorsFor(process.stdout)
     const verdict = problems.length
       ? [red(`${plural(problems.length, 'problem')}:`), ...problems.map((problem) => `  ${problem}`)].join('\n')
       : `${green('Sound:')} ${plural(tensors, 'tensor')}, ${formatBytes(bytes)}, all read and as config.json says`
-    print(`${verificationTable(found)}\n\n${verdict}`)
+    print([verificationTable(found), '', verdict, ...notes.map((note) => `Note: ${note}`)].join('\n'))
   }
   if (problems.length) throw new RunError(`Cannot vouch for ${dir}: found ${plural(problems.length, 'problem')}, expected none.`)
 }

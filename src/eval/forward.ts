@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
-import { type Batch, cutBatches } from '../models/batches.ts'
+import { type Batch, cutBatches, longestRow } from '../models/batches.ts'
 import { type OpenModel, readWeight } from '../models/open-model.ts'
 import { Walker } from '../models/walker.ts'
 import {
@@ -49,10 +49,10 @@ export async function forward(
   const { model } = source
   const inputs = await servedInputs(source)
   const batches = cutBatches(rows)
-  const shared = new Map<number, Tensor[]>()
+  const shared: Tensor[] = []
   let hidden: Tensor2D[] = []
   try {
-    for (const { shape } of batches) if (!shared.has(shape.length)) shared.set(shape.length, model.shared(shape.length))
+    shared.push(...model.shared(longestRow(batches)))
     for (const { ids } of batches) {
       const embedded = await embeddingRows(source, ids)
       try {
@@ -69,7 +69,7 @@ export async function forward(
     if (onLogits) await throughHead(source, inputs, hidden, batches, onLogits, signal)
   } finally {
     tf.dispose(hidden)
-    for (const tables of shared.values()) tf.dispose(tables)
+    tf.dispose(shared)
   }
 }
 
@@ -79,7 +79,7 @@ async function throughLayer(
   layer: number,
   hidden: Tensor2D[],
   batches: readonly Batch[],
-  shared: ReadonlyMap<number, Tensor[]>,
+  shared: readonly Tensor[],
   signal?: AbortSignal,
 ): Promise<Tensor2D[]> {
   const { model } = source
@@ -90,7 +90,7 @@ async function throughLayer(
   try {
     await serve(source, inputs, model.linears(layer), linears)
     for (const [i, { shape }] of batches.entries()) {
-      outputs.push(finishWalk(model.walk(layer, hidden[i], parameters, shared.get(shape.length) ?? [], shape), hidden[i], linears, prefix))
+      outputs.push(finishWalk(model.walk(layer, hidden[i], parameters, shared, shape), hidden[i], linears, prefix))
       await setImmediate()
       signal?.throwIfAborted()
     }

@@ -72,7 +72,7 @@ export interface Model {
   outerParameters(): ParameterSpec[]
   /** lm_head as a linear (named so even when tied). */
   head(): LinearSpec
-  /** Tensors that every layer shares for rows of `length` tokens (RoPE tables); the caller disposes of them. */
+  /** Tensors that every layer shares for rows of up to `length` tokens (RoPE tables); the caller disposes of them. */
   shared(length: number): Tensor[]
   /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, hidden]. */
   embed(rows: Tensor2D): Tensor2D

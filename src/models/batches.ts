@@ -10,6 +10,11 @@ export interface Batch {
 // Enough tokens for full matmul speed (measured flat from 1k up, both engines), few enough to keep a layer's intermediates small.
 const TOKENS = 2048
 
+/** The length of the longest row among batches. */
+export function longestRow(batches: readonly Batch[]): number {
+  return batches.reduce((longest, { shape }) => Math.max(longest, shape.length), 0)
+}
+
 /** Cuts rows into batches: neighbours of equal length, about 2048 tokens each, at least one row. */
 export function cutBatches(rows: readonly Int32Array[]): Batch[] {
   const batches: Batch[] = []

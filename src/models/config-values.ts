@@ -14,11 +14,11 @@ export function count(config: Config, key: string, fallback?: number): number {
   throw wrong(key, value, 'a positive integer')
 }
 
-/** A finite number of config.json. Errors: CheckpointError naming the key. */
-export function real(config: Config, key: string, fallback?: number): number {
+/** A finite number above zero of config.json. Errors: CheckpointError naming the key. */
+export function positive(config: Config, key: string, fallback?: number): number {
   const value = config[key] ?? fallback
-  if (typeof value === 'number' && Number.isFinite(value)) return value
-  throw wrong(key, value, 'a number')
+  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
+  throw wrong(key, value, 'a number above zero')
 }
 
 /** A boolean of config.json. Errors: CheckpointError naming the key. */
@@ -28,9 +28,9 @@ export function flag(config: Config, key: string, fallback: boolean): boolean {
   throw wrong(key, value, 'true or false')
 }
 
-/** A string of config.json that must be one of `known`. Errors: CheckpointError naming the key and the known values. */
+/** A string of config.json that must be one of `known`; null is not a missing key here, since loaders refuse it. Errors: CheckpointError naming the key and the known values. */
 export function oneOf<T extends string>(config: Config, key: string, known: readonly T[], fallback?: T): T {
-  const value = config[key] ?? fallback
+  const value = config[key] === undefined ? fallback : config[key]
   const found = known.find((name) => name === value)
   if (found !== undefined) return found
   throw wrong(key, value, known.map((name) => `"${name}"`).join(' or '))

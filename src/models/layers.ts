@@ -15,7 +15,7 @@ export function silu(x: Tensor2D): Tensor2D {
   return tf.mul(x, tf.sigmoid(x))
 }
 
-/** What attention reads at every layer for rows of one length. Order matters: `shared` of a model is this array. */
+/** What attention reads at every layer for rows of any length up to that of the tables. Order matters: `shared` of a model is this array. */
 export type AttentionTables = readonly [cos: Tensor2D, sin: Tensor2D, mask: Tensor2D]
 
 /** RoPE tables [length, headDim] and the causal mask [length, length] that is added to the scores. */
@@ -46,9 +46,10 @@ export function attention(
   k: Tensor2D,
   v: Tensor2D,
   { heads, kvHeads, headDim, scale }: AttentionShape,
-  [cos, sin, mask]: AttentionTables,
+  tables: AttentionTables,
   { rows, length }: BatchShape,
 ): Tensor2D {
+  const [cos, sin, mask] = cutTables(tables, length)
   const group = heads / kvHeads
   const outputs = Array.from({ length: rows }, (_, row) =>
     tf.tidy(() => {
@@ -65,6 +66,14 @@ export function attention(
   const joined = outputs.length === 1 ? outputs[0] : tf.concat(outputs, 0)
   if (outputs.length > 1) tf.dispose(outputs)
   return joined
+}
+
+/** The tables' part for shorter rows: both RoPE and the causal mask of a prefix are a prefix of theirs. */
+function cutTables(tables: AttentionTables, length: number): AttentionTables {
+  const [cos, sin, mask] = tables
+  if (mask.shape[0] === length) return tables
+  const rows = (x: Tensor2D) => tf.slice(x, [0, 0], [length, x.shape[1]])
+  return [rows(cos), rows(sin), tf.slice(mask, [0, 0], [length, length])]
 }
 
 /** RoPE in the half-split form: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin). x [heads, length, headDim]. */

@@ -1,4 +1,4 @@
-import { type Config, count, oneOf, real, section } from './config-values.ts'
+import { type Config, count, oneOf, positive, section } from './config-values.ts'
 
 /** Rotary position embedding (RoFormer, arXiv 2104.09864) with the frequency scalings of config.json. */
 export interface Rope {
@@ -14,13 +14,13 @@ const TYPES = ['default', 'linear', 'llama3'] as const
  */
 export function readRope(config: Config, headDim: number): Rope {
   const scaling = section(config, 'rope_parameters') ?? section(config, 'rope_scaling') ?? {}
-  const theta = real(scaling, 'rope_theta', real(config, 'rope_theta', 10_000))
+  const theta = positive(scaling, 'rope_theta', positive(config, 'rope_theta', 10_000))
   // rope_scaling of older configs says "type".
   const type = oneOf({ rope_type: scaling.rope_type ?? scaling.type }, 'rope_type', TYPES, 'default')
   const frequencies = new Float32Array(headDim / 2)
   for (let i = 0; i < frequencies.length; i++) frequencies[i] = 1 / Math.fround(theta ** ((2 * i) / headDim))
   if (type === 'linear') {
-    const factor = real(scaling, 'factor')
+    const factor = positive(scaling, 'factor')
     return { frequencies: frequencies.map((f) => f / factor) }
   }
   return { frequencies: type === 'llama3' ? scaleLlama3(frequencies, scaling) : frequencies }
@@ -28,9 +28,9 @@ export function readRope(config: Config, headDim: number): Rope {
 
 /** Llama 3.1's scaling: long wavelengths are divided by `factor`, short ones kept, those between blended. */
 function scaleLlama3(frequencies: Float32Array, scaling: Config): Float32Array {
-  const factor = real(scaling, 'factor')
-  const low = real(scaling, 'low_freq_factor')
-  const high = real(scaling, 'high_freq_factor')
+  const factor = positive(scaling, 'factor')
+  const low = positive(scaling, 'low_freq_factor')
+  const high = positive(scaling, 'high_freq_factor')
   const trained = count(scaling, 'original_max_position_embeddings')
   return frequencies.map((frequency) => {
     const wavelength = (2 * Math.PI) / frequency

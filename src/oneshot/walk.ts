@@ -5,7 +5,7 @@ import type { TensorData } from '../checkpoint/tensor.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { LayerWalk, StageSpec } from '../models/architecture.ts'
-import { type Batch, cutBatches } from '../models/batches.ts'
+import { type Batch, cutBatches, longestRow } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
 import {
   applyLinear,
@@ -68,10 +68,10 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
   const { source } = plan
   const { model } = source
   const batches = cutBatches(rows)
-  const shared = new Map<number, Tensor[]>()
+  const shared: Tensor[] = []
   let hidden: Tensor2D[] = []
   try {
-    for (const { shape } of batches) if (!shared.has(shape.length)) shared.set(shape.length, model.shared(shape.length))
+    shared.push(...model.shared(longestRow(batches)))
     for (const batch of batches) hidden.push(await embed(plan, batch))
     for (let layer = 0; layer < model.layers; layer++) {
       const parameters = await loadParameters(source, model.parameters(layer))
@@ -82,7 +82,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
       const walks = batches.map(
         ({ shape }, i) =>
           () =>
-            model.walk(layer, inputs[i], parameters, shared.get(shape.length) ?? [], shape),
+            model.walk(layer, inputs[i], parameters, shared, shape),
       )
       try {
         hidden = await throughStages(plan, context, layer, model.stages, inputs, walks, done)
@@ -97,7 +97,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
     hidden = []
   } finally {
     tf.dispose(hidden)
-    for (const tables of shared.values()) tf.dispose(tables)
+    tf.dispose(shared)
   }
 }
 

@@ -1,4 +1,19 @@
-import { CST, type Document, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import {
+  type CollectionTag,
+  CST,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  type Tags,
+  type YAMLSeq,
+} from 'yaml'
 import { type Position, RecipeError } from '../util/errors.ts'
 
 export type Path = readonly (string | number)[]
@@ -126,6 +141,27 @@ export function tangleProblem(subject: string, found: string): string {
   return `Cannot ${subject}: found ${found}, expected plain values nested at most ${MOST_LEVELS} deep`
 }
 
+const PYTHON = 'tag:yaml.org,2002:python/'
+const ENUMS = ['ActivationOrdering', 'DynamicType', 'QuantizationStrategy', 'QuantizationType']
+
+/**
+ * The tags that llm-compressor leaves in the recipes it saves, for what are plain values to us: an enum is the one word in its list, a tuple
+ * is a list. They are read by name; nothing is run. Every other tag is refused.
+ */
+function customTags(tags: Tags): Tags {
+  const plain = (tag: string, resolve: (list: YAMLSeq) => unknown): CollectionTag => ({
+    tag,
+    collection: 'seq',
+    resolve: (list) => resolve(list as YAMLSeq) as Node,
+  })
+  const enums = ENUMS.map((name) =>
+    plain(`${PYTHON}object/apply:compressed_tensors.quantization.quant_args.${name}`, (list) =>
+      list.items.length === 1 ? list.items[0] : list,
+    ),
+  )
+  return [...tags, ...enums, plain(`${PYTHON}tuple`, (list) => list)]
+}
+
 function tagProblem(text: string, offset: number): string {
   const tag = text.slice(offset).split(/\s/)[0]
   const hint = tag?.startsWith('!!python') ? ' (llm-compressor writes such tags for some values; put the plain value in its place)' : ''
@@ -151,7 +187,7 @@ export function parseYaml(text: string, label: string): YamlSource {
     for (let i = 0; i <= text.length; i++) if (i === 0 || text[i - 1] === '\n') lines.addNewLine(i)
     throw at(deep, tangleProblem('read recipe', `more than ${MOST_LEVELS} levels`))
   }
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: true })
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: true, customTags })
   const [error] = document.errors
   if (error) throw at(error.pos[0], syntaxProblem(text, error))
   const [warning] = document.warnings

@@ -135,7 +135,15 @@ describe('loadRecipe: sources', () => {
     await expect(loadRecipe({ gptq: new Map() })).rejects.toThrow(/found a Map at recipe\.gptq/)
   })
 
-  test('the recipes that llm-compressor wrote are taken unchanged, but for Python objects, which are refused', async () => {
+  test('the tags of enums and tuples that llm-compressor saves are plain values, every other tag is refused', async () => {
+    const tagged = (tag: string) => `gptq: {scheme: W4A16, actorder: ${tag} [static], ignore: !!python/tuple [lm_head]}`
+    const known = '!!python/object/apply:compressed_tensors.quantization.quant_args.ActivationOrdering'
+    const [{ options }] = (await loadRecipe(tagged(known))).modifiers
+    expect(options).toMatchObject({ actorder: 'static', ignore: ['lm_head'] })
+    await expect(loadRecipe(tagged('!!python/object/apply:os.system'))).rejects.toThrow('found tag !!python/object/apply:os.system')
+  })
+
+  test('the recipes that llm-compressor wrote are taken unchanged, where the scheme is there', async () => {
     const folders = await readdir(ORACLES, { withFileTypes: true })
     const results = new Map<string, string>()
     for (const { name } of folders.filter((entry) => entry.isDirectory())) {
@@ -149,7 +157,8 @@ describe('loadRecipe: sources', () => {
     }
     expect(Object.fromEntries(results)).toEqual({
       'fp8-dynamic': 'QuantizationModifier',
-      'gptq-w3a16-g64': 'Cannot read recipe: found tag !!python/object/apply:compressed_tensors.quantization.quant_args.ActivationOrdering',
+      'fp8-static': 'Cannot use scheme FP8: not available in this version (it needs static activation scales; FP8_DYNAMIC is near to it)',
+      'gptq-w3a16-g64': 'GPTQModifier',
       'gptq-w4a16': 'GPTQModifier',
       'gptq-w4a16-no-actorder': 'GPTQModifier',
       'gptq-w8a16': 'GPTQModifier',

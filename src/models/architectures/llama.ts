@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { Architecture, LayerWalk, Model, Parameters, StageSpec } from '../architecture.ts'
-import { type Config, count, flag, headSizes, oneOf, real } from '../config-values.ts'
+import { type Config, count, flag, headSizes, oneOf, positive } from '../config-values.ts'
 import { type AttentionTables, attention, attentionTables, rmsNorm, silu } from '../layers.ts'
 import { readRope } from '../rope.ts'
 
@@ -22,7 +22,7 @@ function model(config: Config): Model {
   const vocab = count(config, 'vocab_size')
   const inner = count(config, 'intermediate_size')
   const { heads, kvHeads, headDim } = headSizes(config)
-  const epsilon = real(config, 'rms_norm_eps', 1e-6)
+  const epsilon = positive(config, 'rms_norm_eps', 1e-6)
   const attentionBias = flag(config, 'attention_bias', false)
   const mlpBias = flag(config, 'mlp_bias', false)
   const rope = readRope(config, headDim)
