@@ -1,4 +1,5 @@
 import { extname } from 'node:path'
+import type { Rule } from '../util/check-options.ts'
 import { DataError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { sampleIndices } from '../util/rng.ts'
@@ -58,7 +59,7 @@ function requireSize(name: string, value: number, least: number): void {
 }
 
 /** Whether `dataset` is a name or path, or a list; what is in a list is checked as it is read. Errors: DataError. */
-export function requireDataset(dataset: unknown): asserts dataset is Dataset {
+function requireDataset(dataset: unknown): asserts dataset is Dataset {
   if (Array.isArray(dataset) || (typeof dataset === 'string' && dataset.trim() !== '')) return
   const what = typeof dataset === 'object' && dataset !== null ? 'an object that is no array' : JSON.stringify(dataset)
   const hint = isIterable(dataset) ? ': put what it gives into an array, [...dataset]' : ''
@@ -159,4 +160,13 @@ function requireIds(row: Int32Array, vocab: number, source: string): void {
     if (id >= 0 && id < vocab) continue
     throw new DataError(`Cannot use ${source}: found token id ${id}, expected 0 to ${vocab - 1}. Do tokenizer and model belong together?`)
   }
+}
+
+/** What a `dataset` option may be; requireDataset says more about what is wrong. */
+export const datasetRule: Rule = {
+  expected: 'a name, a file, texts or token rows',
+  fits(value) {
+    requireDataset(value)
+    return true
+  },
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import * as tf from '@tensorflow/tfjs-core'
 import { match } from 'ts-pattern'
+import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
 import { ENGINES, type EngineName, type OpenedEngine } from './engine.ts'
@@ -76,4 +77,10 @@ function cannotOpen(engine: EngineName | 'auto', why: string): Error {
     )
     .with('wasm', 'auto', () => new RunError(`Cannot use the wasm engine: ${why}, expected the backend of @tensorflow/tfjs-backend-wasm`))
     .exhaustive()
+}
+
+/** What an `engine` option may be. */
+export const engineRule: Rule = {
+  expected: ['auto', ...ENGINES].map((name) => JSON.stringify(name)).join(', '),
+  fits: (value) => typeof value === 'string' && ['auto', ...ENGINES].includes(value),
 }

@@ -8,10 +8,10 @@ import { tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { elementCount } from '../numerics/dtype.ts'
 import { viewAs } from '../numerics/view.ts'
-import { checkInspect } from '../oneshot/options.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { UserError } from '../util/errors.ts'
+import { checkInspect } from './options.ts'
 
 /** One module of a checkpoint: the tensors that share a name up to the last dot. */
 export interface InspectedModule {

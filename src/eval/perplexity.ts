@@ -7,9 +7,9 @@ import type { EngineName } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { type OpenModel, openModel } from '../models/open-model.ts'
-import { checkPerplexity } from '../oneshot/options.ts'
 import { UserError } from '../util/errors.ts'
 import { forward } from './forward.ts'
+import { checkPerplexity } from './options.ts'
 
 export interface PerplexityOptions {
   /** Text to score: a file, a built-in name, texts, or token rows. */

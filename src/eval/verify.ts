@@ -3,9 +3,9 @@ import type { LinearSpec, Model } from '../models/architecture.ts'
 import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
 import type { DType, FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
-import { checkVerify } from '../oneshot/options.ts'
 import { relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
+import { checkVerify } from './options.ts'
 
 export interface VerifyOptions {
   /** The original, to compare with. */

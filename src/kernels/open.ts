@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { whole } from '../util/check-options.ts'
 import { UserError } from '../util/errors.ts'
 import type { Kernels } from './kernels.ts'
 import { wasmKernels } from './wasm.ts'
@@ -16,3 +17,6 @@ export async function openKernels({
     throw new UserError(`Cannot use --threads: found ${threads}, expected a whole number from 1 to ${MOST_THREADS}`)
   return wasmKernels({ threads })
 }
+
+/** What a `threads` option may be. */
+export const threadsRule = whole(1, MOST_THREADS)

@@ -11,7 +11,7 @@ import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
 import { requireMemory } from './memory.ts'
 import { modelCard } from './model-card.ts'
-import { checkOptions } from './options.ts'
+import { checkOneshot } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
@@ -54,7 +54,7 @@ export async function oneshot(
 }
 
 async function run(options: OneshotOptions): Promise<RunRecord> {
-  checkOptions(options)
+  checkOneshot(options)
   const { signal = new AbortController().signal, onProgress = () => {} } = options
   const started = performance.now()
   signal.throwIfAborted()

@@ -17,7 +17,7 @@ import { CheckpointError, UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier, type StagedLinear } from './assign.ts'
 import { configGroups } from './config-groups.ts'
-import { checkOptions } from './options.ts'
+import { checkOneshot } from './options.ts'
 
 export interface PlanOptions {
   /** A checkpoint folder. */
@@ -68,7 +68,7 @@ export interface Plan {
  * Errors: UserError and its kinds, for everything that can be known to go wrong.
  */
 export async function planRun(options: PlanOptions): Promise<Plan> {
-  checkOptions(options, 'planRun')
+  checkOneshot(options, 'planRun')
   const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
   const source = await openModel(options.model)
   try {

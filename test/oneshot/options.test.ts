@@ -3,7 +3,7 @@ import { inspect } from '../../src/eval/inspect.ts'
 import { perplexity } from '../../src/eval/perplexity.ts'
 import { verify } from '../../src/eval/verify.ts'
 import { type OneshotOptions, oneshot } from '../../src/oneshot/oneshot.ts'
-import { checkOptions } from '../../src/oneshot/options.ts'
+import { checkOneshot } from '../../src/oneshot/options.ts'
 import { planRun } from '../../src/oneshot/plan.ts'
 import { DataError, UserError } from '../../src/util/errors.ts'
 import { TINY } from './runs.ts'
@@ -19,7 +19,7 @@ async function refusal(call: unknown, ...values: unknown[]): Promise<string> {
 
 const valid = { model: TINY, recipe: 'W4A16' }
 
-describe('checkOptions()', () => {
+describe('checkOneshot()', () => {
   test('takes every option there is', () => {
     const all: Required<OneshotOptions> = {
       ...valid,
@@ -36,11 +36,11 @@ describe('checkOptions()', () => {
       signal: new AbortController().signal,
       onProgress: () => {},
     }
-    expect(() => checkOptions(all)).not.toThrow()
+    expect(() => checkOneshot(all)).not.toThrow()
   })
 
   test('takes undefined for left out, and a recipe as an object', () => {
-    expect(() => checkOptions({ model: TINY, recipe: { rtn: {} }, output: undefined, signal: undefined })).not.toThrow()
+    expect(() => checkOneshot({ model: TINY, recipe: { rtn: {} }, output: undefined, signal: undefined })).not.toThrow()
   })
 })
 

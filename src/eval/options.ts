@@ -1,0 +1,33 @@
+import { datasetRule } from '../data/load-rows.ts'
+import { engineRule } from '../engine/open.ts'
+import { threadsRule } from '../kernels/open.ts'
+import { checkFolder, checkOptions, folder, handler, type Rules, signal, whole } from '../util/check-options.ts'
+
+const VERIFY: Rules = { against: folder, signal }
+
+const PERPLEXITY: Rules = {
+  dataset: { ...datasetRule, required: true },
+  window: whole(2),
+  windows: whole(1),
+  engine: engineRule,
+  threads: threadsRule,
+  signal,
+  onLayer: handler,
+}
+
+/** Checks the arguments of `verify`. Errors: UserError that names the argument or option. */
+export function checkVerify(checkpoint: unknown, options: unknown): void {
+  checkFolder('verify', checkpoint)
+  checkOptions('verify', options, VERIFY)
+}
+
+/** Checks the argument of `inspect`. Errors: UserError. */
+export function checkInspect(checkpoint: unknown): void {
+  checkFolder('inspect', checkpoint)
+}
+
+/** Checks the arguments of `perplexity`. Errors: UserError that names the argument or option. */
+export function checkPerplexity(checkpoint: unknown, options: unknown): void {
+  checkFolder('perplexity', checkpoint)
+  checkOptions('perplexity', options, PERPLEXITY)
+}
