@@ -1,7 +1,9 @@
 // Compresses a model from a program: node examples/api.js [model folder] [output folder]
+import { fileURLToPath } from 'node:url'
 import { oneshot, RunError, UserError } from 'llmpress'
 
-const [model = 'examples/models/docs-llama-4m', output = 'out/api-example'] = process.argv.slice(2)
+const shipped = fileURLToPath(new URL('models/docs-llama-4m', import.meta.url))
+const [model = shipped, output = 'out/api-example'] = process.argv.slice(2)
 const abort = new AbortController()
 process.once('SIGINT', () => abort.abort())
 

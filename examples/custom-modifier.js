@@ -1,5 +1,6 @@
 // A modifier of your own: rounds to scales that are powers of two, so that a server can shift instead of multiply.
 // node examples/custom-modifier.js [model folder] [output folder]
+import { fileURLToPath } from 'node:url'
 import { defineModifier, dequantize, oneshot, quantizationOptions, quantizeToGrid, relativeError, schemeLabel } from 'llmpress'
 
 const powerOfTwo = defineModifier({
@@ -47,7 +48,8 @@ function round(linear, scheme, args) {
   }
 }
 
-const [model = 'examples/models/docs-llama-4m', output = 'out/power-of-two'] = process.argv.slice(2)
+const shipped = fileURLToPath(new URL('models/docs-llama-4m', import.meta.url))
+const [model = shipped, output = 'out/power-of-two'] = process.argv.slice(2)
 const record = await oneshot({
   model,
   output,

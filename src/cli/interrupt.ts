@@ -5,6 +5,9 @@ export class Interrupted extends Error {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/** Milliseconds within which a second signal is the first one once more. */
+const SAME_SIGNAL = 300
+
 /** Call it first thing: until a command has work that must be cleaned up, a signal ends the process at once, with exit code 130. */
 export function quitOnSignals(): void {
   for (const name of SIGNALS) process.on(name, quit)
@@ -24,9 +27,11 @@ function quit(): void {
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, message = 'Interrupted.'): Promise<T> {
   const controller = new AbortController()
   const { signal } = controller
-  const seen = { signals: 0, finished: false }
+  const seen = { signals: 0, first: 0, finished: false }
   const onSignal = () => {
-    if (seen.signals++ > 0) process.exit(130)
+    // npx and shells pass a Ctrl-C on that the process group got already: what follows at once is the same one.
+    if (seen.signals++ > 0) return performance.now() - seen.first > SAME_SIGNAL ? process.exit(130) : undefined
+    seen.first = performance.now()
     if (seen.finished) return
     process.stderr.write('\nStopping and cleaning up; once more to quit at once.\n')
     controller.abort(new Interrupted(message))

@@ -108,25 +108,34 @@ export function closingReport(record: RunRecord, scores?: Scores): string {
   )
   return [
     linearsTable(record.linears),
+    ...errorNote(record.linears),
     facts(entries),
     ...(warnings.length ? [`${yellow(bold('Warnings'))}\n${warnings.map((text) => `  ${text}`).join('\n')}`] : []),
-    nextSteps(record),
+    nextSteps(record, scores),
   ].join('\n\n')
 }
 
-/** `24.31 → 24.95 (+2.63 %) over 24,480 tokens`. */
+/** What the error columns mean, where they are of the outputs: `verify` shows those of the weights, which are others. */
+function errorNote(linears: RunRecord['linears']): string[] {
+  if (!linears.some(({ errorOf }) => errorOf === 'outputs')) return []
+  return ['Output error: lost share of the squared outputs on the calibration rows; RTN: with plain rounding']
+}
+
+/** `24.31 → 24.95 (+2.63 %) over 96 windows of 256 tokens`. */
 export function perplexityChange({ before, after }: Scores): string {
   const growth = after.perplexity / before.perplexity - 1
   const change = `${growth < 0 ? '' : '+'}${formatPercent(growth)}`
-  return `${before.perplexity.toFixed(2)} → ${after.perplexity.toFixed(2)} (${change}) over ${formatCount(after.tokens)} tokens`
+  return `${before.perplexity.toFixed(2)} → ${after.perplexity.toFixed(2)} (${change}) over ${plural(after.windows, 'window')} of ${after.window} tokens`
 }
 
-function nextSteps({ model, output }: RunRecord): string {
+function nextSteps({ model, output }: RunRecord, scores?: Scores): string {
   const { bold } = colorsFor(process.stdout)
   const out = shellWord(shortPath(output))
+  // The same windows again: perplexity depends on their length and on where they end.
+  const windows = scores ? ` --window ${scores.after.window} --windows ${scores.after.windows}` : ''
   const commands = facts([
     ['  check', `npx llmpress verify ${out} --against ${shellWord(model)}`],
-    ['  score', `npx llmpress eval ${out} --perplexity docs-text`],
+    ['  score', `npx llmpress eval ${out} --perplexity docs-text${windows}`],
     ['  serve', `vllm serve ${out}`],
   ])
   return `${bold('Next')}\n${commands}`

@@ -18,7 +18,7 @@ tags:
 ---
 # ${folder}
 
-${plan.source.name} compressed to ${schemes.join(' and ')} with [llmpress](https://www.npmjs.com/package/llmpress) ${record.llmpress}.
+${plan.source.name} compressed to ${schemes.join(' and ')} with llmpress ${record.llmpress}.
 
 | | |
 |---|---|

@@ -97,7 +97,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
   const passThrough = untouchedTensors(source, linears)
-  const allWarnings = [...warnings, ...foreignTensors(source, passThrough)]
+  const allWarnings = [...warnings, ...untiedHead(source, schemes), ...foreignTensors(source, passThrough)]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   // In the order in which the walk writes them, so that shards fill one after the other.
   const tensors = Array.from({ length: source.model.layers + 1 }, (_, layer) => [
@@ -162,6 +162,13 @@ function untouchedTensors({ model, reader }: OpenModel, linears: readonly Planne
   const kept = [...reader.tensors.values()].filter(({ name }) => !compressed.has(name))
   const entries = kept.map(({ name, dtype, shape }) => ({ info: { name, dtype, shape }, layer: layerOf(name) }))
   return entries.sort((a, b) => a.layer - b.layer)
+}
+
+/** Compressing a tied head means to store it beside the embedding that it shared. */
+function untiedHead({ model }: OpenModel, schemes: ReadonlyMap<string, QuantizationScheme>): string[] {
+  const { name } = model.head()
+  if (!model.tied || !schemes.has(name)) return []
+  return [`${name} shares its weight with ${model.embedding}: compressed, it is stored beside it; "${name}" in ignore keeps it shared`]
 }
 
 // Rotary frequencies that older versions of transformers stored beside the weights; every loader works them out.

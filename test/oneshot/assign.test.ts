@@ -108,6 +108,14 @@ QuantizationModifier:
   })
 })
 
+describe('a tied head', () => {
+  it('is compressed with a warning, since it is then stored beside the embedding', async () => {
+    const { warnings, close } = await plan('rtn: {scheme: W4A16}')
+    await close()
+    expect(warnings.join()).toMatch(/lm_head shares its weight with model\.embed_tokens/)
+  })
+})
+
 describe('ignore', () => {
   it('may be one pattern as well as a list', async () => {
     const { linears, close } = await plan('rtn: {scheme: W4A16, ignore: lm_head}')
