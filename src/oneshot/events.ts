@@ -9,6 +9,7 @@ export type ProgressEvent =
   | { type: 'layer:start'; name: string; index: number; of: number }
   | { type: 'stage'; layer: string; stage: string; index: number; of: number }
   | { type: 'linear'; report: LinearReport }
+  /** `seconds` since the first layer began; `etaSeconds` to the end of the last. */
   | { type: 'layer:done'; name: string; index: number; of: number; seconds: number; etaSeconds: number }
   | { type: 'warning'; message: string }
   | { type: 'done'; record: RunRecord }
