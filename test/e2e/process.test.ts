@@ -80,7 +80,14 @@ clearInterval(alive)`)
   test('a signal while the result is printed is no interruption; a second one ends the process', () => {
     const start = `${WITH_INTERRUPTS}\nconsole.log(await interruptible(async () => 'result'))\n${SIGNAL('SIGINT')}\n`
     expect(runModule(`${start}console.log('end')`)).toEqual({ code: 0, stdout: 'result\nend\n', stderr: '' })
-    expect(runModule(`${start}${SIGNAL('SIGINT')}\nconsole.log('end')`)).toMatchObject({ code: 130, stdout: 'result\n' })
+    const later = 'await new Promise((resolve) => setTimeout(resolve, 400))'
+    expect(runModule(`${start}${later}\n${SIGNAL('SIGINT')}\nconsole.log('end')`)).toMatchObject({ code: 130, stdout: 'result\n' })
+  })
+
+  test('a signal that comes twice at once, as npx passes it on, counts once', () => {
+    const start = `${WITH_INTERRUPTS}\nconsole.log(await interruptible(async () => 'result'))\n`
+    const twice = `${SIGNAL('SIGINT')}\n${SIGNAL('SIGINT')}\n`
+    expect(runModule(`${start}${twice}console.log('end')`)).toEqual({ code: 0, stdout: 'result\nend\n', stderr: '' })
   })
 })
 
