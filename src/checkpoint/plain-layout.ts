@@ -3,7 +3,7 @@ import { bytesOf, viewAs } from '../numerics/view.ts'
 import { CheckpointError } from '../util/errors.ts'
 import type { Layout, Quantized, StoredTensor } from './layouts/layout.ts'
 import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
-import { encodeScale, readScale, readStored, scaleShape, scaleTensor } from './scale-tensors.ts'
+import { encodeScale, readScale, readStored, scaleDtypeOf, scaleShape, scaleTensor } from './scale-tensors.ts'
 
 /**
  * A layout that stores each code in a byte of its own under the weight's own name: `weight` I8 or F8_E4M3 [rows, columns] beside
@@ -37,8 +37,9 @@ export function plainLayout(
         rows,
         columns,
         codes: weight.dtype === 'I8' ? viewAs(Int8Array, bytes) : bytes,
-        ...(await readScale(scale, scaleDtype, read)),
+        ...(await readScale(scale, scaleDtypeOf(args, scaleDtype), read)),
         zeroPoint: zeroPoint ? viewAs(Int8Array, await readStored(zeroPoint, read)) : null,
+        globalScale: null,
       }
     },
   }

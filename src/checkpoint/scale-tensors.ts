@@ -1,6 +1,6 @@
 import { match } from 'ts-pattern'
-import { elementCount, type FloatDType } from '../numerics/dtype.ts'
-import { decodeFloats, encodeFloats } from '../numerics/float-dtype.ts'
+import { elementCount, type ScaleDType } from '../numerics/dtype.ts'
+import { decodeScales, encodeScales } from '../numerics/scale-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
 import type { Quantized, StoredTensor } from './layouts/layout.ts'
 import type { QuantizationArgs } from './quantization-config.ts'
@@ -10,27 +10,47 @@ import { tensorBytes } from './shards.ts'
 export type ReadSuffix = (suffix: string) => Promise<Uint8Array>
 
 /**
- * The shape of a weight's scales: tensor [1], channel [rows, 1], group [rows, ceil(columns / group size)], block [ceil(rows / block rows),
- * ceil(columns / block columns)]. Errors: CheckpointError for strategies that are not for weights.
+ * The shape of a weight's scales: tensor [1], channel [rows, 1], group [rows, ceil(columns / group size)], tensor_group
+ * the same, block [ceil(rows / block rows), ceil(columns / block columns)]. Errors: CheckpointError for strategies that are not for weights.
  */
 export function scaleShape(args: QuantizationArgs, rows: number, columns: number): readonly number[] {
   return match(args)
     .with({ strategy: 'tensor' }, () => [1])
     .with({ strategy: 'channel' }, () => [rows, 1])
-    .with({ strategy: 'group' }, ({ group_size: size }) => [rows, size ? Math.ceil(columns / size) : 1])
+    .with({ strategy: 'group' }, { strategy: 'tensor_group' }, ({ group_size: size }) => [rows, size ? Math.ceil(columns / size) : 1])
     .with({ strategy: 'block' }, ({ block_structure: block }) => [
       Math.ceil(rows / (block?.[0] ?? 1)),
       Math.ceil(columns / (block?.[1] ?? 1)),
     ])
-    .with({ strategy: 'token' }, { strategy: 'attn_head' }, { strategy: 'tensor_group' }, ({ strategy }) => {
-      throw new CheckpointError(`Cannot use strategy ${strategy} for weights: expected tensor, channel, group or block.`)
+    .with({ strategy: 'token' }, { strategy: 'attn_head' }, ({ strategy }) => {
+      throw new CheckpointError(`Cannot use strategy ${strategy} for weights: expected tensor, channel, group, tensor_group or block.`)
     })
     .exhaustive()
 }
 
+/**
+ * The type of a weight's scales: E4M3 or powers of two where the scheme says so, with compressed-tensors' defaults for 4-bit floats (groups of
+ * 16 are NVFP4, of 32 MXFP4); else `dtype`, that of the model's weights.
+ */
+export function scaleDtypeOf(
+  { type, num_bits: bits, group_size: size, scale_dtype: stored }: QuantizationArgs,
+  dtype: ScaleDType,
+): ScaleDType {
+  if (type !== 'float') return dtype
+  if (stored !== null)
+    return match(stored.replace('torch.', ''))
+      .with('float8_e4m3fn', () => 'F8_E4M3' as const)
+      .with('uint8', () => 'U8' as const)
+      .otherwise((found) => {
+        throw new CheckpointError(`Cannot use scales of type ${found}: expected float8_e4m3fn (NVFP4), uint8 (MX), or none.`)
+      })
+  if (bits === 4) return size === 32 ? 'U8' : 'F8_E4M3'
+  return dtype
+}
+
 /** The stored `weight_scale` of a weight. */
-export function scaleTensor(args: QuantizationArgs, rows: number, columns: number, scaleDtype: FloatDType): StoredTensor {
-  return { suffix: 'weight_scale', dtype: scaleDtype, shape: scaleShape(args, rows, columns) }
+export function scaleTensor(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType): StoredTensor {
+  return { suffix: 'weight_scale', dtype: scaleDtypeOf(args, scaleDtype), shape: scaleShape(args, rows, columns) }
 }
 
 /** The bytes of `weight_scale`. Errors: Error when scales, codes or zero points do not fit the weight's shape and scheme. */
@@ -43,16 +63,16 @@ export function encodeScale(quantized: Quantized): Uint8Array {
     const expected = args.symmetric ? 'none, the scheme is symmetric' : `${scales}`
     throw new Error(`Cannot store [${rows}, ${columns}]: found ${zeroPoint?.length ?? 'no'} zero points, expected ${expected}`)
   }
-  return encodeFloats(scale, scaleDtype)
+  return encodeScales(scale, scaleDtype)
 }
 
 /** The values and shape of `weight_scale`, read from the checkpoint. */
 export async function readScale(
   stored: StoredTensor,
-  scaleDtype: FloatDType,
+  scaleDtype: ScaleDType,
   read: ReadSuffix,
 ): Promise<Pick<Quantized, 'scale' | 'scaleShape' | 'scaleDtype'>> {
-  return { scale: decodeFloats(await readStored(stored, read), scaleDtype), scaleShape: stored.shape, scaleDtype }
+  return { scale: decodeScales(await readStored(stored, read), scaleDtype), scaleShape: stored.shape, scaleDtype }
 }
 
 /** The bytes of a stored tensor. Errors: CheckpointError when there are more or fewer than its shape needs. */

@@ -15,6 +15,6 @@ export function fakeQuantize(x: Tensor2D, args: QuantizationArgs, scale: number 
   const grid =
     scale === null
       ? minMaxGrid(values, tokens, columns, perRow, 'F32')
-      : { scale: Float32Array.of(scale), scaleShape: [1], zeroPoint: null }
-  return tf.tensor2d(dequantize(quantizeToGrid(values, tokens, columns, perRow, grid, 'F32')), [tokens, columns])
+      : { scale: Float32Array.of(scale), scaleShape: [1], scaleDtype: 'F32' as const, zeroPoint: null, globalScale: null }
+  return tf.tensor2d(dequantize(quantizeToGrid(values, tokens, columns, perRow, grid)), [tokens, columns])
 }

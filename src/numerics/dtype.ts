@@ -23,6 +23,12 @@ export type DType = keyof typeof DTYPE_BYTES
 /** The floating point types that weights and scales are stored in. */
 export type FloatDType = 'F32' | 'F16' | 'BF16'
 
+/**
+ * What scales are stored as: floats, E4M3 (NVFP4, under a global scale), or powers of two (MX), whose E8M0 exponents compressed-tensors stores
+ * as plain bytes.
+ */
+export type ScaleDType = FloatDType | 'F8_E4M3' | 'U8'
+
 /** Number of elements of a shape; a scalar (empty shape) has one. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1)

@@ -1,5 +1,6 @@
 import { match, P } from 'ts-pattern'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { FP4_E2M1_MAX } from '../numerics/fp4-e2m1.ts'
 import { FP8_E4M3_MAX } from '../numerics/fp8-e4m3.ts'
 
 /** How a matrix is cut into tiles that share a scale. Element [r, c] uses scale floor(r / rowSpan) * gridColumns + floor(c / columnSpan). */
@@ -8,7 +9,7 @@ export interface GridShape {
   readonly columnSpan: number
   readonly gridRows: number
   readonly gridColumns: number
-  /** As stored: tensor [1]; channel [rows, 1]; group [rows, columns / size]; block [ceil(rows / bh), ceil(columns / bw)]. */
+  /** As stored: tensor [1]; channel [rows, 1]; group, tensor_group [rows, columns / size]; block [ceil(rows / bh), ceil(columns / bw)]. */
   readonly scaleShape: readonly number[]
 }
 
@@ -26,7 +27,7 @@ export function gridShape(args: QuantizationArgs, rows: number, columns: number)
   return match(args)
     .with({ strategy: 'tensor' }, () => shapeOf(rows, columns, rows, columns, true))
     .with({ strategy: 'channel' }, () => shapeOf(rows, columns, 1, columns))
-    .with({ strategy: 'group', group_size: P.number }, ({ group_size: size }) => {
+    .with({ strategy: P.union('group', 'tensor_group'), group_size: P.number }, ({ group_size: size }) => {
       if (columns % size !== 0)
         throw new RangeError(`Cannot cut ${columns} columns into groups: found group size ${size}, expected one that divides`)
       return shapeOf(rows, columns, 1, size)
@@ -36,14 +37,17 @@ export function gridShape(args: QuantizationArgs, rows: number, columns: number)
     )
     .otherwise(({ strategy, group_size }) => {
       throw new RangeError(
-        `Cannot cut weights into tiles: found strategy ${strategy} with group size ${group_size}, expected tensor, channel, group or block`,
+        `Cannot cut weights into tiles: found strategy ${strategy} with group size ${group_size}, expected tensor, channel, group, tensor_group or block`,
       )
     })
 }
 
-/** Smallest and largest code: signed for ints, symmetric or not (int4: -8 and 7); -448 and 448 for float8. */
+/** Smallest and largest code: signed for ints, symmetric or not (int4: -8 and 7); ±448 for 8-bit floats, ±6 for 4-bit ones. */
 export function codeRange(args: QuantizationArgs): { min: number; max: number } {
-  if (args.type === 'float') return { min: -FP8_E4M3_MAX, max: FP8_E4M3_MAX }
+  if (args.type === 'float') {
+    const max = args.num_bits === 4 ? FP4_E2M1_MAX : FP8_E4M3_MAX
+    return { min: -max, max }
+  }
   const half = 2 ** (args.num_bits - 1)
   return { min: -half, max: half - 1 }
 }

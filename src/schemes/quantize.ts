@@ -1,11 +1,11 @@
 import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import type { FloatDType } from '../numerics/dtype.ts'
+import { decodeFp4E2m1, encodeFp4E2m1 } from '../numerics/fp4-e2m1.ts'
 import { decodeFp8E4m3, encodeFp8E4m3 } from '../numerics/fp8-e4m3.ts'
 import { roundHalfEven } from '../numerics/round.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { codeRange, type GridShape, gridShape } from './grid.ts'
-import type { Grid } from './qparams.ts'
+import { effectiveScale, type Grid } from './qparams.ts'
 
 function intCodes(weight: Float32Array, rows: number, columns: number, shape: GridShape, grid: Grid, min: number, max: number): Int8Array {
   const { rowSpan, columnSpan, gridColumns } = shape
@@ -26,7 +26,8 @@ function intCodes(weight: Float32Array, rows: number, columns: number, shape: Gr
   return codes
 }
 
-function float8Codes(weight: Float32Array, rows: number, columns: number, shape: GridShape, scale: Float32Array): Uint8Array {
+/** Bit patterns of floats, E4M3 for 8 bits and E2M1 for 4, one a byte. */
+function floatCodes(weight: Float32Array, rows: number, columns: number, bits: number, shape: GridShape, scale: Float32Array): Uint8Array {
   const { rowSpan, columnSpan, gridColumns } = shape
   const scaled = new Float32Array(rows * columns)
   for (let r = 0; r < rows; r++) {
@@ -37,12 +38,13 @@ function float8Codes(weight: Float32Array, rows: number, columns: number, shape:
       for (let i = r * columns + g * columnSpan; i < end; i++) scaled[i] = weight[i] / s
     }
   }
-  return encodeFp8E4m3(scaled)
+  return bits === 4 ? encodeFp4E2m1(scaled) : encodeFp8E4m3(scaled)
 }
 
 /**
  * Every weight to its nearest code on a grid: clamp(weight / scale + zeroPoint), then round halves to even, in float32. Plain rounding
- * (RTN), and the form that every other method's result takes. `weight` is [rows, columns] and finite (`assertFinite`).
+ * (RTN), and the form that every other method's result takes. `weight` is [rows, columns] and finite (`assertFinite`). The grid says what
+ * its scales are stored as; a type given as a last argument is not looked at.
  */
 export function quantizeToGrid(
   weight: Float32Array,
@@ -50,20 +52,23 @@ export function quantizeToGrid(
   columns: number,
   args: QuantizationArgs,
   grid: Grid,
-  scaleDtype: FloatDType,
+  _scaleDtype?: string,
 ): Quantized {
   const shape = gridShape(args, rows, columns)
   const { min, max } = codeRange(args)
   const codes =
-    args.type === 'float' ? float8Codes(weight, rows, columns, shape, grid.scale) : intCodes(weight, rows, columns, shape, grid, min, max)
-  return { args, rows, columns, codes, scale: grid.scale, scaleShape: grid.scaleShape, scaleDtype, zeroPoint: grid.zeroPoint }
+    args.type === 'float'
+      ? floatCodes(weight, rows, columns, args.num_bits, shape, effectiveScale(grid))
+      : intCodes(weight, rows, columns, shape, grid, min, max)
+  return { args, rows, columns, codes, ...grid }
 }
 
-/** The weights [rows, columns] that a server computes with: (code - zeroPoint) * scale in float32. */
+/** The weights [rows, columns] that a server computes with: (code - zeroPoint) * scale, over the global scale where there is one, in float32. */
 export function dequantize(quantized: Quantized): Float32Array {
-  const { args, rows, columns, scale, zeroPoint } = quantized
+  const { args, rows, columns, codes, zeroPoint } = quantized
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
-  const values = quantized.codes instanceof Uint8Array ? decodeFp8E4m3(quantized.codes) : Float32Array.from(quantized.codes)
+  const scale = effectiveScale(quantized)
+  const values = codes instanceof Int8Array ? Float32Array.from(codes) : args.num_bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
   for (let r = 0; r < rows; r++) {
     const firstTile = Math.floor(r / rowSpan) * gridColumns
     for (let g = 0; g < gridColumns; g++) {

@@ -1,4 +1,4 @@
-import type { DType, FloatDType } from '../../numerics/dtype.ts'
+import type { DType, ScaleDType } from '../../numerics/dtype.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../quantization-config.ts'
 
 /**
@@ -9,15 +9,21 @@ export interface Quantized {
   args: QuantizationArgs
   rows: number
   columns: number
-  /** Row major [rows, columns]. Int types: signed codes in Int8Array (-2^(b-1) .. 2^(b-1)-1). float8: E4M3 bit patterns in Uint8Array. */
+  /**
+   * Row major [rows, columns]. Int types: signed codes in Int8Array (-2^(b-1) .. 2^(b-1)-1). Floats: bit patterns in Uint8Array, one a byte:
+   * E4M3 for 8 bits, E2M1 (0 .. 15) for 4. Layouts pack them.
+   */
   codes: Int8Array | Uint8Array
-  /** Effective scales as float32, each already representable in `scaleDtype`; row major in `scaleShape`. */
+  /** Scales as float32, each already representable in `scaleDtype`; row major in `scaleShape`. */
   scale: Float32Array
-  /** tensor [1]; channel [rows, 1]; group [rows, columns / group_size]; block [ceil(rows / bh), ceil(columns / bw)]. */
+  /** tensor [1]; channel [rows, 1]; group, tensor_group [rows, columns / group_size]; block [ceil(rows / bh), ceil(columns / bw)]. */
   scaleShape: readonly number[]
-  scaleDtype: FloatDType
+  /** What the scales are stored as. */
+  scaleDtype: ScaleDType
   /** Signed zero points in the shape of `scale`; null when symmetric. weight = (code - zeroPoint) * scale. */
   zeroPoint: Int8Array | null
+  /** NVFP4 (strategy tensor_group): the float32 that the scales are divided by, weight = code * scale / globalScale. Else null. */
+  globalScale: number | null
 }
 
 /** What a layout stores beside a module's name, e.g. suffix `weight_packed`. */
@@ -33,8 +39,11 @@ export interface Layout {
   readonly format: string
   /** True for the schemes this format stores by default; exactly one layout applies to a scheme. */
   applies(scheme: QuantizationScheme): boolean
-  /** The tensors stored for a weight of [rows, columns], known without the weight: what the plan and `verify` count on. */
-  tensors(args: QuantizationArgs, rows: number, columns: number, scaleDtype: FloatDType): StoredTensor[]
+  /**
+   * The tensors stored for a weight of [rows, columns], known without the weight: what the plan and `verify` count on. `scaleDtype` is the type
+   * of the model's weights, or of the stored scales; schemes that fix the type of their scales (NVFP4, MX) do not look at it.
+   */
+  tensors(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType): StoredTensor[]
   /** Bytes per suffix, in the order and sizes of `tensors`. */
   encode(quantized: Quantized): Map<string, Uint8Array>
   /** The inverse of encode. `read` gives the stored bytes of a suffix. */
@@ -42,7 +51,7 @@ export interface Layout {
     args: QuantizationArgs,
     rows: number,
     columns: number,
-    scaleDtype: FloatDType,
+    scaleDtype: ScaleDType,
     read: (suffix: string) => Promise<Uint8Array>,
   ): Promise<Quantized>
 }

@@ -1,4 +1,4 @@
-import type { FloatDType } from '../../numerics/dtype.ts'
+import type { ScaleDType } from '../../numerics/dtype.ts'
 import { packColumns, packedWords, packRows, unpackColumns, unpackRows } from '../../numerics/int-pack.ts'
 import { bytesOf, viewAs } from '../../numerics/view.ts'
 import { CheckpointError } from '../../util/errors.ts'
@@ -19,7 +19,7 @@ export const layout: Layout = {
   decode,
 }
 
-function tensors(args: QuantizationArgs, rows: number, columns: number, scaleDtype: FloatDType): StoredTensor[] {
+function tensors(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType): StoredTensor[] {
   if (args.type !== 'int' || args.num_bits < 1 || args.num_bits > 8) {
     throw new CheckpointError(
       `Cannot use pack-quantized for weights: found ${args.type} with ${args.num_bits} bits, expected int with 1 to 8.`,
@@ -64,7 +64,7 @@ function encodeZeroPoint(zeroPoint: Int8Array, args: QuantizationArgs, rows: num
   return bytesOf(packColumns(zeroPoint, scaleRows, scaleColumns, args.num_bits))
 }
 
-async function decode(args: QuantizationArgs, rows: number, columns: number, scaleDtype: FloatDType, read: ReadSuffix): Promise<Quantized> {
+async function decode(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType, read: ReadSuffix): Promise<Quantized> {
   const [packed, scale, shape, zeroPoint] = tensors(args, rows, columns, scaleDtype)
   const stored = viewAs(BigInt64Array, await readStored(shape, read))
   if (stored[0] !== BigInt(rows) || stored[1] !== BigInt(columns)) {
@@ -78,6 +78,7 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, sca
     codes: unpackRows(words, rows, columns, args.num_bits),
     ...(await readScale(scale, scaleDtype, read)),
     zeroPoint: zeroPoint ? decodeZeroPoint(await readStored(zeroPoint, read), args, rows, columns) : null,
+    globalScale: null,
   }
 }
 
