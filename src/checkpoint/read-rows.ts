@@ -1,14 +1,14 @@
 import { DTYPE_BYTES } from '../numerics/dtype.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
-import type { CheckpointReader } from './reader.ts'
+import type { TensorReader } from './tensor-reader.ts'
 
 /**
  * The given rows of a stored float matrix [rows, columns] as float32, [ids.length, columns]. Each row that occurs is read once, neighbours
  * in one read, so that a large embedding is never in memory whole. Errors: CheckpointError for an id outside the matrix or a type that
  * is not a float.
  */
-export async function readRows(reader: CheckpointReader, name: string, ids: Int32Array): Promise<Float32Array> {
+export async function readRows(reader: TensorReader, name: string, ids: Int32Array): Promise<Float32Array> {
   const { dtype, shape, file } = reader.info(name)
   if (shape.length !== 2 || (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')) {
     throw new CheckpointError(`Cannot read rows of ${name}: found ${dtype} [${shape}], expected a matrix of F32, F16 or BF16.`, {

@@ -7,14 +7,13 @@ import { CheckpointError } from '../util/errors.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
 import { HEADER_PREFIX, headerLength, parseHeader, type SafetensorsEntry } from './safetensors.ts'
 import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
-
-/** A tensor of an open checkpoint: `file` is its shard's name, `begin` and `end` its bytes in that file. */
-export interface StoredTensorInfo extends SafetensorsEntry {
-  file: string
-}
+import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 
 /** The most that one read call asks for; the system's own limit is 2^31 - 1. */
 const READ_AT_ONCE = 2 ** 30
+
+/** Bytes of a chunk: large enough that calls do not count, small enough that memory does not. */
+const CHUNK = 16 << 20
 
 /**
  * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
@@ -138,8 +137,7 @@ function tensorError(dir: string, tensor: string, file: string, problem: string)
 }
 
 /** A checkpoint whose headers are read and whose files are open; every read goes to the file. Made by `openCheckpoint`. */
-export class CheckpointReader {
-  /** The folder. */
+export class CheckpointReader implements TensorReader {
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
   readonly #handles: ReadonlyMap<string, FileHandle>
@@ -154,7 +152,6 @@ export class CheckpointReader {
     return this.tensors.has(name)
   }
 
-  /** Errors: CheckpointError for a name the checkpoint lacks, with the nearest one it has. */
   info(name: string): StoredTensorInfo {
     const found = this.tensors.get(name)
     if (found) return found
@@ -162,13 +159,11 @@ export class CheckpointReader {
     throw new CheckpointError(`Cannot find the tensor ${name} in ${this.dir}: ${hint}.`, { file: this.dir, tensor: name })
   }
 
-  /** The bytes of a tensor. Errors: CheckpointError for an unknown name or a file that became shorter. */
   async read(name: string): Promise<Uint8Array> {
     const { begin, end } = this.info(name)
     return this.readRange(name, 0, end - begin)
   }
 
-  /** Bytes `begin` (inclusive) to `end` of a tensor, counted from its start. Errors: as `read`; RangeError outside the tensor. */
   async readRange(name: string, begin: number, end: number): Promise<Uint8Array> {
     const info = this.info(name)
     const size = info.end - info.begin
@@ -181,14 +176,18 @@ export class CheckpointReader {
     return bytes
   }
 
-  /** A float tensor (F32, F16, BF16, F8_E4M3) as float32. Errors: as `read`; CheckpointError for other types. */
+  async *readChunks(name: string): AsyncGenerator<Uint8Array> {
+    const { begin, end } = this.info(name)
+    const size = end - begin
+    for (let at = 0; at < size; at += CHUNK) yield await this.readRange(name, at, Math.min(size, at + CHUNK))
+  }
+
   async readFloats(name: string): Promise<Float32Array> {
     const { dtype, file } = this.info(name)
     if (!isStoredFloat(dtype)) throw tensorError(this.dir, name, file, `its type is ${dtype}, expected F32, F16, BF16 or F8_E4M3`)
     return decodeFloats(await this.read(name), dtype)
   }
 
-  /** Closes the files. */
   async close(): Promise<void> {
     await Promise.all([...this.#handles.values()].map((handle) => handle.close()))
   }

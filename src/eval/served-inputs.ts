@@ -1,6 +1,6 @@
 import { parseQuantizationConfig } from '../checkpoint/config.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import type { CheckpointReader } from '../checkpoint/reader.ts'
+import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import type { LinearSpec } from '../models/architecture.ts'
 import { allLinears, type OpenModel } from '../models/open-model.ts'
 import { elementCount } from '../numerics/dtype.ts'
@@ -54,7 +54,7 @@ function assertInputs({ name, columns }: LinearSpec, args: QuantizationArgs): vo
 }
 
 /** The one positive number in `<linear>.input_scale`. */
-async function storedScale(reader: CheckpointReader, linear: string): Promise<number> {
+async function storedScale(reader: TensorReader, linear: string): Promise<number> {
   const name = `${linear}.input_scale`
   const { shape, file } = reader.info(name)
   const [scale] = elementCount(shape) === 1 ? await reader.readFloats(name) : []

@@ -3,7 +3,8 @@ import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
 import type { Layout } from '../checkpoint/layouts/layout.ts'
 import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
-import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
+import { openCheckpoint } from '../checkpoint/reader.ts'
+import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
@@ -26,7 +27,7 @@ export interface OpenModel {
   readonly name: string
   readonly config: Config
   readonly model: Model
-  readonly reader: CheckpointReader
+  readonly reader: TensorReader
   /** By linear name; empty for a checkpoint that is not compressed. */
   readonly compressed: ReadonlyMap<string, StoredScheme>
   close(): Promise<void>
@@ -100,7 +101,7 @@ export function allLinears(model: Model): LinearSpec[] {
 }
 
 /** A damaged config must not make us build lists of a billion layers before the first missing tensor is noticed. */
-function requireLayers(config: Config, model: Model, { tensors }: CheckpointReader): void {
+function requireLayers(config: Config, model: Model, { tensors }: TensorReader): void {
   const prefix = `${model.layerName(model.layers - 1)}.`
   for (const name of tensors.keys()) if (name.startsWith(prefix)) return
   throw new CheckpointError(
@@ -152,7 +153,7 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
 }
 
 /** The type of a compressed linear's scales. Errors: CheckpointError where it is no float. */
-export function scaleDtypeOf(reader: CheckpointReader, linear: string): FloatDType {
+export function scaleDtypeOf(reader: TensorReader, linear: string): FloatDType {
   const { dtype, file } = reader.info(`${linear}.weight_scale`)
   if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return dtype
   throw new CheckpointError(`Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16 or BF16.`, { file, tensor: linear })

@@ -1,18 +1,17 @@
-import { readChunks } from '../checkpoint/read-chunks.ts'
-import type { CheckpointReader } from '../checkpoint/reader.ts'
+import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import { DTYPE_BYTES } from '../numerics/dtype.ts'
 import { firstNonFinite } from '../numerics/finite.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
 
 /**
- * As `readChunks`, for tensors that are copied unseen: a model with a broken norm would otherwise come out of a run as if it were sound.
+ * As `TensorReader.readChunks`, for tensors that are copied unseen: a model with a broken norm would otherwise come out of a run as if it were sound.
  * Errors: also CheckpointError naming the first element of a float tensor that is NaN or infinite.
  */
-export async function* checkedChunks(reader: CheckpointReader, name: string): AsyncGenerator<Uint8Array> {
+export async function* checkedChunks(reader: TensorReader, name: string): AsyncGenerator<Uint8Array> {
   const { dtype, file } = reader.info(name)
   let done = 0
-  for await (const chunk of readChunks(reader, name)) {
+  for await (const chunk of reader.readChunks(name)) {
     if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') {
       const size = DTYPE_BYTES[dtype]
       const at = firstNonFinite(chunk, dtype)
