@@ -57,10 +57,14 @@ function writtenArgs(args: QuantizationArgs): JsonObject {
 }
 
 /**
- * The config.json of a compressed checkpoint: all keys of the original in their order, then `quantization_config`. `tied` says whether lm_head
+ * The config.json to write: all keys of the original in their order, then `quantization_config` unless nothing is quantized. `tied` says whether lm_head
  * still shares the embedding's weight; leave it out to keep what the original says.
  */
-export function patchConfig(original: Readonly<JsonObject>, quantization: JsonObject, { tied }: { tied?: boolean } = {}): JsonObject {
+export function patchConfig(
+  original: Readonly<JsonObject>,
+  quantization: JsonObject | null,
+  { tied }: { tied?: boolean } = {},
+): JsonObject {
   const { quantization_config: _, ...kept } = original
-  return { ...kept, ...(tied === undefined ? {} : { tie_word_embeddings: tied }), quantization_config: quantization }
+  return { ...kept, ...(tied !== undefined && { tie_word_embeddings: tied }), ...(quantization && { quantization_config: quantization }) }
 }

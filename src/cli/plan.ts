@@ -89,7 +89,7 @@ function summarize(plan: Plan): PlanSummary {
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     size: plan.size,
     shards: plan.shards.map(({ file, bytes }) => ({ file, bytes })),
-    calibration: plan.needsInputs ? { rows: DEFAULT_ROWS, tokens: defaultLength(plan.source.model) } : null,
+    calibration: plan.needs !== 'weights' ? { rows: DEFAULT_ROWS, tokens: defaultLength(plan.source.model) } : null,
     warnings: [...plan.warnings],
   }
 }

@@ -1,4 +1,4 @@
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 
 /** Linears that read the same input: one fusion group for servers, one Hessian for GPTQ, one unit of reporting. */
 export interface StageSpec {
@@ -6,7 +6,21 @@ export interface StageSpec {
   readonly name: string
   /** Module names below the layer: `self_attn.q_proj`. */
   readonly linears: readonly string[]
+  /** The module whose output channels are these linears' input channels, so that it can take up a rescaling of them; null where none can. */
+  readonly source: StageSource | null
+  /** True where the output of the only linear is added to the residual stream as it is. */
+  readonly addsToResidual: boolean
 }
+
+/**
+ * What the inputs of a stage come from; `name` is below the layer, or full at the head.
+ * - norm: x * (weight + offset) (+ bias), a channel an element; only these linears read it.
+ * - linear: input channel c of the stage is row c of its weight, up to what happens between them: nothing (values through attention) or a
+ *   product with something else (up_proj times the gate). Attention with grouped queries repeats rows: the counts then differ.
+ */
+export type StageSource =
+  | { readonly kind: 'norm'; readonly name: string; readonly offset: 0 | 1 }
+  | { readonly kind: 'linear'; readonly name: string }
 
 /** What a layer asks for: the outputs of `stage.linears` applied to `input`. Tensors in `keep` outlive the request. */
 export interface StageRequest {
@@ -14,6 +28,17 @@ export interface StageRequest {
   /** [tokens, columns] */
   readonly input: Tensor2D
   readonly keep: readonly Tensor[]
+  /** The residual stream [tokens, hidden] that the output is added to, one of `keep`; given where the stage `addsToResidual`. */
+  readonly residual?: Tensor2D
+}
+
+/** What callers may do in the midst of a layer. */
+export interface LayerHooks {
+  /**
+   * Sees the keys (after RoPE) and values of a row, [kvHeads, length, headDim] each, as they enter the key-value cache, and gives those to go on with.
+   * Runs within a tidy: tensors are valid during the call.
+   */
+  cache?(keys: Tensor3D, values: Tensor3D): readonly [keys: Tensor3D, values: Tensor3D]
 }
 
 /**
@@ -47,6 +72,15 @@ export interface BatchShape {
 /** Float32 tensors by full tensor name; linears' weights are not among them. */
 export type Parameters = ReadonlyMap<string, Tensor>
 
+/** Heads of the attention modules. */
+export interface AttentionSizes {
+  /** The module below a layer that owns the key-value cache: `self_attn`. */
+  readonly module: string
+  readonly heads: number
+  readonly kvHeads: number
+  readonly headDim: number
+}
+
 /** A model with its config read: everything the rest of the code knows about an architecture. */
 export interface Model {
   readonly modelType: string
@@ -54,6 +88,7 @@ export interface Model {
   readonly hidden: number
   readonly vocab: number
   readonly maxPositions: number
+  readonly attention: AttentionSizes
   /** lm_head shares the embedding's tensor and has none of its own. */
   readonly tied: boolean
   /** The name of the embedding's module, e.g. `model.embed_tokens`. */
@@ -77,7 +112,7 @@ export interface Model {
   /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, hidden]. */
   embed(rows: Tensor2D): Tensor2D
   /** A decoder layer over one batch. */
-  walk(layer: number, hidden: Tensor2D, parameters: Parameters, shared: readonly Tensor[], batch: BatchShape): LayerWalk
+  walk(layer: number, hidden: Tensor2D, parameters: Parameters, shared: readonly Tensor[], batch: BatchShape, hooks?: LayerHooks): LayerWalk
   /** The final norm and the output projection as one more walk; its result are the logits [tokens, vocab]. */
   walkHead(hidden: Tensor2D, parameters: Parameters): LayerWalk
 }

@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { matMul } from '../engine/mat-mul.ts'
-import type { BatchShape } from './architecture.ts'
+import type { BatchShape, LayerHooks } from './architecture.ts'
 import { type Rope, ropeTables } from './rope.ts'
 
 /** x / rms(x) * weight over the last axis (arXiv 1910.07467). x [tokens, hidden], weight [hidden]. */
@@ -48,6 +48,7 @@ export function attention(
   { heads, kvHeads, headDim, scale }: AttentionShape,
   tables: AttentionTables,
   { rows, length }: BatchShape,
+  { cache = (keys, values) => [keys, values] }: LayerHooks = {},
 ): Tensor2D {
   const [cos, sin, mask] = cutTables(tables, length)
   const group = heads / kvHeads
@@ -56,10 +57,10 @@ export function attention(
       const split = (x: Tensor2D, count: number): Tensor3D =>
         tf.transpose(tf.reshape(tf.slice(x, [row * length, 0], [length, count * headDim]), [length, count, headDim]), [1, 0, 2])
       const queries = tf.mul(rotate(split(q, heads), cos, sin), scale)
-      const keys = rotate(split(k, kvHeads), cos, sin)
+      const [keys, values] = cache(rotate(split(k, kvHeads), cos, sin), split(v, kvHeads))
       const scores = matMul(tf.reshape(queries, [kvHeads, group * length, headDim]), keys, false, true)
       const weights = tf.softmax(tf.add(tf.reshape(scores, [heads, length, length]), mask))
-      const mixed = matMul(tf.reshape(weights, [kvHeads, group * length, length]), split(v, kvHeads))
+      const mixed = matMul(tf.reshape(weights, [kvHeads, group * length, length]), values)
       return tf.reshape(tf.transpose(tf.reshape(mixed, [heads, length, headDim]), [1, 0, 2]), [length, heads * headDim]) as Tensor2D
     }),
   )

@@ -25,6 +25,18 @@ export class Walker {
     return this.#request
   }
 
+  /** Puts what `change` makes of the request's input in its place; the walker owns it, and disposes of the old one. */
+  replaceInput(change: (input: Tensor2D) => Tensor2D): void {
+    const request = this.request
+    const { input } = request
+    const changed = tf.tidy(() => change(input))
+    this.#request = { ...request, input: changed }
+    this.#held.add(changed)
+    if (request.keep.includes(input)) return
+    this.#held.delete(input)
+    input.dispose()
+  }
+
   /** The layer's output once the walk has ended, null before; the caller disposes of it. */
   get result(): Tensor2D | null {
     return this.#result

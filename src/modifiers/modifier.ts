@@ -3,6 +3,7 @@ import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
+import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 
 /** A linear while it is worked on. The modifier that the recipe gives it to sets `quantized` and `report`. */
@@ -13,11 +14,29 @@ export interface Linear {
   readonly columns: number
   /** The type its weight is stored in; scales are rounded to it before codes are computed. */
   readonly dtype: FloatDType
-  /** [rows, columns] float32. */
+  /** What the recipe gives it in the end, by whichever modifier; null where it stays as it is. */
+  readonly scheme: QuantizationScheme | null
+  /** [rows, columns] float32: of the original model, with its columns rescaled where a transform did so. Not to be written to. */
   readonly weight: Float32Array
+  /** [rows] float32, null where the linear has none. What is written to it is what is stored. */
+  readonly bias: Float32Array | null
   /** Set by the modifier that compresses it. */
   quantized: Quantized | null
   report: LinearReport | null
+  /** What transforms did to its input channels, in order. */
+  rescaled?: readonly RescaleReport[]
+}
+
+/** What a transform did to the input channels of a stage. */
+export interface RescaleReport {
+  /** `AWQ`, `SmoothQuant`. */
+  readonly by: string
+  /**
+   * Relative squared error of the outputs of plain rounding, of all linears of the stage that will be quantized together, without and with
+   * the rescaling; equal where none was better. Given by transforms that measure it.
+   */
+  readonly lossBefore?: number
+  readonly lossAfter?: number
 }
 
 /** What happened to one linear. Everything out of the ordinary is here, never only in a log. */
@@ -29,6 +48,8 @@ export interface LinearReport {
   /** Relative squared error: of the outputs on the calibration rows (`outputs`), or of the weights where there are no inputs. */
   error: number
   errorOf: 'outputs' | 'weights'
+  /** The error on calibration rows that were held back from the method, where there are any. */
+  heldBackError?: number
   /** The same error of plain rounding, where the method has it at hand. */
   rtnError?: number
   seconds: number
@@ -40,6 +61,24 @@ export interface LinearReport {
   fallback?: string
 }
 
+/** Calibration rows of one length that go through the model together. Tensors are valid during the visit only. */
+export interface CalibrationBatch {
+  /** [rows * length, columns] of the stage's input. */
+  readonly rows: number
+  readonly length: number
+  /** One row in eight is held back, where there are eight or more: to judge by, not to fit to. */
+  readonly heldBack: boolean
+  /** The residual stream [tokens, hidden] that the stage's outputs are added to; null where they are not added as they are. */
+  readonly residual: Tensor2D | null
+  /** The same place in the uncompressed model, in runs where a modifier needs `originals`. */
+  readonly original: {
+    /** Its input of the stage. */
+    readonly input: Tensor2D
+    /** Its residual stream once the stage's outputs are added; null as `residual`. */
+    readonly residualAfter: Tensor2D | null
+  } | null
+}
+
 /** Linears that read the same input, at the moment when that input is known. */
 export interface Stage {
   /** `model.layers.3 · attention inputs` */
@@ -48,14 +87,49 @@ export interface Stage {
   readonly engine: Engine
   readonly kernels: Kernels
   readonly signal: AbortSignal
+  /** False in runs without data. */
+  readonly hasInputs: boolean
   /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
-  eachInput(visit: (input: Tensor2D) => void): Promise<void>
+  eachInput(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
+  /**
+   * Divides the input channels [columns] by `divisors` and multiplies the columns of all linears of the stage by them, which changes
+   * nothing before rounding: the norm or linear that the inputs come from takes up the division in its stored weights. Statistics of
+   * inputs are fresh afterwards. Only for modifiers with `rescales`, at the stages that the plan gave them.
+   * Gives the divisors in effect, which differ a little where the source's stored type rounds.
+   */
+  rescaleInputs(divisors: Float32Array): Promise<Float32Array>
 }
 
 /** One algorithm of a recipe, created per run. */
 export interface Modifier {
-  /** `targets` are the linears of the stage that the recipe gives to this modifier, with their schemes. */
+  /**
+   * Acts on a stage. `targets`: of a quantizing modifier, the linears of the stage that the recipe gives to it, with their schemes; of
+   * one that rescales, all linears of the stage that will be quantized.
+   */
   apply(stage: Stage, targets: ReadonlyMap<Linear, QuantizationScheme>): Promise<void>
+}
+
+/** What a run must have for a modifier: see `ModifierDefinition.needs`. */
+export type Needs = 'weights' | 'inputs' | 'originals'
+
+/** Linears and the module whose outputs they read, as patterns over full module names: exact names or `re:`. */
+export interface Mapping {
+  readonly balance: readonly string[]
+  readonly smooth: string
+  /** Its place in the options, for errors. */
+  readonly path: readonly (string | number)[]
+}
+
+/** Which stages a modifier rescales. The plan resolves it against the model, and shows it. */
+export interface Rescales<Options> {
+  /** What the inputs may come from, where the options name no mappings. */
+  readonly sources: readonly ('norm' | 'linear')[]
+  /** True when it looks for what suits a quantizer: it needs one later in the recipe, and stages without quantized linears are left out. */
+  readonly forQuantizer: boolean
+  /** The mappings that the options name; null: every stage with a source of the kinds above. */
+  mappings(options: Options): readonly Mapping[] | null
+  /** A stage is left out when its source and all its linears match. */
+  ignore(options: Options): readonly string[]
 }
 
 /** What a modifier file exports under the name `modifier`, and what `defineModifier` takes from users. */
@@ -66,18 +140,23 @@ export interface ModifierDefinition<Options = never> {
   readonly description: string
   /** JSON schema of the options: an object with `additionalProperties: false`. The recipe's options are validated against it. */
   readonly schema: Readonly<Record<string, unknown>>
-  /**
-   * True when it gives linears a scheme: then `targets`, `ignore`, `scheme`, `config_groups` are among its options. Others are refused
-   * in this version.
-   */
+  /** True when it gives linears a scheme: then `targets`, `ignore`, `scheme`, `config_groups` are among its options. */
   readonly quantizes: boolean
+  /** Set when it rescales the inputs of stages, into the norm or linear that they come from. It then acts before the quantizers. */
+  readonly rescales?: Rescales<Options>
   /**
-   * `inputs`: the engine runs the calibration rows through the layers and `apply` may call `eachInput`. `weights`: there is no engine, and
-   * nothing of @tensorflow/tfjs-core can be used.
+   * Set when it rewrites weights as they are read, such as a rotation: gives the model as all that follows sees it. Acts at the plan,
+   * before all other modifiers, and may read norms but no large tensors there. `apply` is not called then.
    */
-  needs(options: Options, schemes: readonly QuantizationScheme[]): 'weights' | 'inputs'
-  /** Why it cannot use a scheme, or null: the plan asks before compute. */
-  refuses?(scheme: QuantizationScheme): string | null
+  rewrites?(options: Options, source: OpenModel): Promise<OpenModel>
+  /**
+   * `inputs`: the engine runs the calibration rows through the layers and `apply` may call `eachInput`. `originals`: so do the rows
+   * through the uncompressed model, beside. `weights`: where no other modifier needs more, there is no engine, and nothing of
+   * @tensorflow/tfjs-core can be used.
+   */
+  needs(options: Options, schemes: readonly QuantizationScheme[]): Needs
+  /** Why it cannot use a scheme (of one that rescales: a scheme of linears that it rescales), or null: the plan asks before compute. */
+  refuses?(scheme: QuantizationScheme, options?: Options): string | null
   /** Fills in what the modifier itself decides about a scheme, as it will stand in config.json (GPTQ: actorder). Throws UserError. */
   completes?(options: Options, scheme: QuantizationScheme): QuantizationScheme
   create(options: Options): Modifier

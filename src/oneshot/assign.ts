@@ -2,7 +2,7 @@ import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { LinearSpec, StageSpec } from '../models/architecture.ts'
 import { modules, type OpenModel } from '../models/open-model.ts'
-import type { Modifier } from '../modifiers/modifier.ts'
+import type { Modifier, Needs } from '../modifiers/modifier.ts'
 import type { Recipe, RecipeModifier } from '../recipe/recipe.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { type NamedScheme, patterns } from '../schemes/resolve.ts'
@@ -10,15 +10,18 @@ import { groupSizeProblem, resolveGroupSize, schemeLabel } from '../schemes/sche
 import { SchemeError } from '../schemes/scheme-error.ts'
 import { UserError } from '../util/errors.ts'
 import type { SettledGroup } from './config-groups.ts'
+import { type PlannedRescale, planRescales } from './rescales.ts'
 
 /** A modifier of the recipe with the linears it gets. */
 export interface PlannedModifier {
   /** As the recipe names it. */
   readonly name: string
   readonly modifier: Modifier
-  readonly needs: 'weights' | 'inputs'
-  /** Linear name to scheme. */
+  readonly needs: Needs
+  /** Linear name to scheme: those it quantizes itself, or, of a transform, all that are quantized after it. */
   readonly targets: ReadonlyMap<string, QuantizationScheme>
+  /** The stages that a transform rescales; null for a modifier that quantizes. */
+  readonly rescales: readonly PlannedRescale[] | null
 }
 
 /** Linears in the order of the walk with the stage they belong to; the head's layer is the number of layers. */
@@ -49,18 +52,14 @@ interface Owner {
  * linear given to two modifiers, linears of one stage with different schemes, nothing to compress.
  */
 export async function assign(source: OpenModel, recipe: Recipe, linears: readonly StagedLinear[], strict: boolean): Promise<Assignment> {
-  const modifiers: PlannedModifier[] = []
+  requireOrder(recipe)
+  const quantizing = new Map<RecipeModifier, { schemes: QuantizationScheme[]; targets: Map<string, QuantizationScheme> }>()
   const owners = new Map<string, Owner>()
   const groups: SettledGroup[] = []
   const warnings: string[] = []
   for (const entry of recipe.modifiers) {
     const { definition } = entry
-    if (!definition.quantizes) {
-      throw entry.errorAt(
-        [],
-        `Cannot use ${definition.names[0]}: it does not quantize, expected modifiers that give linears a scheme in this version`,
-      )
-    }
+    if (!definition.quantizes) continue
     const completed = entry.schemes.map((item) => complete(entry, item))
     const schemes = completed.map(({ scheme }) => scheme)
     const matched = at(entry, () => matchTargets(modules(source.model), schemes, ignoreOf(entry)))
@@ -85,11 +84,54 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
       }
       groups.push({ name: item.name, scheme, linears: specs.map(({ name }) => name) })
     }
-    const options = entry.options as never
-    modifiers.push({ name: definition.names[0], modifier: definition.create(options), needs: definition.needs(options, schemes), targets })
+    quantizing.set(entry, { schemes, targets })
   }
   requireWholeStages(linears, owners)
-  return { modifiers, schemes: new Map([...owners].map(([name, { scheme }]) => [name, scheme])), groups, warnings }
+  const schemes = new Map([...owners].map(([name, { scheme }]) => [name, scheme]))
+  const modifiers = recipe.modifiers.flatMap((entry): PlannedModifier[] => {
+    const { definition } = entry
+    const options = entry.options as never
+    const own = quantizing.get(entry)
+    const needs = definition.needs(options, own?.schemes ?? [])
+    if (own) return [{ name: definition.names[0], modifier: definition.create(options), needs, targets: own.targets, rescales: null }]
+    if (!definition.rescales) return []
+    const rescales = at(entry, () => planRescales(source, entry, linears, schemes))
+    return [{ name: definition.names[0], modifier: definition.create(options), needs, targets: schemes, rescales }]
+  })
+  return { modifiers, schemes, groups, warnings }
+}
+
+/** Errors: RecipeError for a transform that comes twice, after a quantizer, or without the one that it is for. */
+function requireOrder({ modifiers }: Recipe): void {
+  const seen = new Map<string, number>()
+  for (const [index, entry] of modifiers.entries()) {
+    const { names, quantizes, rescales, rewrites } = entry.definition
+    if (quantizes) continue
+    const [name] = names
+    if (seen.has(name))
+      throw entry.errorAt(
+        [],
+        `Cannot apply ${name} twice: found it as modifier ${Number(seen.get(name)) + 1} and ${index + 1}, expected one`,
+      )
+    seen.set(name, index)
+    const before = modifiers.slice(0, index).find(({ definition }) => definition.quantizes || (rewrites && !definition.rewrites))
+    if (before) {
+      const other = before.definition.names[0]
+      throw entry.errorAt([], `Cannot apply ${name} after ${other}: ${other} works on what it changes, expected ${name} before it`)
+    }
+    if (rescales?.forQuantizer && !modifiers.slice(index).some(({ definition }) => definition.quantizes)) {
+      throw entry.errorAt(
+        [],
+        `Cannot apply ${name} alone: it prepares weights for a quantizer, expected one after it, such as QuantizationModifier`,
+      )
+    }
+    if (!rescales && !rewrites) {
+      throw entry.errorAt(
+        [],
+        `Cannot use ${name}: it neither quantizes nor rescales nor rewrites, expected a definition that does one of them`,
+      )
+    }
+  }
 }
 
 /** Runs `work`, turning an error about a scheme into one that points at its place in the recipe. */

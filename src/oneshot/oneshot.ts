@@ -66,7 +66,7 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
       output: plan.output,
       layers: plan.source.model.layers,
       linears: plan.linears.filter(({ scheme }) => scheme).length,
-      needsInputs: plan.needsInputs,
+      needsInputs: plan.needs !== 'weights',
     })
     for (const message of plan.warnings) onProgress({ type: 'warning', message })
     const writer = await CheckpointWriter.open(plan.output, plan.shards, { overwrite: options.overwrite ?? false })
@@ -92,7 +92,7 @@ async function compress(
   onProgress: OnProgress,
   started: number,
 ): Promise<RunRecord> {
-  const rows = plan.needsInputs ? await calibrationRows(plan, options) : null
+  const rows = plan.needs !== 'weights' ? await calibrationRows(plan, options) : null
   const warnings = [...plan.warnings, ...(rows?.warnings ?? [])]
   for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
   if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
@@ -177,8 +177,9 @@ async function writeLayers(
   const { model, reader } = plan.source
   const started = performance.now()
   const reports: LinearReport[] = []
+  const written = new Set<string>()
   const copyUntouched = async (layer: number) => {
-    for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer)) {
+    for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
       signal.throwIfAborted()
       await writer.writeChunks(info, checkedChunks(reader, info.name))
     }
@@ -186,7 +187,10 @@ async function writeLayers(
   let index = 0
   onProgress({ type: 'layer:start', name: model.layerName(0), index: 0, of: model.layers })
   for await (const { name, tensors, reports: added } of layers) {
-    for (const tensor of tensors) await writer.write(tensor)
+    for (const tensor of tensors) {
+      await writer.write(tensor)
+      written.add(tensor.name)
+    }
     reports.push(...added)
     if (index < model.layers) {
       await copyUntouched(index)

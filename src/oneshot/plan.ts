@@ -9,7 +9,7 @@ import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { type OpenModel, openModel, storedName, tensorNames } from '../models/open-model.ts'
-import type { ModifierDefinition } from '../modifiers/modifier.ts'
+import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
@@ -50,8 +50,8 @@ export interface Plan {
   readonly modifiers: readonly PlannedModifier[]
   /** In the order of the walk; lm_head last. */
   readonly linears: readonly PlannedLinear[]
-  /** True when calibration rows are needed. */
-  readonly needsInputs: boolean
+  /** What the modifiers need at most: calibration rows through the layers as compressed so far, and through the originals beside. */
+  readonly needs: Needs
   /** Stored tensors that are copied as they are, with the layer whose completion writes them. */
   readonly passThrough: readonly { readonly info: TensorInfo; readonly layer: number }[]
   readonly shards: readonly Shard[]
@@ -70,13 +70,27 @@ export interface Plan {
 export async function planRun(options: PlanOptions): Promise<Plan> {
   checkOneshot(options, 'planRun')
   const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
-  const source = await openModel(options.model)
+  const original = await openModel(options.model)
   try {
-    return await settle(source, recipe, options)
+    return await settle(await rewritten(original, recipe), recipe, options)
   } catch (error) {
-    await source.close()
+    await original.close()
     throw error
   }
+}
+
+/** The model as the recipe's rotations and the like make it, read through them. */
+async function rewritten(source: OpenModel, { modifiers }: Recipe): Promise<OpenModel> {
+  let view = source
+  for (const { definition, options, errorAt } of modifiers) {
+    if (!definition.rewrites) continue
+    try {
+      view = await definition.rewrites(options as never, view)
+    } catch (error) {
+      throw error instanceof UserError && error.constructor === UserError ? errorAt([], error.message) : error
+    }
+  }
+  return view
 }
 
 async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = false, strict = false }: PlanOptions): Promise<Plan> {
@@ -107,6 +121,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
   const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
   await requireSpace(target, size.after)
   const ignore = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
+  const quantization = groups.length > 0 ? await quantizationConfig(configGroups(source.model, groups, ignore), ignore) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)
   return {
     source,
@@ -114,12 +129,10 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     output: target,
     modifiers,
     linears,
-    needsInputs: modifiers.some(({ needs }) => needs === 'inputs'),
+    needs: (['originals', 'inputs'] as const).find((level) => modifiers.some(({ needs }) => needs === level)) ?? 'weights',
     passThrough,
     shards: planShards(tensors),
-    config: patchConfig(source.config, await quantizationConfig(configGroups(source.model, groups, ignore), ignore), {
-      ...(untied && { tied: false }),
-    }),
+    config: patchConfig(source.config, quantization, { ...(untied && { tied: false }) }),
     size,
     warnings: allWarnings,
     close: () => source.close(),

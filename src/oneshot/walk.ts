@@ -4,24 +4,17 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { TensorData } from '../checkpoint/tensor.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
-import type { LayerWalk, StageSpec } from '../models/architecture.ts'
-import { type Batch, cutBatches, longestRow } from '../models/batches.ts'
-import { Walker } from '../models/walker.ts'
-import {
-  applyLinear,
-  disposeLinear,
-  disposeParameters,
-  embeddingRows,
-  type LinearTensors,
-  linearTensors,
-  loadBias,
-  loadParameters,
-} from '../models/weights.ts'
+import type { StageSpec } from '../models/architecture.ts'
+import { longestRow } from '../models/batches.ts'
+import { disposeLinear, disposeParameters, embeddingRows, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import { RunError } from '../util/errors.ts'
-import { compressStage, effectiveWeight, encodeLinear, type LinearInHand, readLinears } from './compress-stage.ts'
+import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
+import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
 import type { Plan, PlannedLinear } from './plan.ts'
+import { rescaleInputs } from './rescale-inputs.ts'
+import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
 
 /** What a walk has at hand beside the plan. */
 export interface WalkContext {
@@ -31,198 +24,191 @@ export interface WalkContext {
   readonly onProgress: OnProgress
 }
 
-/** The compressed linears of one layer (or of the head), ready to be written. */
+/** One layer (or the head) as it is to be written. */
 export interface CompressedLayer {
   readonly name: string
+  /** Compressed linears, and other tensors that differ from the original's. */
   readonly tensors: readonly TensorData[]
   readonly reports: readonly LinearReport[]
 }
 
 /**
- * Compresses layer by layer without inputs: the weights of one stage at a time are all that is in memory.
+ * Compresses layer by layer without inputs: the weights of one layer at a time are all that is in memory.
  */
 export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGenerator<CompressedLayer> {
   const { model } = plan.source
   for (const [index, name] of layerNames(plan).entries()) {
-    const done: CompressedLayer = { name, tensors: [], reports: [] }
+    const layer = layerInHand(index, name)
     for (const spec of index < model.layers ? model.stages : [model.headStage]) {
       context.signal.throwIfAborted()
-      const planned = plannedOf(plan, index, spec)
-      if (!planned.some(({ scheme }) => scheme)) continue
-      const noInputs = () =>
-        Promise.reject(new RangeError(`Cannot show inputs at ${spec.name}: this run has no data, expected needs() to say 'inputs'`))
-      const finished = await finishStage(plan, context, index, spec, planned, noInputs)
-      finished.release()
-      append(done, finished)
+      await finishStage(plan, context, layer, spec, null)
       await setImmediate()
     }
-    yield done
+    yield finishLayer(plan, layer)
   }
 }
 
 /**
  * Compresses layer by layer with calibration inputs. All batches advance to a stage together; its linears are compressed with the inputs
  * in view, and the batches go on with the outputs of the compressed linears: one forward pass, and later stages see earlier errors.
+ * Where a modifier asks for the originals, the rows go through the uncompressed model too, stage by stage beside.
  */
 export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], context: WalkContext): AsyncGenerator<CompressedLayer> {
   const { source } = plan
   const { model } = source
-  const batches = cutBatches(rows)
+  const batches = streamBatches(rows)
   const shared: Tensor[] = []
-  let hidden: Tensor2D[] = []
+  let hidden: HiddenStates = { compressed: [], originals: null }
   try {
     shared.push(...model.shared(longestRow(batches)))
-    for (const batch of batches) hidden.push(await embed(plan, batch))
-    for (let layer = 0; layer < model.layers; layer++) {
-      const parameters = await loadParameters(source, model.parameters(layer))
-      const done: CompressedLayer = { name: model.layerName(layer), tensors: [], reports: [] }
-      // From here on the walkers own the inputs.
+    hidden = await embed(plan, batches)
+    for (let index = 0; index < model.layers; index++) {
+      const name = model.layerName(index)
+      const layer = layerInHand(index, name, await loadParameters(source, model.parameters(index)))
+      // From here on the streams own the inputs.
       const inputs = hidden
-      hidden = []
-      const walks = batches.map(
-        ({ shape }, i) =>
-          () =>
-            model.walk(layer, inputs[i], parameters, shared, shape),
-      )
+      hidden = { compressed: [], originals: null }
       try {
-        hidden = await throughStages(plan, context, layer, model.stages, inputs, walks, done)
+        // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
+        const walk = ({ shape }: StreamBatch, input: Tensor2D) => model.walk(index, input, layer.parameters, shared, shape)
+        hidden = await throughStages(plan, context, layer, model.stages, await Streams.open(batches, inputs, walk, context.signal))
       } finally {
-        disposeParameters(parameters)
+        disposeParameters(layer.parameters)
       }
-      requireFinite(hidden, model.layerName(layer))
-      yield done
+      requireFinite(hidden.compressed, name)
+      yield finishLayer(plan, layer)
     }
-    if (plan.linears.some(({ scheme, layer }) => scheme && layer === model.layers)) yield await walkHead(plan, context, hidden)
-    else tf.dispose(hidden)
-    hidden = []
+    // The streams of the head own what is left.
+    const inputs = hidden
+    hidden = { compressed: [], originals: null }
+    if (plan.linears.some(({ scheme, layer }) => scheme && layer === model.layers)) yield await walkHead(plan, context, batches, inputs)
+    else disposeHidden(inputs)
   } finally {
-    tf.dispose(hidden)
+    disposeHidden(hidden)
     tf.dispose(shared)
   }
 }
 
-async function walkHead(plan: Plan, context: WalkContext, hidden: Tensor2D[]): Promise<CompressedLayer> {
-  const { model } = plan.source
-  const parameters = await loadParameters(
-    plan.source,
-    model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
-  )
-  const done: CompressedLayer = { name: model.head().name, tensors: [], reports: [] }
-  const walkers: Walker[] = []
+async function walkHead(plan: Plan, context: WalkContext, batches: readonly StreamBatch[], inputs: HiddenStates): Promise<CompressedLayer> {
+  const { source } = plan
+  const { model } = source
+  const isEmbedding = ({ name }: { name: string }) => name.startsWith(`${model.embedding}.`)
+  const specs = model.outerParameters().filter((spec) => !isEmbedding(spec))
+  const layer = layerInHand(model.layers, model.head().name, await loadParameters(source, specs))
   try {
-    for (const h of hidden) walkers.push(new Walker(model.walkHead(h, parameters), h))
-    const { headStage } = model
-    const finished = await finishStage(
-      plan,
-      context,
-      model.layers,
-      headStage,
-      plannedOf(plan, model.layers, headStage),
-      showInputs(walkers, context),
-    )
-    finished.release()
-    append(done, finished)
+    const streams = await Streams.open(batches, inputs, (_, input) => model.walkHead(input, layer.parameters), context.signal)
+    try {
+      await finishStage(plan, context, layer, model.headStage, streams)
+    } finally {
+      streams.dispose()
+    }
+    return finishLayer(plan, layer)
   } finally {
-    for (const walker of walkers) walker.dispose()
-    disposeParameters(parameters)
+    disposeParameters(layer.parameters)
   }
-  return done
 }
 
 /** Takes all batches through the stages of a layer; gives their outputs. */
 async function throughStages(
   plan: Plan,
   context: WalkContext,
-  layer: number,
+  layer: LayerInHand,
   stages: readonly StageSpec[],
-  inputs: readonly Tensor2D[],
-  walks: readonly (() => LayerWalk)[],
-  done: CompressedLayer,
-): Promise<Tensor2D[]> {
-  const walkers: Walker[] = []
+  streams: Streams,
+): Promise<HiddenStates> {
   try {
-    for (const [i, walk] of walks.entries()) {
-      walkers.push(new Walker(walk(), inputs[i]))
-      await setImmediate()
-      context.signal.throwIfAborted()
-    }
-    for (const spec of stages) {
-      const finished = await finishStage(plan, context, layer, spec, plannedOf(plan, layer, spec), showInputs(walkers, context))
-      try {
-        for (const walker of walkers) {
-          const { input } = walker.request
-          walker.answer(tf.tidy(() => finished.linears.map((linear) => applyLinear(input, linear))))
-          await setImmediate()
-          context.signal.throwIfAborted()
-        }
-      } finally {
-        finished.release()
-      }
-      append(done, finished)
-    }
-    return walkers.flatMap(({ result }) => result ?? [])
+    for (const spec of stages) await finishStage(plan, context, layer, spec, streams)
+    return streams.take()
   } catch (error) {
-    for (const walker of walkers) walker.dispose()
-    tf.dispose(inputs.slice(walkers.length))
+    streams.dispose()
     throw error
   }
 }
 
-/** Compresses one stage and puts its linears on the engine for the outputs. */
-async function finishStage(
-  plan: Plan,
-  context: WalkContext,
-  layer: number,
-  spec: StageSpec,
-  planned: readonly PlannedLinear[],
-  eachInput: Stage['eachInput'],
-) {
-  const name = layerNames(plan)[layer]
-  context.onProgress({ type: 'stage', layer: name, stage: spec.name, index: layer, of: plan.source.model.layers })
+/** Compresses one stage, and lets the batches go on with its outputs. */
+async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
+  const { index, name } = layer
+  const { layers } = plan.source.model
+  const planned = plannedOf(plan, index, spec)
+  if (!streams && !planned.some(({ scheme }) => scheme)) return
+  context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const inHand = await readLinears(plan, planned)
-  const { engine, kernels, signal } = context
-  await compressStage(
-    plan,
-    { name: `${name} · ${spec.name}`, linears: inHand.map(({ linear }) => linear), engine, kernels, signal, eachInput },
-    inHand,
-  )
-  const reports = inHand.flatMap(({ linear }) => linear.report ?? [])
-  for (const report of reports) context.onProgress({ type: 'linear', report })
-  const biases = await Promise.all(planned.map(({ spec: linear }) => loadBias(plan.source, linear)))
-  const tensors = inHand.filter(({ planned: { scheme } }) => scheme).flatMap(encodeLinear)
-  // Last, so that nothing after it can throw and leave tensors on the engine.
-  const linears = plan.needsInputs && layer < plan.source.model.layers ? servedLinears(inHand, biases) : []
-  return { linears, tensors, reports, release: () => linears.forEach(disposeLinear) }
+  if (streams?.hasOriginals && spec.addsToResidual) await withLinears(originals(inHand), (linears) => streams.lookAhead(linears))
+  await compressStage(plan, index, openStage(plan, context, layer, spec, inHand, streams), inHand)
+  for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })
+  if (streams && index < layers) {
+    const compressed = inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry])
+    const before = streams.hasOriginals && !spec.addsToResidual ? originals(inHand) : []
+    await withLinears(compressed, (linears) => withLinears(before, (originals) => streams.answer(linears, originals)))
+  }
+  for (const { linear } of inHand) {
+    // Codes are kept to the end of the layer, float weights only of linears that stay as they are.
+    if (linear.quantized) linear.weight = new Float32Array(0)
+  }
+  layer.linears.push(...inHand)
 }
 
-/** The compressed linears on the engine. */
-function servedLinears(inHand: readonly LinearInHand[], biases: readonly (Float32Array | null)[]): LinearTensors[] {
+/** The stage as modifiers see it. */
+function openStage(
+  plan: Plan,
+  { engine, kernels, signal }: WalkContext,
+  layer: LayerInHand,
+  spec: StageSpec,
+  inHand: readonly LinearInHand[],
+  streams: Streams | null,
+): Stage {
+  const name = `${layer.name} · ${spec.name}`
+  const noInputs = () =>
+    Promise.reject(new RangeError(`Cannot show inputs at ${name}: this run has no data, expected needs() to say 'inputs'`))
+  return {
+    name,
+    linears: inHand.map(({ linear }) => linear),
+    engine,
+    kernels,
+    signal,
+    hasInputs: streams !== null,
+    eachInput: streams ? (visit) => streams.each(visit) : noInputs,
+    rescaleInputs: streams ? (divisors) => rescaleInputs(plan, layer, spec, inHand, streams, divisors) : noInputs,
+  }
+}
+
+type ServedLinear = readonly [weight: Float32Array, bias: Float32Array | null, entry: LinearInHand]
+
+function originals(inHand: readonly LinearInHand[]): ServedLinear[] {
+  return inHand.map((entry) => [entry.linear.weight, entry.originalBias, entry])
+}
+
+/** Puts linears on the engine for as long as `work` takes. */
+async function withLinears(served: readonly ServedLinear[], work: (linears: readonly LinearTensors[]) => Promise<void>): Promise<void> {
   const linears: LinearTensors[] = []
   try {
-    for (const [i, entry] of inHand.entries()) linears.push(linearTensors(effectiveWeight(entry), biases[i], entry.planned.spec))
-    return linears
-  } catch (error) {
-    linears.forEach(disposeLinear)
-    throw error
-  }
-}
-
-function showInputs(walkers: readonly Walker[], { signal }: WalkContext): Stage['eachInput'] {
-  return async (visit) => {
-    for (const walker of walkers) {
-      visit(walker.request.input)
-      await setImmediate()
-      signal.throwIfAborted()
-    }
-  }
-}
-
-async function embed({ source }: Plan, { ids }: Batch): Promise<Tensor2D> {
-  const rows = await embeddingRows(source, ids)
-  try {
-    return tf.tidy(() => source.model.embed(rows))
+    for (const [weight, bias, { planned }] of served) linears.push(linearTensors(weight, bias, planned.spec))
+    await work(linears)
   } finally {
-    rows.dispose()
+    linears.forEach(disposeLinear)
+  }
+}
+
+function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
+  return { name: layer.name, tensors: encodeLayer(plan, layer), reports: layer.linears.flatMap(({ linear }) => linear.report ?? []) }
+}
+
+/** The hidden states that enter the first layer. */
+async function embed({ source, needs }: Plan, batches: readonly StreamBatch[]): Promise<HiddenStates> {
+  const compressed: Tensor2D[] = []
+  try {
+    for (const { ids } of batches) {
+      const rows = await embeddingRows(source, ids)
+      try {
+        compressed.push(tf.tidy(() => source.model.embed(rows)))
+      } finally {
+        rows.dispose()
+      }
+    }
+    return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
+  } catch (error) {
+    tf.dispose(compressed)
+    throw error
   }
 }
 
@@ -232,11 +218,6 @@ function plannedOf({ linears }: Plan, layer: number, stage: StageSpec): PlannedL
 
 function layerNames({ source: { model } }: Plan): string[] {
   return [...Array.from({ length: model.layers }, (_, layer) => model.layerName(layer)), model.head().name]
-}
-
-function append(done: CompressedLayer, { tensors, reports }: { tensors: TensorData[]; reports: LinearReport[] }): void {
-  ;(done.tensors as TensorData[]).push(...tensors)
-  ;(done.reports as LinearReport[]).push(...reports)
 }
 
 function requireFinite(hidden: readonly Tensor2D[], layer: string): void {

@@ -77,11 +77,14 @@ export async function applyTo(
     engine: { ...engine, ...overrides },
     kernels,
     signal: new AbortController().signal,
+    hasInputs: true,
     eachInput: async (visit) => {
-      const x = tf.tensor2d(input, [input.length / columns, columns])
-      visit(x)
+      const length = input.length / columns
+      const x = tf.tensor2d(input, [length, columns])
+      visit(x, { rows: 1, length, heldBack: false, residual: null, original: null })
       x.dispose()
     },
+    rescaleInputs: () => Promise.reject(new Error('expected no rescaling')),
   }
   try {
     await modifier.apply(stage, new Map(linears.map((linear) => [linear, scheme])))
@@ -92,7 +95,7 @@ export async function applyTo(
 
 /** A linear in hand with nothing done to it. */
 export function linearOf(name: string, rows: number, columns: number, weight: Float32Array): Linear {
-  return { name, rows, columns, dtype: 'BF16', weight, quantized: null, report: null }
+  return { name, rows, columns, dtype: 'BF16', scheme: null, weight, bias: null, quantized: null, report: null }
 }
 
 /** Σ x xᵀ over the inputs [tokens, n], in float64. */

@@ -1,15 +1,40 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import type { Architecture, LayerWalk, Model, Parameters, StageSpec } from '../architecture.ts'
+import type { Architecture, BatchShape, LayerHooks, LayerWalk, Model, Parameters, StageSpec } from '../architecture.ts'
 import { type Config, count, flag, headSizes, oneOf, positive } from '../config-values.ts'
 import { type AttentionTables, attention, attentionTables, rmsNorm, silu } from '../layers.ts'
 import { readRope } from '../rope.ts'
 
-const attentionInputs: StageSpec = { name: 'attention inputs', linears: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'] }
-const attentionOutput: StageSpec = { name: 'attention output', linears: ['self_attn.o_proj'] }
-const mlpInputs: StageSpec = { name: 'mlp inputs', linears: ['mlp.gate_proj', 'mlp.up_proj'] }
-const mlpOutput: StageSpec = { name: 'mlp output', linears: ['mlp.down_proj'] }
-const headStage: StageSpec = { name: 'head', linears: ['lm_head'] }
+const attentionInputs: StageSpec = {
+  name: 'attention inputs',
+  linears: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+  source: { kind: 'norm', name: 'input_layernorm', offset: 0 },
+  addsToResidual: false,
+}
+const attentionOutput: StageSpec = {
+  name: 'attention output',
+  linears: ['self_attn.o_proj'],
+  source: { kind: 'linear', name: 'self_attn.v_proj' },
+  addsToResidual: true,
+}
+const mlpInputs: StageSpec = {
+  name: 'mlp inputs',
+  linears: ['mlp.gate_proj', 'mlp.up_proj'],
+  source: { kind: 'norm', name: 'post_attention_layernorm', offset: 0 },
+  addsToResidual: false,
+}
+const mlpOutput: StageSpec = {
+  name: 'mlp output',
+  linears: ['mlp.down_proj'],
+  source: { kind: 'linear', name: 'mlp.up_proj' },
+  addsToResidual: true,
+}
+const headStage: StageSpec = {
+  name: 'head',
+  linears: ['lm_head'],
+  source: { kind: 'norm', name: 'model.norm', offset: 0 },
+  addsToResidual: false,
+}
 
 const layerName = (layer: number) => `model.layers.${layer}`
 
@@ -38,13 +63,13 @@ function model(config: Config): Model {
     'mlp.down_proj': { rows: hidden, columns: inner, bias: mlpBias },
   }
 
-  function* walk(layer: number, h: Tensor2D, w: Parameters, tables: AttentionTables, batch: { rows: number; length: number }): LayerWalk {
+  function* walk(layer: number, h: Tensor2D, w: Parameters, tables: AttentionTables, batch: BatchShape, hooks?: LayerHooks): LayerWalk {
     const norm = (name: string, x: Tensor2D) => rmsNorm(x, weight(w, `${layerName(layer)}.${name}.weight`), epsilon)
     const [q, k, v] = yield { stage: attentionInputs, input: norm('input_layernorm', h), keep: [h] }
-    const [o] = yield { stage: attentionOutput, input: attention(q, k, v, shape, tables, batch), keep: [h] }
+    const [o] = yield { stage: attentionOutput, input: attention(q, k, v, shape, tables, batch, hooks), keep: [h], residual: h }
     const middle = tf.add<Tensor2D>(h, o)
     const [gate, up] = yield { stage: mlpInputs, input: norm('post_attention_layernorm', middle), keep: [middle] }
-    const [down] = yield { stage: mlpOutput, input: tf.mul(silu(gate), up), keep: [middle] }
+    const [down] = yield { stage: mlpOutput, input: tf.mul(silu(gate), up), keep: [middle], residual: middle }
     return tf.add(middle, down)
   }
 
@@ -59,6 +84,7 @@ function model(config: Config): Model {
     hidden,
     vocab,
     maxPositions: count(config, 'max_position_embeddings', 2048),
+    attention: { module: 'self_attn', heads, kvHeads, headDim },
     tied: flag(config, 'tie_word_embeddings', false),
     embedding: 'model.embed_tokens',
     stages: [attentionInputs, attentionOutput, mlpInputs, mlpOutput],
@@ -74,7 +100,7 @@ function model(config: Config): Model {
     head: () => ({ name: 'lm_head', rows: vocab, columns: hidden, bias: false }),
     shared: (length) => [...attentionTables(rope, length)],
     embed: (rows) => tf.clone(rows),
-    walk: (layer, h, w, shared, batch) => walk(layer, h, w, shared as AttentionTables, batch),
+    walk: (layer, h, w, shared, batch, hooks) => walk(layer, h, w, shared as AttentionTables, batch, hooks),
     walkHead,
   }
 }

@@ -1,0 +1,81 @@
+import type { Tensor } from '@tensorflow/tfjs-core'
+import type { TensorData } from '../checkpoint/tensor.ts'
+import { readWeight } from '../models/open-model.ts'
+import { loadBias } from '../models/weights.ts'
+import type { Linear } from '../modifiers/modifier.ts'
+import { elementCount } from '../numerics/dtype.ts'
+import { encodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import type { Plan, PlannedLinear } from './plan.ts'
+
+/** A linear on its way: what the plan says of it, what the modifiers edit, and what it was. */
+export interface LinearInHand {
+  readonly planned: PlannedLinear
+  readonly linear: Linear & { weight: Float32Array }
+  /** As read; modifiers may edit the linear's own. */
+  readonly originalBias: Float32Array | null
+}
+
+/** A layer while its stages are worked on. */
+export interface LayerInHand {
+  /** The number of layers for the head. */
+  readonly index: number
+  readonly name: string
+  /** Norms and the like on the engine; empty in runs without data. */
+  readonly parameters: Map<string, Tensor>
+  /** Of all stages so far. */
+  readonly linears: LinearInHand[]
+  /** Tensors that are not compressed and yet differ from the original's, by full name. */
+  readonly edited: Map<string, Float32Array>
+}
+
+/** A layer with nothing done to it. */
+export function layerInHand(index: number, name: string, parameters = new Map<string, Tensor>()): LayerInHand {
+  return { index, name, parameters, linears: [], edited: new Map() }
+}
+
+/** Reads weights and biases of a stage's linears. */
+export async function readLinears(plan: Plan, planned: readonly PlannedLinear[]): Promise<LinearInHand[]> {
+  const inHand: LinearInHand[] = []
+  for (const entry of planned) {
+    const { spec, dtype, scheme } = entry
+    const { name, rows, columns } = spec
+    const weight = await readWeight(plan.source, spec)
+    const originalBias = await loadBias(plan.source, spec)
+    const bias = originalBias?.slice() ?? null
+    inHand.push({
+      planned: entry,
+      linear: { name, rows, columns, dtype, scheme, weight, bias, quantized: null, report: null },
+      originalBias,
+    })
+  }
+  return inHand
+}
+
+/** The tensors that are stored for a layer beside those that are copied: compressed linears, then what was edited. */
+export function encodeLayer(plan: Plan, { linears, edited }: LayerInHand): TensorData[] {
+  for (const { linear, originalBias } of linears) {
+    if (linear.bias && originalBias && linear.bias.some((value, i) => value !== originalBias[i]))
+      edited.set(`${linear.name}.bias`, linear.bias)
+  }
+  return [...linears.flatMap(encodeLinear), ...[...edited].map(([name, values]) => encodeEdited(plan, name, values))]
+}
+
+function encodeLinear({ planned, linear }: LinearInHand): TensorData[] {
+  const { layout, spec, scheme } = planned
+  if (!scheme) return []
+  if (!linear.quantized || !layout) throw new RangeError(`Cannot store ${spec.name}: it was not compressed, expected codes`)
+  const encoded = layout.encode(linear.quantized)
+  return layout.tensors(linear.quantized.args, spec.rows, spec.columns, planned.dtype).map(({ suffix, dtype, shape }) => {
+    const bytes = encoded.get(suffix)
+    if (!bytes)
+      throw new RangeError(`Cannot store ${spec.name}.${suffix}: the layout gave no bytes, expected ${elementCount(shape)} ${dtype}`)
+    return { name: `${spec.name}.${suffix}`, dtype, shape, bytes }
+  })
+}
+
+function encodeEdited({ source: { reader } }: Plan, name: string, values: Float32Array): TensorData {
+  const { dtype, shape } = reader.info(name)
+  if (!isStoredFloat(dtype) || dtype === 'F8_E4M3')
+    throw new RangeError(`Cannot store ${name}: its type is ${dtype}, expected F32, F16 or BF16`)
+  return { name, dtype, shape, bytes: encodeFloats(values, dtype) }
+}
