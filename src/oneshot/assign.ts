@@ -96,6 +96,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     if (own) return [{ name: definition.names[0], modifier: definition.create(options), needs, targets: own.targets, rescales: null }]
     if (!definition.rescales) return []
     const rescales = at(entry, () => planRescales(source, entry, linears, schemes))
+    requireSuited(entry, rescales, schemes)
     return [{ name: definition.names[0], modifier: definition.create(options), needs, targets: schemes, rescales }]
   })
   return { modifiers, schemes, groups, warnings }
@@ -131,6 +132,16 @@ function requireOrder({ modifiers }: Recipe): void {
         `Cannot use ${name}: it neither quantizes nor rescales nor rewrites, expected a definition that does one of them`,
       )
     }
+  }
+}
+
+/** Errors: RecipeError for a transform that refuses the scheme of a linear that it would rescale. */
+function requireSuited(entry: RecipeModifier, rescales: readonly PlannedRescale[], schemes: ReadonlyMap<string, QuantizationScheme>): void {
+  const { names, refuses } = entry.definition
+  for (const name of rescales.flatMap(({ linears, skipped }) => (skipped === null ? linears : []))) {
+    const scheme = schemes.get(name)
+    const refusal = scheme && refuses?.(scheme, entry.options as never)
+    if (refusal) throw entry.errorAt([], `Cannot use ${names[0]} on ${name}, which is to be ${schemeLabel(scheme)}: ${refusal}`)
   }
 }
 
