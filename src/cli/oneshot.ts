@@ -52,10 +52,11 @@ export function addOneshot(program: Command): void {
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress')
     .addHelpText('after', EXAMPLES)
-    .action(runOneshot)
+    .action(compressModel)
 }
 
-async function runOneshot(model: string, { json = false, quiet = false, ...flags }: Flags): Promise<void> {
+/** Runs `oneshot` with the flags of a command: progress on stderr, the closing table or the record on stdout. */
+export async function compressModel(model: string, { json = false, quiet = false, ...flags }: Flags): Promise<void> {
   const { oneshot } = await import('../index.ts')
   const display = openDisplay({ quiet })
   try {

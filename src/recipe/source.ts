@@ -90,7 +90,7 @@ function looksLikeText(source: string): boolean {
 
 /**
  * Finds the text of a recipe: an object, a file (.yaml, .yml, .json, .md), YAML or JSON text, the name of a recipe that comes with the
- * package, or of a preset scheme. Errors: RecipeError that lists what there is.
+ * package, or of a preset scheme; case does not count in names. Errors: RecipeError that lists what there is.
  */
 export async function readSource(source: string | object): Promise<RecipeText> {
   if (typeof source === 'object') return fromObject(source)
@@ -98,7 +98,8 @@ export async function readSource(source: string | object): Promise<RecipeText> {
   const extension = extname(source).toLowerCase()
   if (await isFile(source)) return fromFile(source, source, basename(source, extname(source)))
   const shipped = await shippedRecipes()
-  if (shipped.includes(source)) return fromFile(fileURLToPath(new URL(`${source}.yaml`, SHIPPED)), `${source}.yaml`, source)
+  const found = shipped.find((name) => name.toLowerCase() === source.toLowerCase())
+  if (found) return fromFile(fileURLToPath(new URL(`${found}.yaml`, SHIPPED)), `${found}.yaml`, found)
   if (isPresetName(source)) {
     findPreset(source)
     const preset = source.toUpperCase()

@@ -1,0 +1,117 @@
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import type { EngineName } from '../engine/engine.ts'
+import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
+import { UserError } from '../util/errors.ts'
+import { didYouMean } from '../util/nearest.ts'
+import { wholeNumber } from './flags.ts'
+import { compressModel } from './oneshot.ts'
+import { engineOption, jsonOption, threadsOption } from './shared-options.ts'
+
+/** The legal values of `--compression_type`: recipes of these names come with the package. */
+const COMPRESSION_TYPES = ['FP8-W8A8', 'INT8-W8A16', 'INT8-W8A8', 'INT8-W8A16-RTN', 'INT4-W4A16', 'INT4-W4A16-AWQ'] as const
+
+interface Flags {
+  model_id?: string
+  modelId?: string
+  compression_type?: string
+  compressionType?: string
+  num_calibration_samples?: number
+  numCalibrationSamples?: number
+  max_sequence_length?: number
+  maxSequenceLength?: number
+  output?: string
+  dataset?: string
+  seed?: number
+  engine: EngineName | 'auto'
+  threads?: number
+  overwrite?: boolean
+  strict?: boolean
+  json?: boolean
+  quiet?: boolean
+}
+
+const HELP = `
+Types:
+  FP8-W8A8         8-bit floats, inputs too; needs no data
+  INT8-W8A16       8-bit integers by GPTQ
+  INT8-W8A8        8-bit integers, inputs too, by SmoothQuant and GPTQ
+  INT8-W8A16-RTN   8-bit integers by plain rounding; needs no data
+  INT4-W4A16       4-bit integers by GPTQ
+  INT4-W4A16-AWQ   4-bit integers with zero points by AWQ
+
+Each is a recipe: llmpress oneshot MODEL --recipe TYPE does the same. Flags may be written with dashes too (--model-id).
+
+Examples:
+  $ llmpress compress --model_id ./llama3_8b --compression_type INT4-W4A16
+  $ llmpress compress --model_id ./llama3_8b --compression_type FP8-W8A8 --output ./out`
+
+/** `llmpress compress --model_id M --compression_type T`: one of six usual compressions, by name. */
+export function addCompress(program: Command): void {
+  const command = program
+    .command('compress')
+    .summary('compress a model by one of six types')
+    .description('Compresses a model by the name of a compression type and writes a compressed-tensors checkpoint.')
+  const options = [
+    ...bothSpellings('model_id', '<model>', 'a checkpoint folder'),
+    ...bothSpellings('compression_type', '<type>', 'one of the types below; case does not count'),
+    ...bothSpellings('num_calibration_samples', '<n>', `rows of calibration data (default: ${DEFAULT_ROWS})`, wholeNumber(1)),
+    ...bothSpellings(
+      'max_sequence_length',
+      '<n>',
+      "tokens per row (default: 2048, or the model's positions where it has fewer)",
+      wholeNumber(2),
+    ),
+  ]
+  for (const option of options) command.addOption(option)
+  command
+    .option('-o, --output <dir>', 'the folder to write (default: {model_id}-{compression_type})')
+    .option('--dataset <name|file>', `calibration data: docs-text, or a .jsonl, .json or .txt file (default: ${DEFAULT_DATASET}, built in)`)
+    .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
+    .addOption(engineOption())
+    .addOption(threadsOption())
+    .option('--overwrite', 'replace a checkpoint in the output folder')
+    .option('--strict', 'treat warnings as errors')
+    .addOption(jsonOption())
+    .option('-q, --quiet', 'no progress')
+    .addHelpText('after', HELP)
+    .action(runCompress)
+}
+
+/** A flag with underscores, as in the scripts that this command follows, and the same with dashes. */
+function bothSpellings(name: string, value: string, description: string, parser?: (text: string) => number): Option[] {
+  const dashed = name.replaceAll('_', '-')
+  const spellings = [new Option(`--${name} ${value}`, description), new Option(`--${dashed} ${value}`, description).hideHelp()]
+  const [first, second] = spellings.map((option) => (parser ? option.argParser(parser) : option))
+  return [first.conflicts(second.attributeName()), second]
+}
+
+async function runCompress(flags: Flags): Promise<void> {
+  const { model_id, modelId, compression_type, compressionType, num_calibration_samples, max_sequence_length, maxSequenceLength, ...rest } =
+    flags
+  const model = required('--model_id', modelId ?? model_id, 'a checkpoint folder')
+  const recipe = typeOf(required('--compression_type', compressionType ?? compression_type, `one of ${COMPRESSION_TYPES.join(', ')}`))
+  const numCalibrationSamples = rest.numCalibrationSamples ?? num_calibration_samples
+  const maxSeqLength = maxSequenceLength ?? max_sequence_length
+  await compressModel(model, {
+    ...rest,
+    recipe,
+    output: rest.output ?? `${resolve(model)}-${recipe}`,
+    ...(numCalibrationSamples !== undefined && { numCalibrationSamples }),
+    ...(maxSeqLength !== undefined && { maxSeqLength }),
+  })
+}
+
+function required(flag: string, value: string | undefined, expected: string): string {
+  if (value === undefined) throw new UserError(`Cannot compress: found no ${flag}, expected ${expected}.`)
+  return value
+}
+
+/** A type as it is spelled. Errors: UserError that lists the types. */
+function typeOf(text: string): string {
+  const found = COMPRESSION_TYPES.find((type) => type.toLowerCase() === text.toLowerCase())
+  if (found) return found
+  throw new UserError(
+    `Cannot use compression type "${text}": no such type, expected one of ${COMPRESSION_TYPES.join(', ')}${didYouMean(text, COMPRESSION_TYPES)}`,
+  )
+}
