@@ -6,11 +6,12 @@ const PATTERNS = { anyOf: [{ type: 'string' }, { type: 'array', items: { type: '
 const ARGS = {
   type: ['object', 'null'],
   properties: {
-    num_bits: { type: 'integer', description: 'Bits per value: 2 to 8 for int, 8 for float.' },
+    num_bits: { type: 'integer', description: 'Bits per value: 2 to 8 for int (4 or 8 for activations), 4 or 8 for float.' },
     type: { type: 'string', description: 'int or float.' },
     strategy: {
       type: ['string', 'null'],
-      description: 'What shares a scale: tensor, channel (a row), group, block; token for activations.',
+      description:
+        'What shares a scale: tensor, channel (a row), group, block, tensor_group (NVFP4); token for activations, attn_head for the cache.',
     },
     group_size: {
       anyOf: [{ const: 'auto' }, { type: 'integer', minimum: -1 }, { type: 'null' }],
@@ -21,15 +22,32 @@ const ARGS = {
       description: '[rows, columns] of a block.',
     },
     symmetric: { type: 'boolean', description: 'false: with zero points.' },
-    dynamic: { type: ['boolean', 'string'], description: 'true: activations get their scales at run time.' },
+    dynamic: {
+      type: ['boolean', 'string'],
+      description: 'true: activations get their scales at run time; local: those of groups, under a stored one (NVFP4).',
+    },
     actorder: {
       type: ['string', 'boolean', 'null'],
       description: 'GPTQ: static (also called weight) takes the most important columns first.',
     },
-    scale_dtype: { type: ['string', 'null'], description: 'Only null: scales are stored in the type of the weights.' },
-    zp_dtype: { type: ['string', 'null'], description: 'Only torch.int8 or null.' },
-    observer: { type: ['string', 'null'], description: 'How ranges are found: memoryless_minmax.' },
-    observer_kwargs: { type: 'object', description: 'Settings of the observer; minmax has none.' },
+    scale_dtype: {
+      type: ['string', 'null'],
+      description: 'What scales are stored as: torch.float8_e4m3fn (NVFP4), torch.uint8 (MX); null: the type of the weights.',
+    },
+    zp_dtype: {
+      type: ['string', 'null'],
+      description: 'What zero points are stored as: torch.int8 or null; without effect for symmetric types.',
+    },
+    observer: {
+      type: ['string', 'null'],
+      description:
+        'How ranges are found. Weights: memoryless_minmax, mse, imatrix_mse (weighed by the inputs), nvfp4_expanded_mse, nvfp4_expanded_imatrix. Activations: static_minmax, minmax (moving average), memoryless_minmax.',
+    },
+    observer_kwargs: {
+      type: 'object',
+      description:
+        'Settings of the observer: maxshrink, grid, norm, expand of the searches, strict of imatrix_mse, averaging_constant of minmax.',
+    },
   },
   additionalProperties: false,
 } as const
@@ -77,9 +95,12 @@ export const quantizationOptions = {
     description:
       'Replaces the group size of the preset (128). auto takes the largest of 128, 64, 32 that fits the model; -1 is one scale per row. Not in llm-compressor.',
   },
-  kv_cache_scheme: { type: ['object', 'null'], description: 'Only null: a quantized KV cache is not available in this version.' },
-  weight_observer: { type: ['string', 'null'], description: 'How ranges of weights are found: memoryless_minmax.' },
-  input_observer: { type: ['string', 'null'], description: 'Only null: dynamic activations are not observed.' },
+  kv_cache_scheme: { ...ARGS, description: 'How the key-value cache is quantized: 8-bit floats, strategy tensor or attn_head.' },
+  weight_observer: { type: ['string', 'null'], description: 'Replaces the observer of all weights: memoryless_minmax, mse, imatrix_mse.' },
+  input_observer: {
+    type: ['string', 'null'],
+    description: 'Replaces the observer of inputs with stored scales: static_minmax, minmax, memoryless_minmax.',
+  },
   output_observer: { type: ['string', 'null'], description: 'Only null: outputs are not quantized.' },
   observer: {
     type: ['object', 'null'],

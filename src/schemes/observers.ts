@@ -43,11 +43,10 @@ const WEIGHT_NAMES: Readonly<Record<string, WeightObserver>> = {
 }
 const ACTIVATION_NAMES: readonly ActivationObserver[] = ['static_minmax', 'minmax', 'memoryless_minmax']
 
-/** What a setting may be; `used` is false for those that steer llm-compressor's early stopping: here the whole grid is searched. */
+/** What a setting may be. */
 interface Setting {
   readonly fits: (value: unknown) => boolean
   readonly expected: string
-  readonly used: boolean
 }
 
 const number =
@@ -55,20 +54,23 @@ const number =
   (value: unknown): boolean =>
     typeof value === 'number' && value >= least && value <= most
 
-const POSITIVE: Setting = { fits: number(Number.MIN_VALUE, 1e6), expected: 'a positive number', used: true }
 const SEARCH: Readonly<Record<string, Setting>> = {
-  maxshrink: { fits: number(0, 1), expected: 'a number from 0 to 1', used: true },
-  grid: { fits: number(1, 10_000), expected: 'a number from 1 to 10000', used: true },
-  norm: { ...POSITIVE, expected: 'a positive number' },
-  expand: { fits: number(1, 100), expected: 'a number from 1 to 100', used: true },
-  patience: { fits: number(0, 1e6), expected: 'a number of at least 0', used: false },
+  maxshrink: { fits: number(0, 1), expected: 'a number from 0 to 1' },
+  grid: { fits: number(1, 10_000), expected: 'a number from 1 to 10000' },
+  // The range of the search kernels.
+  norm: { fits: number(1, 8), expected: 'a number from 1 to 8' },
+  expand: { fits: number(1, 100), expected: 'a number from 1 to 100' },
+  patience: { fits: number(0, 1e6), expected: 'a number of at least 0' },
 }
 const AVERAGE: Readonly<Record<string, Setting>> = {
-  averaging_constant: { fits: number(Number.MIN_VALUE, 1), expected: 'a number above 0, at most 1', used: true },
+  averaging_constant: { fits: number(Number.MIN_VALUE, 1), expected: 'a number above 0, at most 1' },
 }
-const BUFFER: Readonly<Record<string, Setting>> = { triton_error_buffer: { ...POSITIVE, used: false } }
+/** With `patience`, llm-compressor's early stopping; accepted and without effect, since the whole grid is searched here. */
+const BUFFER: Readonly<Record<string, Setting>> = {
+  triton_error_buffer: { fits: number(Number.MIN_VALUE, 1e6), expected: 'a positive number' },
+}
 const STRICT: Readonly<Record<string, Setting>> = {
-  strict: { fits: (value) => typeof value === 'boolean', expected: 'true or false', used: true },
+  strict: { fits: (value) => typeof value === 'boolean', expected: 'true or false' },
 }
 
 /** The settings of each observer, by llm-compressor's name. */
@@ -110,10 +112,11 @@ function checkSettings(observer: string, kwargs: Readonly<Record<string, unknown
 type Observed = Pick<QuantizationArgs, 'observer' | 'observer_kwargs'>
 
 /**
- * The observer of weights by the name it has here (null: minimum and maximum), with its settings checked. Averages over several looks at a
+ * The observer of weights by the name it has here (null: the modifier's own choice), with its settings checked. Averages over several looks at a
  * weight come to one look, so `averaging_constant` is dropped. Errors: SchemeError naming `observer` or `observer_kwargs`.
  */
 export function weightObserver(name: unknown, kwargs: Readonly<Record<string, unknown>>): Observed {
+  if (name === null && Object.keys(kwargs).length === 0) return { observer: null, observer_kwargs: {} }
   const asked = name === null ? 'memoryless_minmax' : String(name)
   const observer = Object.hasOwn(WEIGHT_NAMES, asked) ? WEIGHT_NAMES[asked] : undefined
   if (!observer) {

@@ -1,8 +1,10 @@
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import { type PartialArgs, type Role, resolveArgs } from './args.ts'
+import { resolveKvCacheScheme } from './kv-cache.ts'
 import { pythonRegExp } from './match.ts'
+import { checkInputsObserved, type ObserverOptions, type Observers, observersOf, withObserver } from './observer-options.ts'
 import { findPreset, PRESETS, type Preset } from './presets.ts'
-import { type PartialArgs, type Role, resolveArgs } from './scheme.ts'
-import { SchemeError } from './scheme-error.ts'
+import { SchemeError, under } from './scheme-error.ts'
 
 type Path = readonly (string | number)[]
 
@@ -18,17 +20,13 @@ export type GroupOption =
     }
 
 /** The options of a quantizing modifier that decide schemes. */
-export interface SchemeOptions {
+export interface SchemeOptions extends ObserverOptions {
   readonly targets?: readonly string[] | string
   readonly ignore?: readonly string[] | string
   readonly scheme?: string | Readonly<Record<string, readonly string[] | string>> | null
   readonly config_groups?: Readonly<Record<string, GroupOption>> | null
   readonly group_size?: number | 'auto' | null
-  readonly kv_cache_scheme?: unknown
-  readonly weight_observer?: string | null
-  readonly input_observer?: string | null
-  readonly output_observer?: string | null
-  readonly observer?: Readonly<Record<string, string>> | null
+  readonly kv_cache_scheme?: PartialArgs | null
 }
 
 /** A scheme with its name in `config_groups` and where in the options its targets stand (`['scheme', 'W4A16']`, `['targets']`). */
@@ -45,71 +43,38 @@ export function patterns(value: readonly string[] | string | undefined | null): 
   return typeof value === 'string' ? [value] : [...value]
 }
 
-/** Runs `read`, putting `path` before the path of a SchemeError. */
-function under<T>(path: Path, read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof SchemeError) throw new SchemeError(error.message, [...path, ...error.path])
-    throw error
-  }
-}
-
-/** The observer asked for at the modifier's level; minmax is the only one there is, so this checks rather than chooses. */
-function observerOf(options: SchemeOptions, role: 'weights' | 'input' | 'output'): { value: string; path: Path } | null {
-  const key = role === 'weights' ? 'weight_observer' : (`${role}_observer` as const)
-  const single = options[key]
-  const inDict = options.observer?.[role]
-  if (single && options.observer) {
-    throw new SchemeError(`Cannot use ${key} and observer together: found both, expected one of them`, [key])
-  }
-  if (single) return { value: single, path: [key] }
-  return inDict ? { value: inDict, path: ['observer', role] } : null
-}
-
-function checkObservers(options: SchemeOptions): void {
-  for (const [role, argsRole] of [
-    ['weights', 'weights'],
-    ['input', 'input_activations'],
-    ['output', 'output_activations'],
-  ] as const) {
-    const observer = observerOf(options, role)
-    if (!observer) continue
-    try {
-      resolveArgs({ observer: observer.value, ...(role === 'weights' ? {} : { strategy: 'token', dynamic: true }) }, argsRole)
-    } catch (error) {
-      throw error instanceof SchemeError ? new SchemeError(error.message, observer.path) : error
-    }
-  }
-}
-
 function optionalArgs(partial: PartialArgs | null | undefined, role: Role): QuantizationArgs | null {
   return partial ? under([role], () => resolveArgs(partial, role)) : null
 }
 
-function presetScheme(preset: Preset, targets: string[], groupSize: number | 'auto' | null): QuantizationScheme {
+function presetScheme(preset: Preset, targets: string[], groupSize: number | 'auto' | null, observers: Observers): QuantizationScheme {
   const weights: PartialArgs =
-    groupSize !== null && preset.weights.strategy === 'group'
+    groupSize !== null && isResizable(preset)
       ? { ...preset.weights, group_size: groupSize, strategy: groupSize === -1 ? 'channel' : 'group' }
       : preset.weights
   return {
     targets,
-    weights: resolveArgs(weights),
-    input_activations: optionalArgs(preset.input_activations, 'input_activations'),
+    weights: resolveArgs(withObserver(weights, observers.weights)),
+    input_activations: optionalArgs(withObserver(preset.input_activations, observers.input), 'input_activations'),
     output_activations: null,
     format: preset.format,
   }
+}
+
+/** Groups of ints come in any size; formats of small floats fix theirs. */
+function isResizable({ weights }: Preset): boolean {
+  return weights.strategy === 'group' && weights.type !== 'float'
 }
 
 function isPatternList(group: GroupOption): group is readonly string[] {
   return Array.isArray(group)
 }
 
-function groupScheme(name: string, group: GroupOption): QuantizationScheme {
-  if (isPatternList(group)) return presetScheme(findPreset(name), patterns(group), null)
+function groupScheme(name: string, group: GroupOption, observers: Observers): QuantizationScheme {
+  if (isPatternList(group)) return presetScheme(findPreset(name), patterns(group), null, observers)
   if (group.targets === undefined)
     throw new SchemeError(`Cannot use group ${name}: found no targets, expected a mapping with targets and weights`)
-  const weights = optionalArgs(group.weights, 'weights')
+  const weights = optionalArgs(withObserver(group.weights, observers.weights), 'weights')
   if (group.output_activations) {
     throw new SchemeError('Cannot use output_activations: not available in this version, expected null', ['output_activations'])
   }
@@ -120,13 +85,13 @@ function groupScheme(name: string, group: GroupOption): QuantizationScheme {
   return {
     targets: patterns(group.targets),
     weights,
-    input_activations: optionalArgs(group.input_activations, 'input_activations'),
+    input_activations: optionalArgs(withObserver(group.input_activations, observers.input), 'input_activations'),
     output_activations: null,
     format: group.format ?? null,
   }
 }
 
-function fromGroups(options: SchemeOptions, groups: Readonly<Record<string, GroupOption>>): NamedScheme[] {
+function fromGroups(options: SchemeOptions, groups: Readonly<Record<string, GroupOption>>, observers: Observers): NamedScheme[] {
   if (options.scheme) throw new SchemeError('Cannot use scheme and config_groups together: found both, expected one of them', ['scheme'])
   if (options.group_size) {
     throw new SchemeError('Cannot use group_size with config_groups: found both, expected group_size within the weights of a group', [
@@ -139,11 +104,19 @@ function fromGroups(options: SchemeOptions, groups: Readonly<Record<string, Grou
   }
   return Object.entries(groups).map(([name, group]) => {
     const path = ['config_groups', name]
-    return { name, scheme: under(path, () => groupScheme(name, group)), path: isPatternList(group) ? path : [...path, 'targets'] }
+    return {
+      name,
+      scheme: under(path, () => groupScheme(name, group, observers)),
+      path: isPatternList(group) ? path : [...path, 'targets'],
+    }
   })
 }
 
-function fromPresets(options: SchemeOptions, scheme: string | Readonly<Record<string, readonly string[] | string>>): NamedScheme[] {
+function fromPresets(
+  options: SchemeOptions,
+  scheme: string | Readonly<Record<string, readonly string[] | string>>,
+  observers: Observers,
+): NamedScheme[] {
   const size = options.group_size ?? null
   const wanted: [Preset, string[], Path][] =
     typeof scheme === 'string'
@@ -156,14 +129,14 @@ function fromPresets(options: SchemeOptions, scheme: string | Readonly<Record<st
   if (typeof scheme !== 'string' && options.targets && patterns(options.targets).join() !== 'Linear') {
     throw new SchemeError('Cannot use targets with a mapping of schemes: found both, expected the targets beside each scheme', ['targets'])
   }
-  if (size !== null && !wanted.some(([preset]) => preset.weights.strategy === 'group')) {
-    throw new SchemeError(`Cannot use group_size ${size}: the scheme has no groups, expected one of the group schemes (W4A16, ...)`, [
+  if (size !== null && !wanted.some(([preset]) => isResizable(preset))) {
+    throw new SchemeError(`Cannot use group_size ${size}: the scheme has no groups of ints, expected one of those that have (W4A16, ...)`, [
       'group_size',
     ])
   }
   return wanted.map(([preset, targets, path], i) => ({
     name: `group_${i}`,
-    scheme: under(['group_size'], () => presetScheme(preset, targets, size)),
+    scheme: under(['group_size'], () => presetScheme(preset, targets, size, observers)),
     path,
   }))
 }
@@ -177,19 +150,22 @@ function checkPatterns(list: readonly string[], path: Path): void {
 /**
  * What a quantizing modifier's options say, by llm-compressor's rules: one preset for `targets`, presets with targets each, or
  * `config_groups`, never two of them. A group size of `auto` is left null (`resolveGroupSize`). Names follow llm-compressor:
- * `group_0`, ... or the user's. Errors: SchemeError whose path leads from the options to the culprit.
+ * `group_0`, ... or the user's. None at all where only the key-value cache is quantized (`resolveKvCacheScheme`). Errors: SchemeError whose path leads from the options to the culprit.
  */
 export function resolveSchemes(options: SchemeOptions): NamedScheme[] {
-  if (options.kv_cache_scheme)
-    throw new SchemeError('Cannot use kv_cache_scheme: not available in this version, expected null', ['kv_cache_scheme'])
-  checkObservers(options)
-  const { scheme, config_groups: groups } = options
-  const schemes = groups ? fromGroups(options, groups) : scheme ? fromPresets(options, scheme) : []
-  if (schemes.length === 0) {
+  const { scheme, config_groups: groups, kv_cache_scheme: cache } = options
+  if (cache) resolveKvCacheScheme(cache)
+  const observers = observersOf(options)
+  const schemes = groups ? fromGroups(options, groups, observers) : scheme ? fromPresets(options, scheme, observers) : []
+  if (schemes.length === 0 && !cache) {
     throw new SchemeError(
       `Cannot tell how to quantize: found neither scheme nor config_groups, expected a preset (scheme: W4A16) out of ${Object.keys(PRESETS).join(', ')}, or config_groups`,
     )
   }
+  checkInputsObserved(
+    options,
+    schemes.map((named) => named.scheme),
+  )
   for (const { name, scheme: resolved, path } of schemes) {
     if (resolved.targets.length === 0)
       throw new SchemeError(`Cannot use ${name}: found no targets, expected module names, patterns or Linear`, path)

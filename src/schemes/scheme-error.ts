@@ -9,3 +9,13 @@ export class SchemeError extends UserError {
     this.path = path
   }
 }
+
+/** Runs `read`, putting `path` before the path of a SchemeError. */
+export function under<T>(path: readonly (string | number)[], read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof SchemeError) throw new SchemeError(error.message, [...path, ...error.path])
+    throw error
+  }
+}

@@ -125,6 +125,7 @@ const cases = fc
       scaleShape: shape,
       scaleDtype,
       zeroPoint: symmetric ? null : Int8Array.from({ length: scales }, code),
+      globalScale: null,
     }
   })
 
@@ -154,7 +155,7 @@ describe('pack-quantized', () => {
     const zeroPoint = Int8Array.of(-8, 7, 0, 1, 2, 3, 4, 5, 6, -1)
     const weights = args({ num_bits: 4, symmetric: false, strategy: 'channel' })
     const codes = new Int8Array(10)
-    const rest = { args: weights, codes, rows: 10, columns: 1, scaleDtype: 'BF16' } as const
+    const rest = { args: weights, codes, rows: 10, columns: 1, scaleDtype: 'BF16', globalScale: null } as const
     const channel = layout.encode({ ...rest, zeroPoint, scale: new Float32Array(10).fill(1), scaleShape: [10, 1] })
     expect(Buffer.from(channel.get('weight_zero_point') ?? []).toString('hex')).toBe('f098badc7e000000')
     expect(layout.tensors(weights, 10, 1, 'BF16')[3]).toEqual({ suffix: 'weight_zero_point', dtype: 'I32', shape: [2, 1] })
@@ -174,6 +175,7 @@ describe('pack-quantized', () => {
       scaleShape: [2, 1],
       scaleDtype: 'F32',
       zeroPoint: null,
+      globalScale: null,
     }
     const encoded = layout.encode(quantized)
     const read = async (suffix: string) => encoded.get(suffix) ?? new Uint8Array()
@@ -182,7 +184,8 @@ describe('pack-quantized', () => {
 
   it('refuses zero points that the scheme does not have, and their absence', async () => {
     const layout = await layoutNamed('pack-quantized')
-    const rest = { codes: new Int8Array(1), rows: 1, columns: 1, scale: new Float32Array(1), scaleShape: [1], scaleDtype: 'F32' } as const
+    const scales = { scale: new Float32Array(1), scaleShape: [1], scaleDtype: 'F32', globalScale: null } as const
+    const rest = { codes: new Int8Array(1), rows: 1, columns: 1, ...scales }
     expect(() => layout.encode({ ...rest, args: args({}), zeroPoint: Int8Array.of(1) })).toThrow('expected none')
     expect(() => layout.encode({ ...rest, args: args({ symmetric: false }), zeroPoint: null })).toThrow('found no zero points')
   })
@@ -192,6 +195,9 @@ describe('layoutFor', () => {
   const float8 = args({ type: 'float', strategy: 'channel' })
   const int4 = args({ num_bits: 4, strategy: 'group', group_size: 128 })
   const token = args({ strategy: 'token', dynamic: true })
+  const float4 = { num_bits: 4, type: 'float' } as const
+  const nvfp4 = args({ ...float4, strategy: 'tensor_group', group_size: 16, scale_dtype: 'torch.float8_e4m3fn' })
+  const mxfp4 = args({ ...float4, strategy: 'group', group_size: 32, scale_dtype: 'torch.uint8' })
 
   // compressed-tensors 0.19, infer_module_format on a Linear.
   const inferred: [string, Partial<QuantizationScheme>][] = [
@@ -202,6 +208,12 @@ describe('layoutFor', () => {
     ['float-quantized', { weights: float8, input_activations: { ...token, type: 'float' } }],
     ['float-quantized', { weights: { ...float8, strategy: 'block', block_structure: [128, 128] }, input_activations: token }],
     ['naive-quantized', { weights: float8 }],
+    ['nvfp4-pack-quantized', { weights: nvfp4 }],
+    ['nvfp4-pack-quantized', { weights: nvfp4, input_activations: { ...nvfp4, dynamic: 'local' } }],
+    ['mxfp4-pack-quantized', { weights: mxfp4 }],
+    ['mxfp4-pack-quantized', { weights: mxfp4, input_activations: { ...mxfp4, dynamic: true } }],
+    ['mxfp8-quantized', { weights: { ...mxfp4, num_bits: 8 } }],
+    ['float-quantized', { weights: { ...mxfp4, num_bits: 8, scale_dtype: null }, input_activations: token }],
   ]
   it.each(inferred)('chooses %s as compressed-tensors does', async (format, parts) => {
     expect((await layoutFor(scheme(parts))).format).toBe(format)
@@ -209,7 +221,7 @@ describe('layoutFor', () => {
 
   it('lets exactly one layout apply', async () => {
     const layouts = [...(await loadLayouts()).values()]
-    for (const weights of [int4, float8]) {
+    for (const weights of [int4, float8, nvfp4, mxfp4, { ...mxfp4, num_bits: 8 }]) {
       for (const input_activations of [null, token]) {
         expect(layouts.filter((layout) => layout.applies(scheme({ weights, input_activations })))).toHaveLength(1)
       }
@@ -217,10 +229,9 @@ describe('layoutFor', () => {
   })
 
   it('refuses what no layout stores, naming the formats there are', async () => {
-    const known = 'float-quantized, int-quantized, naive-quantized, pack-quantized'
-    await expect(layoutFor(scheme({ weights: args({ type: 'float', num_bits: 4, strategy: 'group', group_size: 32 }) }))).rejects.toThrow(
-      known,
-    )
+    const known =
+      'float-quantized, int-quantized, mxfp4-pack-quantized, mxfp8-quantized, naive-quantized, nvfp4-pack-quantized, pack-quantized'
+    await expect(layoutFor(scheme({ weights: args({ ...float4, strategy: 'group', group_size: 64 }) }))).rejects.toThrow(known)
     await expect(layoutFor(scheme({ weights: { ...float8, scale_dtype: 'torch.uint8' } }))).rejects.toThrow(known)
     await expect(layoutFor(scheme({}))).rejects.toThrow('without weights')
     await expect(layoutFor(scheme({ weights: int4, format: 'marlin-24' }))).rejects.toThrow(known)
@@ -228,15 +239,15 @@ describe('layoutFor', () => {
   })
 
   it('words its refusals for reading as well as for writing', async () => {
-    const float4 = args({ type: 'float', num_bits: 4, strategy: 'tensor_group', group_size: 16 })
+    const groupsOf8 = args({ ...float4, strategy: 'tensor_group', group_size: 8 })
     const refusals: [Partial<QuantizationScheme>, string][] = [
-      [{ weights: float4, format: 'nvfp4-pack-quantized' }, 'Cannot use weights of format "nvfp4-pack-quantized": expected '],
-      [{ weights: float4 }, 'Cannot use weights of this scheme: found float with 4 bits, strategy tensor_group'],
+      [{ weights: nvfp4, format: 'marlin-24' }, 'Cannot use weights of format "marlin-24": expected '],
+      [{ weights: groupsOf8 }, 'Cannot use weights of this scheme: found float with 4 bits, strategy tensor_group'],
     ]
     for (const [parts, message] of refusals) await expect(layoutFor(scheme(parts))).rejects.toThrow(message)
     const tensors = async (format: string, weights: QuantizationArgs) => (await layoutNamed(format)).tensors(weights, 16, 16, 'F32')
-    await expect(tensors('pack-quantized', float4)).rejects.toThrow('Cannot use pack-quantized for weights: found float with 4 bits')
-    await expect(tensors('float-quantized', float4)).rejects.toThrow('Cannot use float-quantized for weights: found float with 4 bits')
+    await expect(tensors('pack-quantized', nvfp4)).rejects.toThrow('Cannot use pack-quantized for weights: found float with 4 bits')
+    await expect(tensors('float-quantized', nvfp4)).rejects.toThrow('Cannot use float-quantized for weights: found float with 4 bits')
     await expect(tensors('int-quantized', args({ strategy: 'token' }))).rejects.toThrow('Cannot use strategy token for weights')
   })
 

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { type PartialArgs, resolveArgs } from '../../src/schemes/args.ts'
 import { codeRange, gridShape } from '../../src/schemes/grid.ts'
-import { minMaxGrid } from '../../src/schemes/qparams.ts'
+import { type Grid, minMaxGrid } from '../../src/schemes/qparams.ts'
 import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../../src/schemes/quantize.ts'
-import { type PartialArgs, resolveArgs } from '../../src/schemes/scheme.ts'
 
 function rounded(weight: Float32Array, rows: number, columns: number, partial: PartialArgs) {
   const args = resolveArgs(partial)
-  return quantizeToGrid(weight, rows, columns, args, minMaxGrid(weight, rows, columns, args, 'F32'), 'F32')
+  return quantizeToGrid(weight, rows, columns, args, minMaxGrid(weight, rows, columns, args, 'F32'))
 }
 
 describe('minMaxGrid', () => {
@@ -51,8 +51,8 @@ describe('minMaxGrid', () => {
 
 describe('quantizeToGrid', () => {
   test('clamps, then rounds halves to even', () => {
-    const grid = { scale: Float32Array.of(1), scaleShape: [1], zeroPoint: null }
-    const { codes } = quantizeToGrid(Float32Array.of(0.5, 1.5, -0.5, -2.5, 7.4, 9, -9), 1, 7, resolveArgs({ num_bits: 4 }), grid, 'F32')
+    const grid: Grid = { scale: Float32Array.of(1), scaleShape: [1], scaleDtype: 'F32', zeroPoint: null, globalScale: null }
+    const { codes } = quantizeToGrid(Float32Array.of(0.5, 1.5, -0.5, -2.5, 7.4, 9, -9), 1, 7, resolveArgs({ num_bits: 4 }), grid)
     expect([...codes]).toEqual([0, 2, 0, -2, 7, 7, -8])
   })
 
@@ -100,8 +100,7 @@ describe('quantizeToGrid', () => {
       fc.property(matrix, ({ rows, groups, values, bits, symmetric, strategy }) => {
         const columns = groups * 4
         const first = rounded(Float32Array.from(values.slice(0, rows * columns)), rows, columns, { ...strategy, num_bits: bits, symmetric })
-        const grid = { scale: first.scale, scaleShape: first.scaleShape, zeroPoint: first.zeroPoint }
-        expect(quantizeToGrid(dequantize(first), rows, columns, first.args, grid, 'F32').codes).toEqual(first.codes)
+        expect(quantizeToGrid(dequantize(first), rows, columns, first.args, first).codes).toEqual(first.codes)
       }),
     )
   })

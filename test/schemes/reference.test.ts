@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { type PartialArgs, resolveArgs } from '../../src/schemes/args.ts'
 import { findPreset } from '../../src/schemes/presets.ts'
 import { minMaxGrid } from '../../src/schemes/qparams.ts'
 import { quantizeToGrid } from '../../src/schemes/quantize.ts'
-import { type PartialArgs, resolveArgs } from '../../src/schemes/scheme.ts'
 import { bf16, readOracle, toBf16, unpackStream } from './oracle.ts'
 
 const original = readOracle('tiny/model.safetensors')
@@ -100,7 +100,7 @@ describe('plain rounding against llm-compressor 0.14 on the tiny model', () => {
         const grid = minMaxGrid(weight, rows, columns, args, 'BF16')
         expect(grid.scale).toEqual(scale)
         expect(grid.zeroPoint).toBeNull()
-        const ours = quantizeToGrid(weight, rows, columns, args, grid, 'BF16').codes
+        const ours = quantizeToGrid(weight, rows, columns, args, grid).codes
         const size = columns / (scale.length / rows)
         const twice = weight.map((w, i) => halfEven(Math.min(max, Math.max(min, toBf16(w / scale[Math.floor(i / size)])))))
         expect(equalFraction(twice, codes)).toBe(1)
@@ -128,8 +128,8 @@ describe('plain rounding against llm-compressor 0.14 on the tiny model', () => {
       expect(bf16Scale).toEqual(scale)
       const bf16Zero = low.map((l, t) => halfEven(Math.min(7, Math.max(-8, toBf16(-8 - toBf16(l / scale[t]))))))
       expect(Int8Array.from(bf16Zero)).toEqual(zeroPoint)
-      const stored = { scale, scaleShape: grid.scaleShape, zeroPoint }
-      const ours = quantizeToGrid(weight, rows, columns, args, stored, 'BF16').codes
+      const stored = { ...grid, scale, zeroPoint }
+      const ours = quantizeToGrid(weight, rows, columns, args, stored).codes
       const twice = weight.map((w, i) => {
         const t = Math.floor(i / size)
         return halfEven(Math.min(7, Math.max(-8, toBf16(toBf16(w / scale[t]) + bf16Zero[t]))))
@@ -150,10 +150,10 @@ describe('plain rounding against llm-compressor 0.14 on the tiny model', () => {
     for (const { weight, rows, columns, scale, codes } of linearsOf('fp8-dynamic', 8)) {
       const grid = minMaxGrid(weight, rows, columns, args, 'BF16')
       expect(grid.scale).toEqual(scale)
-      const ours = quantizeToGrid(weight, rows, columns, args, grid, 'BF16').codes
-      const unit = { scale: new Float32Array(rows).fill(1), scaleShape: [rows, 1], zeroPoint: null }
+      const ours = quantizeToGrid(weight, rows, columns, args, grid).codes
+      const unit = { ...grid, scale: new Float32Array(rows).fill(1) }
       const divided = weight.map((w, i) => toBf16(w / scale[Math.floor(i / columns)]))
-      expect(equalFraction(quantizeToGrid(divided, rows, columns, args, unit, 'BF16').codes, codes)).toBe(1)
+      expect(equalFraction(quantizeToGrid(divided, rows, columns, args, unit).codes, codes)).toBe(1)
       same += equalFraction(ours, codes) * codes.length
       total += codes.length
     }

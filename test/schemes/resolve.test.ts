@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { resolveKvCacheScheme } from '../../src/schemes/kv-cache.ts'
 import { resolveSchemes, type SchemeOptions } from '../../src/schemes/resolve.ts'
 import { SchemeError } from '../../src/schemes/scheme-error.ts'
 
@@ -50,6 +51,27 @@ describe('resolveSchemes', () => {
     })
   })
 
+  test('observers at the level of the modifier replace those of the schemes that observe', () => {
+    const [fp8, dynamic] = resolveSchemes({
+      scheme: { FP8: 're:.*mlp.*', FP8_DYNAMIC: 're:.*attn.*' },
+      observer: { weights: 'mse', input: 'minmax' },
+    })
+    expect(fp8?.scheme).toMatchObject({ weights: { observer: 'memoryless_mse' }, input_activations: { observer: 'minmax' } })
+    expect(dynamic?.scheme).toMatchObject({ weights: { observer: 'memoryless_mse' }, input_activations: { observer: null } })
+    const groups = { config_groups: { g: { targets: ['Linear'], weights: { ...weights, observer: 'minmax' } } } }
+    expect(resolveSchemes({ ...groups, weight_observer: 'imatrix_mse' })[0]?.scheme.weights?.observer).toBe('imatrix_mse')
+  })
+
+  test('the cache can be all there is to quantize', () => {
+    expect(resolveSchemes({ kv_cache_scheme: { type: 'float', strategy: 'attn_head' } })).toEqual([])
+    expect(resolveKvCacheScheme({ type: 'float', strategy: 'attn_head' })).toMatchObject({
+      num_bits: 8,
+      strategy: 'attn_head',
+      dynamic: false,
+      observer: 'minmax',
+    })
+  })
+
   test('W4AFP8 is stored packed', () => {
     expect(resolveSchemes({ scheme: 'W4AFP8' })[0]?.scheme.format).toBe('pack-quantized')
   })
@@ -64,8 +86,14 @@ describe('resolveSchemes', () => {
     [{ scheme: 'W4A17' }, ['scheme'], /did you mean/],
     [{ scheme: { W4A17: ['Linear'] } }, ['scheme', 'W4A17'], /no preset/],
     [{ scheme: 'W8A8', group_size: 64 }, ['group_size'], /has no groups/],
-    [{ scheme: 'W4A16', kv_cache_scheme: { num_bits: 8 } }, ['kv_cache_scheme'], /not available/],
-    [{ scheme: 'W4A16', weight_observer: 'mse' }, ['weight_observer'], /not available/],
+    [{ scheme: 'MXFP4', group_size: 64 }, ['group_size'], /has no groups of ints/],
+    [{ scheme: 'W4A16', kv_cache_scheme: { num_bits: 8 } }, ['kv_cache_scheme', 'type'], /8-bit float caches/],
+    [{ kv_cache_scheme: { num_bits: 4, type: 'float' } }, ['kv_cache_scheme', 'num_bits'], /8-bit float caches/],
+    [{ kv_cache_scheme: { type: 'float', dynamic: true } }, ['kv_cache_scheme', 'dynamic'], /stored scales/],
+    [{ kv_cache_scheme: { type: 'float', strategy: 'channel' } }, ['kv_cache_scheme', 'strategy'], /tensor, attn_head/],
+    [{ kv_cache_scheme: { type: 'float', symmetric: false } }, ['kv_cache_scheme', 'symmetric'], /expected true/],
+    [{ scheme: 'W4A16', weight_observer: 'msee' }, ['weight_observer'], /did you mean "mse"/],
+    [{ scheme: 'FP8', output_observer: 'minmax' }, ['output_observer'], /outputs are not quantized/],
     [{ scheme: 'W4A16', observer: { input: 'minmax' } }, ['observer', 'input'], /nothing is observed/],
     [{ scheme: 'W4A16', weight_observer: 'minmax', observer: { weights: 'minmax' } }, ['weight_observer'], /both/],
     [{ scheme: 'W4A16', targets: [] }, ['targets'], /no targets/],

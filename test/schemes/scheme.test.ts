@@ -1,15 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { QuantizationArgs } from '../../src/checkpoint/quantization-config.ts'
+import { type PartialArgs, type Role, resolveArgs } from '../../src/schemes/args.ts'
 import { findPreset, isPresetName, PRESETS, UNAVAILABLE_PRESETS } from '../../src/schemes/presets.ts'
-import {
-  groupSizeProblem,
-  legalGroupSizes,
-  type PartialArgs,
-  type Role,
-  resolveArgs,
-  resolveGroupSize,
-  schemeLabel,
-} from '../../src/schemes/scheme.ts'
+import { groupSizeProblem, legalGroupSizes, resolveGroupSize, schemeLabel } from '../../src/schemes/scheme.ts'
 import { SchemeError } from '../../src/schemes/scheme-error.ts'
 import { args, scheme } from '../checkpoint/schemes.ts'
 
@@ -35,7 +28,7 @@ describe('resolveArgs', () => {
       actorder: null,
       scale_dtype: null,
       zp_dtype: null,
-      observer: 'memoryless_minmax',
+      observer: null,
       observer_kwargs: {},
     })
   })
@@ -75,8 +68,23 @@ describe('resolveArgs', () => {
   test.each<[PartialArgs, Role, string]>([
     [{ num_bits: 9 }, 'weights', 'num_bits'],
     [{ num_bits: 1 }, 'weights', 'num_bits'],
-    [{ num_bits: 4, type: 'float' }, 'weights', 'num_bits'],
-    [{ num_bits: 4, strategy: 'token', dynamic: true }, 'input_activations', 'num_bits'],
+    [{ num_bits: 6, type: 'float' }, 'weights', 'num_bits'],
+    [{ num_bits: 4, type: 'float' }, 'weights', 'strategy'],
+    [{ num_bits: 4, type: 'float', group_size: 16 }, 'weights', 'group_size'],
+    [{ num_bits: 4, type: 'float', strategy: 'tensor_group', group_size: 32 }, 'weights', 'group_size'],
+    [{ num_bits: 4, type: 'float', group_size: 32, scale_dtype: 'torch.float8_e4m3fn' }, 'weights', 'scale_dtype'],
+    [{ type: 'float', strategy: 'tensor_group', group_size: 16 }, 'weights', 'num_bits'],
+    [{ num_bits: 4, strategy: 'tensor_group', group_size: 16 }, 'weights', 'strategy'],
+    [{ type: 'float', group_size: 64, scale_dtype: 'torch.uint8' }, 'weights', 'group_size'],
+    [{ type: 'float', group_size: 32, zp_dtype: 'torch.int8' }, 'weights', 'zp_dtype'],
+    [{ num_bits: 5, strategy: 'token', dynamic: true }, 'input_activations', 'num_bits'],
+    [{ num_bits: 4, strategy: 'tensor' }, 'input_activations', 'dynamic'],
+    [{ group_size: 64 }, 'input_activations', 'dynamic'],
+    [{ strategy: 'tensor', dynamic: 'local' }, 'input_activations', 'dynamic'],
+    [{ strategy: 'tensor_group', num_bits: 4, type: 'float', group_size: 16, dynamic: true }, 'input_activations', 'dynamic'],
+    [{ strategy: 'tensor', observer: 'mse' }, 'input_activations', 'observer'],
+    [{ strategy: 'tensor', observer_kwargs: { grid: 3 } }, 'input_activations', 'observer_kwargs'],
+    [{ strategy: 'token', dynamic: true, observer: 'minmax' }, 'input_activations', 'observer'],
     [{ type: 'fixed' }, 'weights', 'type'],
     [{ strategy: 'grup' }, 'weights', 'strategy'],
     [{ strategy: 'token', dynamic: true }, 'weights', 'strategy'],
@@ -88,15 +96,37 @@ describe('resolveArgs', () => {
     [{ block_structure: [128, 128] }, 'weights', 'block_structure'],
     [{ dynamic: true }, 'weights', 'dynamic'],
     [{ strategy: 'token' }, 'input_activations', 'dynamic'],
-    [{ strategy: 'tensor' }, 'input_activations', 'dynamic'],
     [{ actorder: 'group' }, 'weights', 'actorder'],
     [{ actorder: true }, 'weights', 'actorder'],
     [{ symmetric: false, type: 'float' }, 'weights', 'symmetric'],
     [{ scale_dtype: 'torch.uint8' }, 'weights', 'scale_dtype'],
-    [{ observer: 'mse' }, 'weights', 'observer'],
+    [{ observer: 'msee' }, 'weights', 'observer'],
+    [{ observer: 'mse', observer_kwargs: { grid: 0 } }, 'weights', 'observer_kwargs'],
+    [{ observer: 'mse', observer_kwargs: { strict: true } }, 'weights', 'observer_kwargs'],
     [{ observer_kwargs: { grid: 3 } }, 'weights', 'observer_kwargs'],
   ])('refuses %o for %s and points at %s', (partial, role, key) => {
     expect(pathOf(() => resolveArgs(partial, role))).toEqual([key])
+  })
+
+  test('keeps the observer of stored ranges, and the one llm-compressor takes where none is named', () => {
+    const inputs = (parts: PartialArgs) => resolveArgs({ type: 'float', ...parts }, 'input_activations')
+    expect(inputs({ observer: 'STATIC_MINMAX' })).toMatchObject({ dynamic: false, observer: 'static_minmax' })
+    expect(inputs({})).toMatchObject({ observer: 'minmax', observer_kwargs: {} })
+    expect(inputs({ observer: 'minmax', observer_kwargs: { averaging_constant: 0.5 } }).observer_kwargs).toEqual({
+      averaging_constant: 0.5,
+    })
+    expect(resolveArgs({ symmetric: false }, 'input_activations')).toMatchObject({ symmetric: false, strategy: 'tensor', dynamic: false })
+  })
+
+  test('knows small floats by their groups and fills in what their scales are stored as', () => {
+    const float4: PartialArgs = { num_bits: 4, type: 'float' }
+    expect(resolveArgs({ ...float4, strategy: 'tensor_group', group_size: 16 }).scale_dtype).toBe('torch.float8_e4m3fn')
+    expect(resolveArgs({ ...float4, group_size: 32, zp_dtype: 'torch.uint8' })).toMatchObject({
+      scale_dtype: 'torch.uint8',
+      zp_dtype: null,
+    })
+    expect(resolveArgs({ type: 'float', group_size: 32, scale_dtype: 'uint8' }).scale_dtype).toBe('torch.uint8')
+    expect(resolveArgs({ type: 'float', group_size: 32 }).scale_dtype).toBeNull()
   })
 
   test('names the nearest strategy', () => {
@@ -119,6 +149,9 @@ describe('group sizes', () => {
     )
     expect(groupSizeProblem(resolveArgs({ group_size: 64 }), 576)).toBeNull()
     expect(groupSizeProblem(resolveArgs({ group_size: -1 }), 577)).toBeNull()
+    expect(groupSizeProblem(resolveArgs(findPreset('NVFP4').weights), 100)).toBe(
+      'group size 16 does not divide 100, and NVFP4 has no other: list the module under ignore',
+    )
   })
 
   test('resolveGroupSize takes the largest size that divides every width', () => {
@@ -135,7 +168,8 @@ describe('presets', () => {
     for (const name of Object.keys(PRESETS)) {
       const preset = findPreset(name)
       expect(resolveArgs(preset.weights).num_bits, name).toBeGreaterThan(1)
-      if (preset.input_activations) expect(resolveArgs(preset.input_activations, 'input_activations').dynamic, name).toBe(true)
+      const dynamic = preset.input_activations && resolveArgs(preset.input_activations, 'input_activations').dynamic
+      expect(dynamic, name).toBe(preset.input_activations?.dynamic ?? null)
     }
   })
 
@@ -161,8 +195,16 @@ test.each([
   ['W8A8', {}, 'W8A8 channel'],
   ['W4A8', {}, 'W4A8 g128'],
   ['W4AFP8', {}, 'W4AFP8 g128'],
+  ['W4A4', { group_size: 32 }, 'W4A4 g32'],
+  ['FP8', {}, 'FP8 tensor static'],
   ['FP8_DYNAMIC', {}, 'FP8 dynamic'],
   ['FP8_BLOCK', {}, 'FP8 block 128x128 dynamic'],
+  ['NVFP4A16', {}, 'NVFP4 g16 weight-only'],
+  ['NVFP4', {}, 'NVFP4 g16 local'],
+  ['MXFP4A16', {}, 'MXFP4 g32 weight-only'],
+  ['MXFP4', {}, 'MXFP4 g32 dynamic'],
+  ['MXFP8A16', {}, 'MXFP8 g32 weight-only'],
+  ['MXFP8', {}, 'MXFP8 g32 dynamic'],
 ])('schemeLabel of %s with %o is %s', (name, change, label) => {
   const preset = findPreset(name)
   const inputs = preset.input_activations
