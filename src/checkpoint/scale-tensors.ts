@@ -30,22 +30,29 @@ export function scaleShape(args: QuantizationArgs, rows: number, columns: number
 
 /**
  * The type of a weight's scales: E4M3 or powers of two where the scheme says so, with compressed-tensors' defaults for 4-bit floats (groups of
- * 16 are NVFP4, of 32 MXFP4); else `dtype`, that of the model's weights.
+ * 16 are NVFP4, of 32 MXFP4); else `dtype`, that of the model's weights. Errors: CheckpointError for a type that no scheme or no model has.
  */
 export function scaleDtypeOf(
   { type, num_bits: bits, group_size: size, scale_dtype: stored }: QuantizationArgs,
   dtype: ScaleDType,
 ): ScaleDType {
-  if (type !== 'float') return dtype
-  if (stored !== null)
-    return match(stored.replace('torch.', ''))
-      .with('float8_e4m3fn', () => 'F8_E4M3' as const)
-      .with('uint8', () => 'U8' as const)
-      .otherwise((found) => {
-        throw new CheckpointError(`Cannot use scales of type ${found}: expected float8_e4m3fn (NVFP4), uint8 (MX), or none.`)
-      })
-  if (bits === 4) return size === 32 ? 'U8' : 'F8_E4M3'
+  if (type === 'float' && stored !== null) return namedScaleDtype(stored)
+  if (type === 'float' && bits === 4) return size === 32 ? 'U8' : 'F8_E4M3'
+  if (dtype === 'U8' || dtype === 'F8_E4M3') {
+    throw new CheckpointError(`Cannot use scales of dtype ${dtype} with this scheme: expected F32, F16 or BF16.`, {
+      tensor: 'weight_scale',
+    })
+  }
   return dtype
+}
+
+function namedScaleDtype(name: string): ScaleDType {
+  return match(name.replace('torch.', ''))
+    .with('float8_e4m3fn', () => 'F8_E4M3' as const)
+    .with('uint8', () => 'U8' as const)
+    .otherwise((found) => {
+      throw new CheckpointError(`Cannot use scales of type ${found}: expected float8_e4m3fn (NVFP4), uint8 (MX), or none.`)
+    })
 }
 
 /** The stored `weight_scale` of a weight. */

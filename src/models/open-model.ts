@@ -5,7 +5,7 @@ import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { openCheckpoint } from '../checkpoint/reader.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
-import type { FloatDType } from '../numerics/dtype.ts'
+import type { ScaleDType } from '../numerics/dtype.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
 import { groupSizeProblem } from '../schemes/scheme.ts'
@@ -152,11 +152,12 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
   for (const { name, shape } of [...model.outerParameters(), ...parameters]) check(name, shape)
 }
 
-/** The type of a compressed linear's scales. Errors: CheckpointError where it is no float. */
-export function scaleDtypeOf(reader: TensorReader, linear: string): FloatDType {
+/** The type of a compressed linear's scales. Errors: CheckpointError where scales are never stored so. */
+export function scaleDtypeOf(reader: TensorReader, linear: string): ScaleDType {
   const { dtype, file } = reader.info(`${linear}.weight_scale`)
-  if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return dtype
-  throw new CheckpointError(`Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16 or BF16.`, { file, tensor: linear })
+  if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F8_E4M3' || dtype === 'U8') return dtype
+  const message = `Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16, BF16, F8_E4M3 or U8.`
+  throw new CheckpointError(message, { file, tensor: linear })
 }
 
 /**

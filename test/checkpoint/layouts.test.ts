@@ -9,7 +9,7 @@ import { layoutFor, layoutNamed, loadLayouts } from '../../src/checkpoint/layout
 import type { QuantizationArgs, QuantizationScheme } from '../../src/checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { scaleShape } from '../../src/checkpoint/scale-tensors.ts'
-import { elementCount } from '../../src/numerics/dtype.ts'
+import { DTYPE_BYTES, elementCount } from '../../src/numerics/dtype.ts'
 import { decodeFloats, encodeFloats } from '../../src/numerics/float-dtype.ts'
 import { CheckpointError } from '../../src/util/errors.ts'
 import { args, scheme } from './schemes.ts'
@@ -21,18 +21,25 @@ const CHECKPOINTS = readdirSync(ORACLES, { withFileTypes: true })
 
 /** sha256 (first half) of the bfloat16 weight that compressed-tensors 0.19 decompresses from model.layers.1.mlp.down_proj. */
 const DECOMPRESSED: Record<string, string> = {
+  'awq-w4a16-asym': 'c4c9b5777c6daf761a2fb552a34f76e2',
+  'fp8-block': 'dbc44955bf8dc843b982f0a032b3d1b9',
   'fp8-dynamic': '80431dee04ec1be80168625d82e571cd',
+  'fp8-kv-cache': '80431dee04ec1be80168625d82e571cd',
   'fp8-static': '9ccfd9039fd394dc801767162734f351',
   'gptq-w3a16-g64': '678a06e106b9971ac610c744b4454621',
   'gptq-w4a16': 'ac8c0550bbde5da56d7ce3ebbc8326c9',
   'gptq-w4a16-no-actorder': 'eef7a10ac349e6534213c134f2df10ea',
   'gptq-w8a16': 'd59527f5690e97a9accb0f55b9a30be1',
+  mxfp4a16: '42bd39033a7c51a020e3c8fea1afb82e',
+  nvfp4: '58bd90da1032a6b429c3af470080567d',
+  nvfp4a16: '58bd90da1032a6b429c3af470080567d',
   'rtn-w3a16-g64': '921a087a53b909de4947807903a6a7a4',
   'rtn-w4a16': '00dd517802c9e3b537b2b265d1a57db0',
   'rtn-w4a16-asym': '75dcce0e434f0cf7a2795c0482171f13',
   'rtn-w4a16-g32': '67020388230a7590146e911eb2b04438',
   'rtn-w8a16': 'ab4ea315318e314c056420087946541a',
   'rtn-w8a8': '1c377c6de15098017168c7e2d385e44a',
+  'smoothquant-gptq-w8a8': '36823829213d7134aaaa1b715aa61365',
 }
 
 async function openOracle(name: string) {
@@ -46,7 +53,11 @@ const linears = (reader: CheckpointReader) =>
   [...reader.tensors.keys()].flatMap((name) => (name.endsWith('.weight_scale') ? [name.slice(0, -13)] : []))
 
 async function shapeOf(reader: CheckpointReader, linear: string): Promise<[number, number]> {
-  if (!reader.has(`${linear}.weight_shape`)) return reader.info(`${linear}.weight`).shape as [number, number]
+  if (reader.has(`${linear}.weight`)) return reader.info(`${linear}.weight`).shape as [number, number]
+  if (!reader.has(`${linear}.weight_shape`)) {
+    const [rows, bytes] = reader.info(`${linear}.weight_packed`).shape
+    return [rows, bytes * 2]
+  }
   const [rows, columns] = new BigInt64Array((await reader.read(`${linear}.weight_shape`)).buffer)
   return [Number(rows), Number(columns)]
 }
@@ -56,13 +67,19 @@ async function decode(reader: CheckpointReader, layout: Layout, weights: Quantiz
   return layout.decode(weights, rows, columns, 'BF16', (suffix) => reader.read(`${linear}.${suffix}`))
 }
 
-/** weight = (code - zero point) * scale, for scales in groups of columns or one for all; rounded to bfloat16 as compressed-tensors leaves it. */
-function dequantize({ codes, args, rows, columns, scale, scaleShape, zeroPoint }: Quantized): Uint8Array {
-  const values = args.type === 'float' ? decodeFloats(codes as Uint8Array, 'F8_E4M3') : Float32Array.from(codes)
-  const groups = scaleShape[1] ?? 0
+/** OCP E2M1. */
+const FP4 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6]
+
+/** weight = (code - zero point) * scale / global scale, rounded to bfloat16 as compressed-tensors leaves it. */
+function dequantize({ codes, args, rows, columns, scale, scaleShape, zeroPoint, globalScale }: Quantized): Uint8Array {
+  const fp8 = args.type === 'float' && args.num_bits === 8 ? decodeFloats(codes as Uint8Array, 'F8_E4M3') : null
+  const values = Float32Array.from(codes, (code, i) => fp8?.[i] ?? (args.type === 'float' ? FP4[code] : code))
+  const [height, width] = args.block_structure ?? [rows / scaleShape[0], columns / (scaleShape[1] ?? 1)]
+  const gridColumns = scaleShape[1] ?? 1
   for (let i = 0; i < rows * columns; i++) {
-    const group = groups && Math.floor(i / columns) * groups + Math.floor(((i % columns) * groups) / columns)
-    values[i] = (values[i] - (zeroPoint?.[group] ?? 0)) * scale[group]
+    const tile = Math.floor(Math.floor(i / columns) / height) * gridColumns + Math.floor((i % columns) / width)
+    const effective = globalScale === null ? scale[tile] : Math.fround(scale[tile] / globalScale)
+    values[i] = (values[i] - (zeroPoint?.[tile] ?? 0)) * effective
   }
   return encodeFloats(values, 'BF16')
 }
@@ -76,7 +93,7 @@ describe('layouts, on checkpoints that llm-compressor wrote', () => {
       const stored = layout.tensors(weights, quantized.rows, quantized.columns, 'BF16')
       const encoded = layout.encode(quantized)
       expect([...encoded.keys()]).toEqual(stored.map(({ suffix }) => suffix))
-      const kept = [...reader.tensors.keys()].filter((tensor) => tensor.startsWith(`${linear}.`) && !tensor.endsWith('.input_scale'))
+      const kept = [...reader.tensors.keys()].filter((tensor) => tensor.startsWith(`${linear}.`) && !tensor.includes('.input_'))
       expect(kept).toHaveLength(stored.length)
       for (const { suffix, dtype, shape } of stored) {
         expect(reader.info(`${linear}.${suffix}`)).toMatchObject({ dtype, shape })
@@ -145,6 +162,58 @@ describe.each(['pack-quantized', 'int-quantized', 'naive-quantized'])('%s', (for
   it('refuses stored tensors of another size', async () => {
     const layout = await layoutNamed(format)
     await expect(layout.decode(args({ strategy: 'channel' }), 2, 2, 'BF16', async () => new Uint8Array(3))).rejects.toThrow('found 3 bytes')
+  })
+})
+
+describe.each([
+  ['nvfp4-pack-quantized', { strategy: 'tensor_group', group_size: 16, scale_dtype: 'torch.float8_e4m3fn' }, 'F8_E4M3'],
+  ['mxfp4-pack-quantized', { strategy: 'group', group_size: 32, scale_dtype: 'torch.uint8' }, 'U8'],
+] as const)('%s', (format, parts, scaleDtype) => {
+  const weights = args({ num_bits: 4, type: 'float', ...parts })
+  const quantizedOf = (rows: number, groups: number, bytes: readonly number[]): Quantized => ({
+    args: weights,
+    rows,
+    columns: groups * parts.group_size,
+    codes: Uint8Array.from({ length: rows * groups * parts.group_size }, (_, i) => bytes[i % bytes.length] & 15),
+    scale: Float32Array.from({ length: rows * groups }, (_, i) => 2 ** ((bytes[i % bytes.length] % 12) - 6)),
+    scaleShape: [rows, groups],
+    scaleDtype,
+    zeroPoint: null,
+    globalScale: parts.strategy === 'tensor_group' ? 4192.5 : null,
+  })
+
+  it('decode is the inverse of encode, whatever type the model has', async () => {
+    const layout = await layoutNamed(format)
+    const bytes = fc.array(fc.nat(255), { minLength: 1, maxLength: 70 })
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 3 }), bytes, async (rows, groups, fill) => {
+        const quantized = quantizedOf(rows, groups, fill)
+        const encoded = layout.encode(quantized)
+        const stored = layout.tensors(weights, rows, quantized.columns, 'BF16')
+        expect([...encoded].map(([suffix, { length }]) => [suffix, length])).toEqual(
+          stored.map(({ suffix, dtype, shape }) => [suffix, elementCount(shape) * DTYPE_BYTES[dtype]]),
+        )
+        const read = async (suffix: string) => encoded.get(suffix) ?? new Uint8Array()
+        expect(await layout.decode(weights, rows, quantized.columns, 'BF16', read)).toEqual(quantized)
+      }),
+    )
+  })
+
+  it('refuses codes that are no bit patterns, types that are no 4-bit floats, and columns that fill no byte', async () => {
+    const layout = await layoutNamed(format)
+    const quantized = quantizedOf(1, 1, [3])
+    expect(() => layout.encode({ ...quantized, codes: new Int8Array(quantized.columns) })).toThrow('signed codes')
+    expect(() => layout.tensors({ ...weights, num_bits: 8 }, 1, 64, 'BF16')).toThrow('expected symmetric float with 4 bits')
+    expect(() => layout.tensors(weights, 1, 33, 'BF16')).toThrow('expected an even number')
+  })
+})
+
+describe('nvfp4-pack-quantized', () => {
+  it('refuses a global scale that nothing can be divided by', async () => {
+    const layout = await layoutNamed('nvfp4-pack-quantized')
+    const weights = args({ num_bits: 4, type: 'float', strategy: 'tensor_group', group_size: 16 })
+    const read = async (suffix: string) => new Uint8Array(suffix === 'weight_packed' ? 8 : suffix === 'weight_scale' ? 1 : 4)
+    await expect(layout.decode(weights, 1, 16, 'BF16', read)).rejects.toThrow('found 0, expected one positive number')
   })
 })
 
