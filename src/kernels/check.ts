@@ -1,8 +1,27 @@
 import { RunError } from '../util/errors.ts'
-import type { SweepInput } from './kernels.ts'
+import type { RefineInput, SearchInput, SweepInput } from './kernels.ts'
 
 function expectLength(action: string, what: string, found: number, expected: number): void {
   if (found !== expected) throw new RunError(`Cannot ${action}: ${what} has ${found} values, expected ${expected}`)
+}
+
+function checkCodes(action: string, min: number, max: number): void {
+  if (!(Number.isInteger(min) && Number.isInteger(max) && -128 <= min && min <= max && max <= 127)) {
+    throw new RunError(`Cannot ${action}: codes ${min} to ${max}, expected integers within -128 to 127`)
+  }
+}
+
+/** How many groups of `groupSize` there are in a row. */
+function groupCount(action: string, columns: number, groupSize: number): number {
+  const groups = columns / groupSize
+  if (!(groupSize >= 1 && Number.isInteger(groupSize) && Number.isInteger(groups))) {
+    throw new RunError(`Cannot ${action}: groups of ${groupSize}, expected a divisor of the ${columns} columns`)
+  }
+  return groups
+}
+
+function expectCount(action: string, what: string, found: number, least: number): void {
+  if (!(Number.isInteger(found) && found >= least)) throw new RunError(`Cannot ${action}: ${what} is ${found}, expected ${least} or more`)
 }
 
 /** RunError unless the arrays have the sizes that rows, columns and groups ask for and every column has one of the groups. */
@@ -16,12 +35,47 @@ export function checkSweepInput(input: SweepInput): void {
   expectLength(action, 'groupOf', groupOf.length, columns)
   const stray = groupOf.findIndex((group) => group < 0 || group >= groups)
   if (stray >= 0) throw new RunError(`Cannot ${action}: column ${stray} is in group ${groupOf[stray]}, expected 0 to ${groups - 1}`)
-  if (!(Number.isInteger(input.min) && Number.isInteger(input.max) && -128 <= input.min && input.min <= input.max && input.max <= 127)) {
-    throw new RunError(`Cannot ${action}: codes ${input.min} to ${input.max}, expected integers within -128 to 127`)
-  }
+  checkCodes(action, input.min, input.max)
 }
 
 /** RunError unless `h` has n x n values. */
 export function checkFactorInput(h: Float32Array, n: number): void {
   expectLength(`factor a matrix of ${n} x ${n}`, 'h', h.length, n * n)
+}
+
+/** RunError unless groups divide the columns, the arrays have the sizes that follow, no importance is negative and norm is 1 to 8. */
+export function checkSearchInput(input: SearchInput): void {
+  const { rows, columns, groupSize, importance, candidates, norm } = input
+  const action = `search scales for a matrix of ${rows} x ${columns}`
+  const groups = groupCount(action, columns, groupSize)
+  expectCount(action, 'candidates', candidates, 1)
+  expectLength(action, 'weight', input.weight.length, rows * columns)
+  expectLength(action, 'scale', input.scale.length, rows * groups * candidates)
+  if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, rows * groups * candidates)
+  if (importance) {
+    expectLength(action, 'importance', importance.length, columns)
+    const stray = importance.findIndex((value) => !(value >= 0))
+    if (stray >= 0) throw new RunError(`Cannot ${action}: the importance of column ${stray} is ${importance[stray]}, expected 0 or more`)
+  }
+  checkCodes(action, input.min, input.max)
+  if (!(norm >= 1 && norm <= 8)) throw new RunError(`Cannot ${action}: norm is ${norm}, expected 1 to 8`)
+}
+
+/** RunError unless groups divide the columns, the arrays have the sizes that follow and the diagonal of H is positive. */
+export function checkRefineInput(input: RefineInput): void {
+  const { rows, columns, groupSize, hessian } = input
+  const action = `refine a matrix of ${rows} x ${columns}`
+  const groups = groupCount(action, columns, groupSize)
+  expectCount(action, 'rounds', input.rounds, 0)
+  expectLength(action, 'weight', input.weight.length, rows * columns)
+  expectLength(action, 'product', input.product.length, rows * columns)
+  expectLength(action, 'hessian', hessian.length, columns * columns)
+  expectLength(action, 'codes', input.codes.length, rows * columns)
+  expectLength(action, 'scale', input.scale.length, rows * groups)
+  if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, rows * groups)
+  checkCodes(action, input.min, input.max)
+  for (let j = 0; j < columns; j++) {
+    const value = hessian[j * columns + j] ?? 0
+    if (!(value > 0)) throw new RunError(`Cannot ${action}: the diagonal of the Hessian at column ${j} is ${value}, expected more than 0`)
+  }
 }

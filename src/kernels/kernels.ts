@@ -1,3 +1,5 @@
+import type { FloatDType } from '../numerics/dtype.ts'
+
 /** Integer rounding of a matrix column by column with error feedback: what GPTQ does once its factor is known. */
 export interface SweepInput {
   rows: number
@@ -25,6 +27,65 @@ export interface SweepResult {
   loss: Float32Array
 }
 
+/** A choice among candidate scales for every group of every row, judged by what rounding alone costs. */
+export interface SearchInput {
+  rows: number
+  columns: number
+  /** W [rows, columns], columns in the model's order: `groupSize` neighbours share a scale. */
+  weight: Float32Array
+  /** Divides `columns`; may be equal to it. */
+  groupSize: number
+  /** [columns] the weight of a column's error, 0 or more; null: all one. */
+  importance: Float32Array | null
+  /** How many scales there are to choose from, per row and group. */
+  candidates: number
+  /** [rows, groups, candidates], of either sign, already rounded to the type they are stored in. */
+  scale: Float32Array
+  /** [rows, groups, candidates]; null: all zero. */
+  zeroPoint: Int8Array | null
+  /** Smallest and largest code. */
+  min: number
+  max: number
+  /** 1 to 8: the power of |error| that is summed. 2 is the fastest, then 3. */
+  norm: number
+}
+
+/** Codes and scales to better without other weights taking part: groups of neighbouring columns, in the model's order. */
+export interface RefineInput {
+  rows: number
+  columns: number
+  /** W [rows, columns]: what the codes stand for. */
+  weight: Float32Array
+  /** W H [rows, columns] */
+  product: Float32Array
+  /** H [columns, columns], damped: symmetric, positive definite. */
+  hessian: Float32Array
+  /** [rows, columns] */
+  codes: Int8Array
+  /** [rows, groups] */
+  scale: Float32Array
+  /** [rows, groups]; null: all zero. */
+  zeroPoint: Int8Array | null
+  /** Divides `columns`; may be equal to it. */
+  groupSize: number
+  /** Smallest and largest code. */
+  min: number
+  max: number
+  /** How many times scales and codes are each bettered once; 0: only `loss` is found. */
+  rounds: number
+  /** What new scales are rounded to. */
+  scaleDtype: FloatDType
+}
+
+export interface RefineResult {
+  /** [rows, columns] */
+  codes: Int8Array
+  /** [rows, groups] */
+  scale: Float32Array
+  /** [rows] (w - q)ᵀ H (w - q) at the end. */
+  loss: Float32Array
+}
+
 /** The hot loops. Two implementations, `reference` (plain TypeScript) and wasm, give the same bytes for any number of threads. */
 export interface Kernels {
   readonly name: 'wasm' | 'reference'
@@ -36,5 +97,15 @@ export interface Kernels {
    * inverse, reversed back. Null when H is not positive definite. Inner sums in float64.
    */
   inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null>
+  /**
+   * [rows, groups] the first candidate with the least Σ_j importance_j |w_j - (q_j - z) s|^norm, q_j = clamp(round(w_j / s + z)) as in `sweep`.
+   * Sums in float32, j in order; a candidate whose sum is not finite is never chosen, and where all are such the first is.
+   */
+  searchScales(input: SearchInput): Promise<Int32Array>
+  /**
+   * Lowers (w - q)ᵀ H (w - q) of every row by turns: all scales of the row by least squares, kept only if the loss falls, then each code in
+   * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding.
+   */
+  refine(input: RefineInput): Promise<RefineResult>
   close(): Promise<void>
 }

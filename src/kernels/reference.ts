@@ -1,7 +1,9 @@
 import { roundHalfEven } from '../numerics/round.ts'
 import { RunError } from '../util/errors.ts'
-import { checkFactorInput, checkSweepInput } from './check.ts'
+import { checkFactorInput, checkRefineInput, checkSearchInput, checkSweepInput } from './check.ts'
 import type { Kernels, SweepInput, SweepResult } from './kernels.ts'
+import { refine } from './reference-refine.ts'
+import { searchScales } from './reference-search.ts'
 
 const { fround } = Math
 
@@ -68,8 +70,8 @@ function inverseFactor(h: Float32Array, n: number): Float32Array | null {
 }
 
 /**
- * The kernels in plain TypeScript, single-threaded: what the wasm is held to, byte for byte. Every step of the sweep is one float32
- * operation, `inverseFactor` is float64 throughout. Calls after `close` are refused with a RunError.
+ * The kernels in plain TypeScript, single-threaded: what the wasm is held to, byte for byte. Every step is one float32 operation but where
+ * `Kernels` says float64. Calls after `close` are refused with a RunError.
  */
 export function referenceKernels(): Kernels {
   let open = true
@@ -86,6 +88,16 @@ export function referenceKernels(): Kernels {
     async inverseFactor(h, n) {
       check()
       return inverseFactor(h, n)
+    },
+    async searchScales(input) {
+      check()
+      checkSearchInput(input)
+      return searchScales(input)
+    },
+    async refine(input) {
+      check()
+      checkRefineInput(input)
+      return refine(input)
     },
     async close() {
       open = false

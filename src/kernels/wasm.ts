@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { RunError } from '../util/errors.ts'
 import { sharedMemory } from './arena.ts'
-import { checkFactorInput, checkSweepInput } from './check.ts'
+import { checkFactorInput, checkRefineInput, checkSearchInput, checkSweepInput } from './check.ts'
 import { type Crew, localCrew } from './crew.ts'
 import { wasmInverseFactor } from './inverse-factor.ts'
-import type { Kernels, SweepInput, SweepResult } from './kernels.ts'
+import type { Kernels, RefineInput, RefineResult, SearchInput, SweepInput, SweepResult } from './kernels.ts'
 import { WorkerPool } from './pool.ts'
+import { wasmRefine } from './refine.ts'
+import { wasmSearchScales } from './search-scales.ts'
 import { wasmSweep } from './sweep.ts'
 
 /** The same place seen from src/kernels and from dist/kernels. */
@@ -44,6 +46,16 @@ class WasmKernels implements Kernels {
   async inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null> {
     checkFactorInput(h, n)
     return this.#inTurn(() => wasmInverseFactor(this.#memory, this.#crew, h, n))
+  }
+
+  async searchScales(input: SearchInput): Promise<Int32Array> {
+    checkSearchInput(input)
+    return this.#inTurn(() => wasmSearchScales(this.#memory, this.#crew, input))
+  }
+
+  async refine(input: RefineInput): Promise<RefineResult> {
+    checkRefineInput(input)
+    return this.#inTurn(() => wasmRefine(this.#memory, this.#crew, input))
   }
 
   async close(): Promise<void> {

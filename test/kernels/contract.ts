@@ -3,6 +3,9 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Kernels, SweepInput, SweepResult } from '../../src/kernels/kernels.ts'
 import { RunError } from '../../src/util/errors.ts'
+import { bytes, distance, generator, randomHessian } from './random.ts'
+import { refineContract } from './refine-contract.ts'
+import { searchContract } from './search-contract.ts'
 
 interface Golden {
   name: string
@@ -23,33 +26,6 @@ interface Golden {
 
 /** Made by golden.py with torch in float64. */
 const goldens: Golden[] = JSON.parse(readFileSync(new URL('./golden.json', import.meta.url), 'utf8'))
-
-/** Numbers in -1 .. 1 from a seed (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1
-  }
-}
-
-/** XᵀX / n + 0.1 I [n, n]: symmetric to the bit and positive definite. */
-function randomHessian(n: number, seed: number): Float32Array {
-  const next = generator(seed)
-  const x = Float32Array.from({ length: n * n }, next)
-  const h = new Float32Array(n * n)
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      let sum = i === j ? 0.1 : 0
-      for (let k = 0; k < n; k++) sum += ((x[k * n + i] ?? 0) * (x[k * n + j] ?? 0)) / n
-      h[i * n + j] = sum
-      h[j * n + i] = sum
-    }
-  }
-  return h
-}
 
 interface Shape {
   rows: number
@@ -90,22 +66,9 @@ function randomSweep({ rows, columns, groups, seed, asymmetric, shuffled, bits }
   }
 }
 
-/** The bytes, so that -0 and 0 differ and any difference shows. */
-const bytes = (array: Float32Array | Int8Array): Buffer => Buffer.from(array.buffer, array.byteOffset, array.byteLength)
-
 function expectSame(found: SweepResult, expected: SweepResult): void {
   expect(bytes(found.codes).equals(bytes(expected.codes))).toBe(true)
   expect(bytes(found.loss).equals(bytes(expected.loss))).toBe(true)
-}
-
-/** The largest |found - expected| / (1 + |expected|). */
-function distance(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let worst = 0
-  for (let i = 0; i < expected.length; i++) {
-    const gap = Math.abs((found[i] ?? Number.NaN) - (expected[i] ?? Number.NaN)) / (1 + Math.abs(expected[i] ?? 0))
-    if (!(gap <= worst)) worst = gap
-  }
-  return worst
 }
 
 /** max |UᵀU H - I|. */
@@ -261,6 +224,8 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
       await own.close()
       await expect(own.inverseFactor(Float32Array.of(1), 1)).rejects.toThrow(RunError)
     })
+    searchContract(() => kernels, twin)
+    refineContract(() => kernels, twin)
     if (twin) equalityContract(() => kernels, twin)
   })
 }

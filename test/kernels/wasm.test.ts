@@ -32,7 +32,22 @@ test('wasm: 1, 2 and 4 threads give the same bytes when rows and tiles spread ov
       min: -8,
       max: 7,
     })
-    results.push(Buffer.concat([Buffer.from(factor.buffer), Buffer.from(codes.buffer), Buffer.from(loss.buffer)]))
+    const problem = { rows, columns, weight, groupSize: 107, min: -8, max: 7 }
+    const candidates = 5
+    const scales = Float32Array.from({ length: rows * 3 * candidates }, (_, at) => 0.1 + 0.01 * (at % candidates))
+    const index = await kernels.searchScales({ ...problem, importance: null, candidates, scale: scales, zeroPoint: null, norm: 2.4 })
+    const refined = await kernels.refine({
+      ...problem,
+      product: weight.map((w) => 2 * w),
+      hessian: h,
+      codes: Int8Array.from(weight, (w) => Math.round(6 * w)),
+      scale: scales.subarray(0, rows * 3),
+      zeroPoint: null,
+      rounds: 2,
+      scaleDtype: 'F16',
+    })
+    const arrays = [factor, codes, loss, index, refined.codes, refined.scale, refined.loss]
+    results.push(Buffer.concat(arrays.map((array) => Buffer.from(array.buffer))))
     await kernels.close()
   }
   expect(results[1]?.equals(results[0] ?? Buffer.alloc(0))).toBe(true)
@@ -58,5 +73,34 @@ test('wasm sweep: more rows than fit the memory at a time are taken in strips, n
   })
   expect(codes.findIndex((code, at) => code !== weight[at])).toBe(-1)
   expect(loss.findIndex((value) => value !== 0)).toBe(-1)
+  await kernels.close()
+})
+
+test('wasm searchScales and refine: more rows than fit the memory at a time are taken in strips, none lost or doubled', async () => {
+  const kernels = await wasmKernels({ threads: 2 })
+  // Strips of 64 MiB: 1.4 Mi rows of one column with 8 candidates, and 0.4 Mi rows that are padded to 16 columns.
+  const rows = 1_500_000
+  const weight = Float32Array.from({ length: rows }, (_, at) => (at % 7) + 1)
+  const problem = { columns: 1, groupSize: 1, zeroPoint: null, min: -8, max: 7 }
+  // The weight is 1 x the second candidate in odd rows, 1 x the first in even ones.
+  const scale = Float32Array.from({ length: rows * 2 }, (_, at) =>
+    at % 2 === Math.floor(at / 2) % 2 ? (weight[Math.floor(at / 2)] ?? 0) : 100,
+  )
+  const index = await kernels.searchScales({ ...problem, rows, weight, importance: null, candidates: 2, scale, norm: 2 })
+  expect(index.findIndex((k, row) => k !== row % 2)).toBe(-1)
+  const few = 500_000
+  const refined = await kernels.refine({
+    ...problem,
+    rows: few,
+    weight: weight.subarray(0, few),
+    product: weight.subarray(0, few),
+    hessian: Float32Array.of(1),
+    codes: new Int8Array(few),
+    scale: new Float32Array(few).fill(1),
+    rounds: 1,
+    scaleDtype: 'F32',
+  })
+  expect(refined.codes.findIndex((code, row) => code !== weight[row])).toBe(-1)
+  expect(refined.loss.findIndex((value) => value !== 0)).toBe(-1)
   await kernels.close()
 })

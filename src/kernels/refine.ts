@@ -1,0 +1,139 @@
+import { Arena } from './arena.ts'
+import type { Call, Crew } from './crew.ts'
+import type { RefineInput, RefineResult } from './kernels.ts'
+import { refineColumns, refineRows } from './tiles.ts'
+
+/** Rows are taken through the wasm memory in strips of about this size. */
+const stripBytes = 64 * 2 ** 20
+/** What a lane may take for H c of the groups of its rows, and all lanes together. */
+const laneLimit = 64 * 2 ** 20
+const lanesLimit = 1.5 * 2 ** 30
+/** Rows that share one pass over H. */
+const mostRows = 16
+/** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
+const callsPerLane = 4
+/** Numbers that name the stored types, see assembly/stored.ts. */
+const dtypes = { F32: 0, F16: 1, BF16: 2 } as const
+
+const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step
+
+/** How a row is laid out: groups padded to vectors, rows to panels. */
+interface Layout {
+  groups: number
+  groupSize: number
+  /** Columns of a group with its padding. */
+  padded: number
+  /** Columns of a row with all padding. */
+  width: number
+}
+
+/** Rows [.., columns] of `source` to rows `pitch` apart; padding keeps the value it has. */
+function copyRows(
+  source: Float32Array | Int8Array,
+  { groups, groupSize, padded }: Layout,
+  pitch: number,
+  out: Float32Array | Int8Array,
+): void {
+  const columns = groups * groupSize
+  if (columns === pitch) {
+    out.set(source)
+    return
+  }
+  const run = padded === groupSize ? columns : groupSize
+  for (let from = 0; from < source.length; from += run) {
+    const column = from % columns
+    out.set(source.subarray(from, from + run), ((from - column) / columns) * pitch + (column / groupSize) * padded)
+  }
+}
+
+/** The rows of `copyRows` back without their padding. */
+function collectRows(source: Int8Array, { groups, groupSize, padded, width }: Layout, out: Int8Array): void {
+  const columns = groups * groupSize
+  const run = padded === groupSize ? columns : groupSize
+  for (let to = 0; to < out.length; to += run) {
+    const column = to % columns
+    const from = ((to - column) / columns) * width + (column / groupSize) * padded
+    out.set(source.subarray(from, from + run), to)
+  }
+}
+
+/** H with a row of zeros for every column of padding, and its diagonal with ones there. */
+function copyHessian(input: RefineInput, layout: Layout, pitch: number, hessian: Float32Array, diagonal: Float32Array): void {
+  const { columns } = input
+  const { groupSize, padded } = layout
+  if (columns !== pitch) hessian.fill(0)
+  diagonal.fill(1)
+  for (let j = 0; j < columns; j++) {
+    const at = Math.floor(j / groupSize) * padded + (j % groupSize)
+    copyRows(input.hessian.subarray(j * columns, (j + 1) * columns), layout, pitch, hessian.subarray(at * pitch, (at + 1) * pitch))
+    diagonal[at] = input.hessian[j * columns + j]
+  }
+}
+
+/** Rows that share a pass over H: as many as keep H c of their groups small. */
+function stripRows(rowBytes: number, rows: number): number {
+  const fitting = Math.floor(laneLimit / rowBytes / refineRows) * refineRows
+  return Math.max(refineRows, Math.min(mostRows, fitting, roundUp(rows, refineRows)))
+}
+
+/** `RefineInput` through the wasm export `refine`. */
+export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: RefineInput): Promise<RefineResult> {
+  const { rows, columns, groupSize, zeroPoint, min, max, rounds } = input
+  const groups = columns / groupSize
+  const padded = roundUp(groupSize, 4)
+  const width = roundUp(groups * padded, refineColumns)
+  const layout = { groups, groupSize, padded, width }
+  // Rows of H that are a multiple of 4 KiB apart would share the same few lines of the cache.
+  const pitch = width % 1024 === 0 ? width + refineColumns : width
+  const strip = stripRows(groups * width * 4, rows)
+  const matrixBytes = roundUp(groups, 2) * 8 * (2 * groups + 2)
+  const laneBytes = roundUp(64 * refineColumns * 4 + matrixBytes + strip * (groups + 1) * width * 4, 64)
+  const lanes = Math.max(1, Math.min(crew.lanes, Math.floor(lanesLimit / laneBytes)))
+  const stride = Math.min(rows, roundUp(Math.max(1, Math.floor(stripBytes / (width * 9 + groups * 8))), strip))
+
+  const arena = new Arena(memory, `refine a matrix of ${rows} x ${columns}`)
+  const hessian = arena.take(groups * padded * pitch * 4)
+  const diagonal = arena.take(width * 4)
+  const weight = arena.take(stride * width * 4)
+  const product = arena.take(stride * width * 4)
+  const codes = arena.take(stride * width)
+  const scale = arena.take(stride * groups * 4)
+  const zero = arena.take(stride * groups * 4)
+  const loss = arena.take(stride * 4)
+  const scratch = arena.take(lanes * laneBytes)
+  const { buffer } = memory
+
+  copyHessian(input, layout, pitch, new Float32Array(buffer, hessian, groups * padded * pitch), new Float32Array(buffer, diagonal, width))
+  const weightView = new Float32Array(buffer, weight, stride * width).fill(0)
+  const productView = new Float32Array(buffer, product, stride * width)
+  const codesView = new Int8Array(buffer, codes, stride * width)
+  const scaleView = new Float32Array(buffer, scale, stride * groups)
+  const zeroView = new Float32Array(buffer, zero, stride * groups).fill(0)
+  const fixed = [weight, product, codes, scale, zero, loss, hessian, diagonal]
+  const sizes = [width, pitch * 4, groups, padded, strip, rounds, dtypes[input.scaleDtype], min, max]
+  const result = { codes: new Int8Array(rows * columns), scale: new Float32Array(rows * groups), loss: new Float32Array(rows) }
+  for (let from = 0; from < rows; from += stride) {
+    const count = Math.min(stride, rows - from)
+    const values = [from * columns, (from + count) * columns] as const
+    const tiles = [from * groups, (from + count) * groups] as const
+    productView.fill(0)
+    copyRows(input.weight.subarray(...values), layout, width, weightView)
+    copyRows(input.product.subarray(...values), layout, width, productView)
+    copyRows(input.codes.subarray(...values), layout, width, codesView)
+    scaleView.set(input.scale.subarray(...tiles))
+    if (zeroPoint) zeroView.set(zeroPoint.subarray(...tiles))
+    const step = roundUp(Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane)), strip)
+    const calls: Call[] = []
+    for (let top = 0; top < count; top += step) {
+      // Where memory is short of a place for every lane, calls have places instead, and fewer of them go at once.
+      const place = lanes < crew.lanes ? [scratch + (calls.length % lanes) * laneBytes, 0] : [scratch, laneBytes]
+      calls.push([...fixed, ...place, ...sizes, top, Math.min(top + step, count)])
+    }
+    const batch = lanes < crew.lanes ? lanes : calls.length
+    for (let at = 0; at < calls.length; at += batch) await crew.run('refine', calls.slice(at, at + batch))
+    collectRows(codesView, layout, result.codes.subarray(...values))
+    result.scale.set(scaleView.subarray(0, count * groups), from * groups)
+    result.loss.set(new Float32Array(buffer, loss, count), from)
+  }
+  return result
+}
