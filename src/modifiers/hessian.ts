@@ -1,48 +1,11 @@
-import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { gram, matMul } from '../engine/mat-mul.ts'
-import { RunError } from '../util/errors.ts'
+import { matMul } from '../engine/mat-mul.ts'
 import type { Stage } from './modifier.ts'
+import { type Hessian, measureMoments } from './moments.ts'
 
-/** Second moments of a stage's inputs over the calibration tokens: what a squared error of its outputs weighs a weight error with. */
-export interface Hessian {
-  /** Columns of the stage's linears. */
-  readonly n: number
-  /** H [n, n] = Σ x xᵀ / tokens. The factor of two of GPTQ's eq. 1 cancels everywhere. */
-  readonly values: Float32Array
-  readonly tokens: number
-}
-
-/**
- * Sums xᵀx over the stage's calibration inputs. One Hessian serves every linear of the stage, since they read the same input.
- * Errors: RunError when an input is not finite, naming the stage.
- */
+/** The Hessian of a stage over all its calibration inputs. Errors: as `measureMoments`. */
 export async function measureHessian(stage: Stage): Promise<Hessian> {
-  const sums: Tensor2D[] = []
-  let tokens = 0
-  try {
-    await stage.eachInput((x) => {
-      tokens += x.shape[0]
-      const [sum] = sums
-      sums[0] = tf.tidy(() => (sum ? tf.add<Tensor2D>(sum, gram(x)) : gram(x)))
-      sum?.dispose()
-    })
-  } catch (error) {
-    tf.dispose(sums)
-    throw error
-  }
-  const [total] = sums
-  if (!total) throw new RangeError(`Cannot measure ${stage.name}: no calibration rows, expected at least one`)
-  const n = total.shape[0]
-  const values = (await total.data()) as Float32Array
-  total.dispose()
-  for (let i = 0; i < values.length; i++) values[i] /= tokens
-  for (let j = 0; j < n; j++) {
-    if (!Number.isFinite(values[j * n + j])) {
-      throw new RunError(`Cannot calibrate ${stage.name}: input channel ${j} is ${values[j * n + j]}, expected finite activations.`)
-    }
-  }
-  return { n, values, tokens }
+  return (await measureMoments(stage, false, null)).fitted.hessian
 }
 
 /** The diagonal [n]. */
@@ -58,9 +21,14 @@ export function activationOrder(hessian: Hessian): Int32Array {
 
 /** A factor of the damped Hessian in sweep order. */
 export interface Factor {
-  /** U [n, n], upper, inverse(H + damping · mean(diag H) · I) = UᵀU. */
+  /** U [n, n], upper, inverse(H + lambda I) = UᵀU. */
   readonly values: Float32Array
+  /** [n] the columns in sweep order. */
+  readonly order: Int32Array
+  /** What was added to the diagonal, as a fraction of its mean. */
   readonly damping: number
+  /** What was added to the diagonal: damping * mean(diag H). Columns without inputs have the mean beside. */
+  readonly lambda: number
 }
 
 /** The dampings to try: the one asked for, then upwards in steps of about two up to 1: 0.01, 0.02, 0.05, 0.1 ... of the mean diagonal. */
@@ -78,15 +46,37 @@ function* dampings(first: number): Generator<number> {
 export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32Array, dampening: number): Promise<Factor | null> {
   const { n, values } = hessian
   const d = diagonal(hessian)
-  const mean = d.reduce((sum, value) => sum + value, 0) / n || 1
+  const mean = meanOf(d)
   const permuted = new Float32Array(n * n)
   for (let i = 0; i < n; i++) for (let j = 0, row = order[i] * n; j < n; j++) permuted[i * n + j] = values[row + order[j]]
   for (const damping of dampings(dampening)) {
-    for (let j = 0; j < n; j++) permuted[j * n + j] = (d[order[j]] || mean) + damping * mean
+    const lambda = damping * mean
+    for (let j = 0; j < n; j++) permuted[j * n + j] = (d[order[j]] || mean) + lambda
     const factor = await (stage.engine.inverseFactor?.(permuted, n) ?? stage.kernels.inverseFactor(permuted, n))
-    if (factor) return { values: factor, damping }
+    if (factor) return { values: factor, order, damping, lambda }
   }
   return null
+}
+
+/** H + lambda I in the model's order, as the factor's: positive definite. */
+export function damped(hessian: Hessian, { lambda }: Factor): Float32Array {
+  const { n } = hessian
+  const mean = meanOf(diagonal(hessian))
+  const values = hessian.values.slice()
+  for (let j = 0; j < n; j++) values[j * n + j] = (values[j * n + j] || mean) + lambda
+  return values
+}
+
+/** [columns] the variance of each column that those after it in sweep order cannot make up for: what a squared rounding error weighs. */
+export function conditionalVariance({ values, order }: Factor): Float32Array {
+  const n = order.length
+  const variance = new Float32Array(n)
+  for (let j = 0; j < n; j++) variance[order[j]] = 1 / values[j * n + j] ** 2
+  return variance
+}
+
+function meanOf(d: Float32Array): number {
+  return d.reduce((sum, value) => sum + value, 0) / d.length || 1
 }
 
 /** tr(E H Eᵀ) for each E [rows, n]: the mean squared change of the outputs, summed over them, that weight errors E cause. */

@@ -53,6 +53,8 @@ export interface LinearReport {
   /** The same error of plain rounding, where the method has it at hand. */
   rtnError?: number
   seconds: number
+  /** What the codes aim at instead of the original outputs, and how far of the way they go. */
+  target?: { kind: 'inputs' | 'residual'; step: number }
   /** GPTQ: the damping that made the Hessian invertible. */
   damping?: number
   /** Input channels that were zero on every calibration token. */
@@ -89,6 +91,8 @@ export interface Stage {
   readonly signal: AbortSignal
   /** False in runs without data. */
   readonly hasInputs: boolean
+  /** True where the outputs of the only linear are added to the residual stream as they are. */
+  readonly addsToResidual: boolean
   /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
   eachInput(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
   /**

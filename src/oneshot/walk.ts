@@ -167,6 +167,7 @@ function openStage(
     kernels,
     signal,
     hasInputs: streams !== null,
+    addsToResidual: spec.addsToResidual,
     eachInput: streams ? (visit) => streams.each(visit) : noInputs,
     rescaleInputs: streams ? (divisors) => rescaleInputs(plan, layer, spec, inHand, streams, divisors) : noInputs,
   }

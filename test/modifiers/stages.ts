@@ -78,6 +78,7 @@ export async function applyTo(
     kernels,
     signal: new AbortController().signal,
     hasInputs: true,
+    addsToResidual: false,
     eachInput: async (visit) => {
       const length = input.length / columns
       const x = tf.tensor2d(input, [length, columns])

@@ -1,0 +1,98 @@
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
+import { gram, matMul } from '../engine/mat-mul.ts'
+import { RunError } from '../util/errors.ts'
+import type { CalibrationBatch, Stage } from './modifier.ts'
+
+/** What is wanted of a batch beside its inputs: where the outputs should go, and how much each token counts. Runs within a tidy. */
+export interface TargetView {
+  /** Y [tokens, m] */
+  pull(input: Tensor2D, batch: CalibrationBatch): Tensor2D
+  /** [tokens, 1], positive; null: all alike. */
+  weights(batch: CalibrationBatch): Tensor2D | null
+}
+
+/** Second moments of a stage's inputs over the calibration tokens: what a squared error of its outputs weighs a weight error with. */
+export interface Hessian {
+  /** Columns of the stage's linears. */
+  readonly n: number
+  /** H [n, n] = Σ x xᵀ / tokens. The factor of two of GPTQ's eq. 1 cancels everywhere. */
+  readonly values: Float32Array
+  readonly tokens: number
+}
+
+/** Second moments of a stage's inputs X over tokens, weighted by w: sums over tokens divided by Σ w. */
+export interface Moments {
+  /** Xᵀ diag(w) X */
+  readonly hessian: Hessian
+  /** Xᵀ diag(w) Y [n, m], Y of the target view; null without one. */
+  readonly pull: { readonly values: Float32Array; readonly columns: number } | null
+  /** Mean of X [n], of all tokens alike. */
+  readonly mean: Float32Array
+}
+
+/** Moments of the rows to fit to, and of those held back; null where there are none. */
+export interface StageMoments {
+  readonly fitted: Moments
+  readonly heldBack: Moments | null
+}
+
+/**
+ * Measures a stage in one pass over its calibration inputs. One set of moments serves every linear of the stage, since they read the same
+ * input. Errors: RunError when an input is not finite, naming the stage.
+ */
+export async function measureMoments(stage: Stage, holdBack: boolean, view: TargetView | null): Promise<StageMoments> {
+  const fitted = new MomentSum()
+  const heldBack = new MomentSum()
+  try {
+    await stage.eachInput((input, batch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view))
+    return { fitted: await fitted.take(stage.name), heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null }
+  } finally {
+    fitted.dispose()
+    heldBack.dispose()
+  }
+}
+
+/** Running sums on the engine. */
+class MomentSum {
+  tokens = 0
+  #weight = 0
+  #sums: Tensor[] = []
+
+  add(input: Tensor2D, batch: CalibrationBatch, view: TargetView | null): void {
+    const before = this.#sums
+    this.#sums = tf.tidy(() => {
+      const weights = view?.weights(batch) ?? null
+      const root = weights && tf.sqrt(weights)
+      const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
+      const x = weighted(input)
+      const parts: Tensor[] = [gram(x), tf.sum(input, 0)]
+      if (view) parts.push(matMul(x, weighted(view.pull(input, batch)), true))
+      // Summed here: TensorFlow's full sum depends on the number of threads.
+      this.#weight += weights ? weights.dataSync<'float32'>().reduce((sum, value) => sum + value, 0) : input.shape[0]
+      return before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts
+    })
+    tf.dispose(before)
+    this.tokens += input.shape[0]
+  }
+
+  async take(stage: string): Promise<Moments> {
+    if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
+    const [values, mean, pull] = await Promise.all(this.#sums.map(async (sum) => (await sum.data()) as Float32Array))
+    const n = (this.#sums[1] as Tensor1D).shape[0]
+    for (let i = 0; i < values.length; i++) values[i] /= this.#weight
+    for (let i = 0; i < n; i++) mean[i] /= this.tokens
+    for (let i = 0; i < (pull?.length ?? 0); i++) pull[i] /= this.#weight
+    for (let j = 0; j < n; j++) {
+      if (!Number.isFinite(values[j * n + j])) {
+        throw new RunError(`Cannot calibrate ${stage}: input channel ${j} is ${values[j * n + j]}, expected finite activations.`)
+      }
+    }
+    return { hessian: { n, values, tokens: this.tokens }, pull: pull ? { values: pull, columns: pull.length / n } : null, mean }
+  }
+
+  dispose(): void {
+    tf.dispose(this.#sums)
+    this.#sums = []
+  }
+}

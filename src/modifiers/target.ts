@@ -1,0 +1,66 @@
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
+import { matMul } from '../engine/mat-mul.ts'
+import type { Factor } from './hessian.ts'
+import type { Moments, StageMoments, TargetView } from './moments.ts'
+
+/** Somewhere else than the original weight's outputs for a linear to go. */
+export interface Target extends TargetView {
+  readonly kind: 'inputs' | 'residual'
+  /** Xᵀ diag(w) (wanted - X Wᵀ) transposed, [rows, n]: half the downward slope of the squared miss. Runs within a tidy. */
+  gradient(weight: Tensor2D, moments: { readonly hessian: Tensor2D; readonly pull: Tensor2D }): Tensor
+}
+
+/** A weight to round instead of the original, and how far towards the target it goes. */
+export interface Aimed {
+  /** [rows, n] */
+  readonly weight: Float32Array
+  /** Fraction of the way to the least squares solution. */
+  readonly step: number
+}
+
+/**
+ * W + step D with D = G (H + lambda I)⁻¹, G the target's gradient on the fitted rows and lambda the damping of the factor. The step is `most`,
+ * or less where rows that were held back say that less is better: the miss there is quadratic in the step, so its minimum is known.
+ */
+export function aim(target: Target, weight: Float32Array, moments: StageMoments, factor: Factor, most: number): Aimed {
+  const { n } = moments.fitted.hessian
+  return tf.tidy(() => {
+    const w = tf.tensor2d(weight, [weight.length / n, n])
+    const gradient = target.gradient(w, tensors(moments.fitted))
+    const u = tf.tensor2d(naturalOrder(factor), [n, n])
+    const direction = matMul(matMul(gradient, u, false, true), u)
+    const step = Math.min(most, moments.heldBack ? bestStep(target, w, direction, moments.heldBack) : most)
+    const values = direction.dataSync<'float32'>()
+    return { weight: weight.map((value, i) => value + step * values[i]), step }
+  })
+}
+
+/** The step along `direction` [rows, n] with the least miss on some rows, at least 0: <D, G> / <D H, D>. */
+function bestStep(target: Target, weight: Tensor2D, direction: Tensor, moments: Moments): number {
+  const { hessian, pull } = tensors(moments)
+  const slope = dot(direction, target.gradient(weight, { hessian, pull }))
+  const curvature = dot(direction, matMul(direction, hessian))
+  return slope > 0 && curvature > 0 ? slope / curvature : 0
+}
+
+function tensors({ hessian: { n, values }, pull }: Moments): { hessian: Tensor2D; pull: Tensor2D } {
+  if (!pull) throw new RangeError('Cannot aim at a target: its moments were not measured, expected a view of it')
+  return { hessian: tf.tensor2d(values, [n, n]), pull: tf.tensor2d(pull.values, [n, pull.columns]) }
+}
+
+/** V [n, n] with inverse(H + lambda I) = VᵀV, columns in the model's order: those of U put back in their places. */
+function naturalOrder({ values, order }: Factor): Float32Array {
+  const n = order.length
+  const out = new Float32Array(n * n)
+  for (let i = 0; i < n; i++) for (let j = i; j < n; j++) out[i * n + order[j]] = values[i * n + j]
+  return out
+}
+
+/** Σ a b. Rows are summed on the engine and the rest here: TensorFlow's full sum depends on the number of threads. */
+function dot(a: Tensor, b: Tensor): number {
+  return tf
+    .sum(tf.mul(a, b), 1)
+    .dataSync<'float32'>()
+    .reduce((sum, value) => sum + value, 0)
+}
