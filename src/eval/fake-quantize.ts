@@ -1,20 +1,47 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import { minMaxGrid } from '../schemes/qparams.ts'
+import { type Grid, minMaxGrid } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'
 
+/** What a checkpoint stores about the inputs of a linear, or about a cache. */
+export interface StoredScale {
+  /** Static: the one scale of all inputs. Local (NVFP4): the global scale that those of the groups are divided by. */
+  readonly value: number
+  /** Signed; 0 for symmetric inputs. */
+  readonly zeroPoint: number
+}
+
 /**
- * Activations as a server computes with them: quantized and back, with one symmetric `scale` for all of them, or (null) with ranges found
- * on the spot. x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights.
+ * Activations as a server computes with them: quantized and back, with the scale that is `stored`, or (null) with ranges found on the spot.
+ * x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights.
  */
-export function fakeQuantize(x: Tensor2D, args: QuantizationArgs, scale: number | null = null): Tensor2D {
+export function fakeQuantize(x: Tensor2D, args: QuantizationArgs, stored: StoredScale | null = null): Tensor2D {
   const [tokens, columns] = x.shape
   const values = x.dataSync() as Float32Array
-  const perRow: QuantizationArgs = args.strategy === 'token' ? { ...args, strategy: 'channel' } : args
+  const tiled: QuantizationArgs = args.strategy === 'token' ? { ...args, strategy: 'channel' } : args
   const grid =
-    scale === null
-      ? minMaxGrid(values, tokens, columns, perRow, 'F32')
-      : { scale: Float32Array.of(scale), scaleShape: [1], scaleDtype: 'F32' as const, zeroPoint: null, globalScale: null }
-  return tf.tensor2d(dequantize(quantizeToGrid(values, tokens, columns, perRow, grid)), [tokens, columns])
+    stored !== null && args.dynamic === false ? staticGrid(args, stored) : minMaxGrid(values, tokens, columns, tiled, 'F32', stored?.value)
+  return tf.tensor2d(dequantize(quantizeToGrid(values, tokens, columns, tiled, grid)), [tokens, columns])
+}
+
+/**
+ * Keys (after rotary embedding) or values [tokens, heads * size] as a quantized cache gives them back: every head with its own of `scales`, or all
+ * with the only one.
+ */
+export function fakeQuantizeCache(x: Tensor2D, args: QuantizationArgs, scales: Float32Array): Tensor2D {
+  const [tokens, columns] = x.shape
+  const tiled: QuantizationArgs = { ...args, strategy: 'block', block_structure: [tokens, columns / scales.length] }
+  const grid: Grid = { scale: scales, scaleShape: [1, scales.length], scaleDtype: 'F32', zeroPoint: null, globalScale: null }
+  return tf.tensor2d(dequantize(quantizeToGrid(x.dataSync() as Float32Array, tokens, columns, tiled, grid)), [tokens, columns])
+}
+
+function staticGrid({ symmetric }: QuantizationArgs, { value, zeroPoint }: StoredScale): Grid {
+  return {
+    scale: Float32Array.of(value),
+    scaleShape: [1],
+    scaleDtype: 'F32',
+    zeroPoint: symmetric ? null : Int8Array.of(zeroPoint),
+    globalScale: null,
+  }
 }

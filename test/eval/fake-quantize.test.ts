@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
-import { fakeQuantize } from '../../src/eval/fake-quantize.ts'
+import type { QuantizationArgs } from '../../src/checkpoint/quantization-config.ts'
+import { fakeQuantize, fakeQuantizeCache } from '../../src/eval/fake-quantize.ts'
 import { args } from '../checkpoint/schemes.ts'
 import { useEngine } from '../engine/engines.ts'
 
@@ -53,4 +55,36 @@ test.each(CASES)('fakeQuantize gives the numbers of compressed-tensors for one s
   const values = y.dataSync()
   tf.dispose([x, y])
   for (const [i, value] of expected.flat().entries()) expect(Math.abs(values[i] - value)).toBeLessThanOrEqual(Math.abs(value) * 2e-7)
+})
+
+interface Activations {
+  x: number[]
+  cases: Record<string, { args: Partial<QuantizationArgs>; dynamic: boolean | 'local'; value?: number; zero?: number; y: number[] }>
+}
+
+const { x: ACTIVATIONS, cases }: Activations = JSON.parse(readFileSync(new URL('../oracles/activations.json', import.meta.url), 'utf8'))
+
+test.each(Object.entries(cases))(
+  'fakeQuantize gives the numbers of compressed-tensors: %s',
+  (_, { args: parts, dynamic, value, zero, y }) => {
+    const x = tf.tensor2d(ACTIVATIONS, [2, 64])
+    const stored = value === undefined ? null : { value, zeroPoint: zero ?? 0 }
+    const quantized = fakeQuantize(x, args({ ...parts, dynamic }), stored)
+    const values = quantized.dataSync()
+    tf.dispose([x, quantized])
+    const unit = Math.max(...y.map(Math.abs))
+    for (const [i, expected] of y.entries()) expect(Math.abs(values[i] - expected), `element ${i}`).toBeLessThanOrEqual(unit * 2e-7)
+  },
+)
+
+test('fakeQuantizeCache scales each head by its own, or all by one', () => {
+  const x = tf.tensor2d([1, 1.06, 1, 1.06], [1, 4])
+  const float8 = args({ type: 'float' })
+  const [one, heads] = [fakeQuantizeCache(x, float8, Float32Array.of(1)), fakeQuantizeCache(x, float8, Float32Array.of(1, 1.06))]
+  const values = [one, heads].map((tensor) => [...tensor.dataSync()])
+  tf.dispose([x, one, heads])
+  expect(values).toEqual([
+    [1, 1, 1, 1],
+    [1, 1, Math.fround(0.9375 * Math.fround(1.06)), Math.fround(1.06)],
+  ])
 })

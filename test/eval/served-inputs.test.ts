@@ -52,7 +52,8 @@ describe('servedInputs', () => {
     expect(served.size).toBe(14)
     for (const { args, scale } of served.values()) {
       expect(args).toMatchObject({ strategy: 'tensor', dynamic: false })
-      expect(scale).toBeGreaterThan(0)
+      expect(scale?.value).toBeGreaterThan(0)
+      expect(scale?.zeroPoint).toBe(0)
     }
   })
 
@@ -71,9 +72,9 @@ describe('servedInputs', () => {
     ],
     ['inputs without weights', ({ config_groups: { group_0 } }) => Object.assign(group_0, { weights: null }), /inputs and no weights/],
     ['stored scales per group', inputsOf({ dynamic: false, strategy: 'group', group_size: 64 }), /stored ranges, strategy group/],
-    ['stored zero points', inputsOf({ dynamic: false, strategy: 'tensor', type: 'int', symmetric: false }), /strategy tensor, asymmetric/],
-    ['4-bit floats', inputsOf({ num_bits: 4 }), /4-bit float inputs of model\.layers\.0\.self_attn\.q_proj/],
-    ['local ranges', inputsOf({ dynamic: 'local', strategy: 'tensor_group', group_size: 16 }), /local ranges, strategy tensor_group/],
+    ['asymmetric floats', inputsOf({ dynamic: false, strategy: 'tensor', symmetric: false }), /strategy tensor, asymmetric/],
+    ['4-bit floats a token', inputsOf({ num_bits: 4 }), /4-bit float inputs of model\.layers\.0\.self_attn\.q_proj/],
+    ['local ranges of tokens', inputsOf({ dynamic: 'local' }), /local ranges, strategy token/],
     ['groups that do not divide', inputsOf({ strategy: 'group', group_size: 96 }), /group size 96 does not divide 128/],
   ]
 
@@ -94,6 +95,21 @@ describe('servedInputs', () => {
     const failure = servedInputs(await openForTest(folder))
     await expect(failure).rejects.toThrow(CheckpointError)
     await expect(failure).rejects.toThrow(`${K_SCALE} is ${value}, expected one positive number`)
+  })
+
+  test('reads the global scale of inputs whose groups are scaled at run time', async () => {
+    const served = await servedInputs(await openForTest(oracleFolder('checkpoints/nvfp4')))
+    expect(served.size).toBe(14)
+    for (const { args, scale } of served.values()) {
+      expect(args).toMatchObject({ num_bits: 4, dynamic: 'local', strategy: 'tensor_group', group_size: 16 })
+      expect(scale?.value).toBeGreaterThan(1)
+    }
+  })
+
+  test('misses a stored zero point that is not there', async () => {
+    const asymmetric = inputsOf({ type: 'int', strategy: 'tensor', dynamic: false, symmetric: false })
+    const source = await openForTest(await checkpoint('fp8-static', asymmetric))
+    await expect(servedInputs(source)).rejects.toThrow(/q_proj\.input_zero_point/)
   })
 
   test('misses a stored scale that is not there', async () => {
