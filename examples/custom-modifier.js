@@ -36,7 +36,7 @@ function round(linear, scheme, args) {
     const largest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
     return largest > 0 ? 2 ** Math.ceil(Math.log2(largest / most)) : 1
   })
-  const grid = { scale, scaleShape: [rows, columns / size], zeroPoint: null }
+  const grid = { scale, scaleShape: [rows, columns / size], scaleDtype: dtype, zeroPoint: null, globalScale: null }
   linear.quantized = quantizeToGrid(weight, rows, columns, args, grid, dtype)
   linear.report = {
     name,

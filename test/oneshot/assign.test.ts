@@ -93,7 +93,7 @@ QuantizationModifier:
     await expect(plan(recipe)).rejects.toThrow(/Cannot quantize the inputs of .*q_proj: group size 96 does not divide 128/)
   })
 
-  it('refuses a modifier that does not quantize instead of passing over it', async () => {
+  it('refuses a modifier that does nothing it knows of instead of passing over it', async () => {
     const scaling = defineModifier({
       names: ['ScalingModifier'],
       description: 'Scales weights.',
@@ -103,7 +103,7 @@ QuantizationModifier:
       create: () => ({ apply: async () => {} }),
     })
     await expect(plan('- ScalingModifier: {}\n- rtn: {scheme: W8A16, ignore: [lm_head]}', { modifiers: [scaling] })).rejects.toThrow(
-      /Cannot use ScalingModifier: it does not quantize/,
+      /Cannot use ScalingModifier: it neither quantizes nor rescales nor rewrites/,
     )
   })
 })
