@@ -4,7 +4,7 @@ const LAYERS = [
   ['numerics'],
   ['kernels', 'checkpoint', 'engine'],
   ['schemes'],
-  ['models', 'data'],
+  ['models', 'data', 'servers'],
   ['modifiers'],
   ['recipe'],
   ['oneshot', 'eval'],

@@ -2,10 +2,14 @@ import type { Command } from 'commander'
 import { DEFAULT_DATASET, DEFAULT_ROWS, defaultLength } from '../oneshot/calibration.ts'
 import type { Plan } from '../oneshot/plan.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
+import type { ServerFinding } from '../servers/server.ts'
+import type { Target } from '../servers/targets.ts'
+import { UserError } from '../util/errors.ts'
 import { colorsFor } from './colors.ts'
 import { formatCount, plural } from './format.ts'
 import { foldLayers } from './layer-names.ts'
 import { print, printJson } from './output.ts'
+import { findingsText, plannedModel, targetOption } from './servers.ts'
 import { jsonOption, modifiersOption, recipeOption } from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
@@ -15,6 +19,7 @@ interface Flags {
   output?: string
   overwrite?: boolean
   strict?: boolean
+  target?: Target
   json?: boolean
 }
 
@@ -31,12 +36,17 @@ interface PlanSummary {
   /** The rows that oneshot takes by default; null when the recipe needs no data. */
   calibration: { rows: number; tokens: number } | null
   warnings: string[]
+  /** Who loads the result, and on what: `vLLM (GPU sm75+, CPU), transformers (GPU, CPU)`. */
+  servedBy: string
+  /** What the target makes of the result; null without a target. */
+  findings: ServerFinding[] | null
 }
 
 const EXAMPLES = `
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
-  $ llmpress plan ./model --recipe my-recipe.yaml --json`
+  $ llmpress plan ./model --recipe my-recipe.yaml --json
+  $ llmpress plan ./model --recipe FP8_BLOCK --target vllm`
 
 /** `llmpress plan MODEL --recipe R`: everything `oneshot` would do, without doing it. */
 export function addPlan(program: Command): void {
@@ -50,25 +60,41 @@ export function addPlan(program: Command): void {
     .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
     .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
+    .addOption(targetOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(runPlan)
 }
 
-async function runPlan(model: string, { json = false, ...flags }: Flags): Promise<void> {
+async function runPlan(model: string, { json = false, target, ...flags }: Flags): Promise<void> {
   const { planRun } = await import('../index.ts')
+  const { servedBy, serverProblems, targetVersion } = await import('../servers/servers.ts')
   const plan = await planRun({ model, ...flags })
   try {
-    const summary = summarize(plan)
+    const served = plannedModel(plan)
+    const findings = target ? serverProblems(target, served) : null
+    const summary = { ...summarize(plan), servedBy: servedBy(served), findings }
     if (json) printJson(summary)
-    else print(describePlan(summary))
+    else print([describePlan(summary), ...(target && findings ? ['', findingsText(targetVersion(target), findings)] : [])].join('\n'))
+    if (target && findings) requireServed(targetVersion(target), findings)
   } finally {
     await plan.close()
   }
 }
 
+/** Under an explicit target, what it would refuse is an error before compute. */
+function requireServed(version: string, findings: readonly ServerFinding[]): void {
+  const errors = findings.filter(({ severity }) => severity === 'error')
+  if (errors.length === 0) return
+  const [{ message }] = errors
+  const more = errors.length > 1 ? `, and ${plural(errors.length - 1, 'problem')} more` : ''
+  throw new UserError(
+    `Cannot have the result of this recipe loaded by ${version}: ${message}${more}; expected a scheme that it has a kernel for.`,
+  )
+}
+
 /** A plan as plain data: linears by modifier and scheme, in the order of the recipe. */
-function summarize(plan: Plan): PlanSummary {
+function summarize(plan: Plan): Omit<PlanSummary, 'servedBy' | 'findings'> {
   const schemes = new Map<string, PlanSummary['schemes'][number]>()
   for (const { spec, scheme, layout } of plan.linears) {
     if (!scheme || !layout) continue
@@ -115,6 +141,7 @@ function describePlan(summary: PlanSummary): string {
         ? `needs data: by default ${calibration.rows} rows of ${calibration.tokens} tokens of ${DEFAULT_DATASET}`
         : 'needs no data',
     ],
+    ['Served by', summary.servedBy],
     ['Output', summary.output],
   ]
   const warnings = summary.warnings.map((text) => `  ${text}`)

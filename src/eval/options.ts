@@ -1,9 +1,10 @@
 import { datasetRule } from '../data/load-rows.ts'
 import { engineRule } from '../engine/open.ts'
 import { threadsRule } from '../kernels/open.ts'
+import { targetRule } from '../servers/targets.ts'
 import { checkFolder, checkOptions, folder, handler, type Rules, signal, whole } from '../util/check-options.ts'
 
-const VERIFY: Rules = { against: folder, signal }
+const VERIFY: Rules = { against: folder, target: targetRule, signal }
 
 const PERPLEXITY: Rules = {
   dataset: { ...datasetRule, required: true },

@@ -5,11 +5,17 @@ import type { DType, FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
 import { relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
+import type { ServerFinding } from '../servers/server.ts'
+import { serverProblems, targetVersion } from '../servers/servers.ts'
+import type { Target } from '../servers/targets.ts'
 import { checkVerify } from './options.ts'
+import { servedCheckpoint } from './served-checkpoint.ts'
 
 export interface VerifyOptions {
   /** The original, to compare with. */
   against?: string
+  /** A server that is to load it. */
+  target?: Target
   signal?: AbortSignal
 }
 
@@ -31,17 +37,19 @@ export interface Verification {
   problems: string[]
   /** What is odd and does no harm: tensors that neither the architecture nor a format names. Absent where there are none. */
   notes?: string[]
+  /** What the target makes of the checkpoint; its errors stand among the problems too. Absent without a target. */
+  findings?: ServerFinding[]
 }
 
 /**
  * Re-opens a checkpoint and reads every tensor of it: names, types and shapes against config.json, values finite, scales not zero,
  * every compressed linear dequantized; with an original, the error of each linear, and whether all other tensors have the same type, shape
- * and bytes.
+ * and bytes; with a target, whether that server has kernels for it.
  * Errors: CheckpointError where the checkpoint cannot be opened at all.
  */
 export async function verify(checkpoint: string, options: VerifyOptions = {}): Promise<Verification> {
   checkVerify(checkpoint, options)
-  const { against, signal } = options
+  const { against, target, signal } = options
   const source = await openModel(checkpoint)
   const original = against === undefined ? null : await openModel(against)
   try {
@@ -62,12 +70,27 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
       if (carried && !floats.has(name)) notes.push(`${name} is named neither by the architecture nor by a format`)
     }
     if (original) problems.push(...missing(source, original))
+    const findings = target && serverProblems(target, await servedCheckpoint(source))
+    if (target) problems.push(...(findings ?? []).flatMap((finding) => refusal(target, finding)))
     const bytes = [...source.reader.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
-    return { linears, tensors: source.reader.tensors.size, bytes, problems, ...(notes.length > 0 && { notes }) }
+    return {
+      linears,
+      tensors: source.reader.tensors.size,
+      bytes,
+      problems,
+      ...(notes.length > 0 && { notes }),
+      ...(findings && { findings }),
+    }
   } finally {
     await source.close()
     await original?.close()
   }
+}
+
+function refusal(target: Target, { severity, message, modules }: ServerFinding): string[] {
+  if (severity !== 'error') return []
+  const more = modules.length > 1 ? ` and ${modules.length - 1} more` : ''
+  return [`${targetVersion(target)} does not load it: ${message}${modules.length > 0 ? ` (${modules[0]}${more})` : ''}`]
 }
 
 async function verifyLinear(

@@ -64,6 +64,28 @@ describe('plan', () => {
   })
 })
 
+describe('--target', () => {
+  test('plan tells who serves the result, and refuses with exit code 2 what the target does not load', async () => {
+    const flags = ['--output', join(dir, 'planned')]
+    expect((await runCli(['plan', TINY, '--recipe', 'W4A16', ...flags])).stdout).toMatch(
+      /Served by +vLLM \(GPU sm75\+, CPU\), transformers/,
+    )
+    const { code, stdout, stderr } = await runCli(['plan', TINY, '--recipe', 'FP8_BLOCK', '--target', 'vllm', ...flags])
+    expect(code).toBe(2)
+    expect(stdout).toMatch(/refused FP8 block 128x128.* 64 is not divisible by the 128 rows of a block/)
+    expect(stderr).toContain('Cannot have the result of this recipe loaded by vLLM')
+  })
+
+  test('verify tells what runs a checkpoint; a target that is not known is refused with the legal ones', async () => {
+    const { code, stdout } = await runCli(['verify', output, '--target', 'vllm'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/W4A16 g128: runs on GPU sm75\+ \(Marlin\), CPU \(CPUWNA16\)/)
+    const wrong = await runCli(['verify', output, '--target', 'tgi'])
+    expect(wrong.code).toBe(2)
+    expect(wrong.stderr).toContain('vllm, transformers, sglang')
+  })
+})
+
 describe('inspect', () => {
   test('shows equal layers once, with kind, shape and bits', async () => {
     const { code, stdout } = await runCli(['inspect', output])

@@ -39,6 +39,26 @@ describe('verify', () => {
     expect({ problems, notes }).toEqual({ problems: [], notes: undefined })
   })
 
+  test('with a target, what it refuses is a problem and what runs it is told', async () => {
+    const served = await verify(COMPRESSED, { target: 'vllm' })
+    expect(served.problems).toEqual([])
+    expect(served.findings).toContainEqual(
+      expect.objectContaining({ severity: 'info', message: expect.stringContaining('CPU (CPUWNA16)') }),
+    )
+    const { problems, findings } = await verify(oracleFolder('checkpoints/rtn-w3a16-g64'), { target: 'sglang' })
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toMatch(/^SGLang 0\.5\.23 does not load it: W3A16 g64: weight-only integers have 4 or 8 bits .* and 13 more\)$/)
+    expect(findings).toMatchObject([{ severity: 'error' }])
+    expect((await verify(TINY, { target: 'sglang' })).findings).toEqual([])
+  })
+
+  test('a target that is not known is refused with those that are', async () => {
+    // @ts-expect-error not a target
+    await expect(verify(COMPRESSED, { target: 'tgi' })).rejects.toThrow(
+      "found 'tgi' for the option target, expected one of vllm, transformers, sglang",
+    )
+  })
+
   test.each([
     ['a norm', TINY, NORM, 'I16'],
     ['the embedding', TINY, 'model.embed_tokens.weight', 'U16'],

@@ -1,0 +1,173 @@
+import { describe, expect, test } from 'vitest'
+import { hardware, servedBy, serverProblems, targetVersion } from '../../src/servers/servers.ts'
+import { TARGETS } from '../../src/servers/targets.ts'
+import { LLAMA_8B, modelOf, SCHEMES, SMOLLM2_135M } from './helpers.ts'
+
+type Name = keyof typeof SCHEMES
+
+/** Messages of a severity. */
+function said(target: (typeof TARGETS)[number], name: Name, severity: string, sizes = SMOLLM2_135M): string[] {
+  return serverProblems(target, modelOf(SCHEMES[name], sizes)).flatMap((finding) =>
+    finding.severity === severity ? [finding.message] : [],
+  )
+}
+
+describe('vLLM 0.32 on a CPU, as it was run with SmolLM2-135M', () => {
+  test.each<Name>(['W8A8', 'FP8_DYNAMIC', 'W4A16_G64', 'W4A16_G64_ASYM', 'W4A16_CHANNEL'])('serves %s', (name) => {
+    expect(hardware('vllm', modelOf(SCHEMES[name], SMOLLM2_135M))).toContain('CPU')
+    expect(said('vllm', name, 'error')).toEqual([])
+  })
+
+  test.each<[Name, RegExp]>([
+    ['W8A16_G64', /runs on GPU sm75\+ \(Marlin\); not on CPU: CPUs have integer kernels for 4 bits only, found 8/],
+    ['W3A16_G64', /runs on GPU sm75\+ \(Humming\); not on CPU: CPUs have integer kernels for 4 bits only, found 3/],
+    ['NVFP4A16', /not on CPU: Marlin FP4 is not available/],
+  ])('has no kernel for %s', (name, reason) => {
+    expect(hardware('vllm', modelOf(SCHEMES[name], SMOLLM2_135M))).toEqual([expect.stringMatching(/^GPU sm75\+$/)])
+    expect(said('vllm', name, 'info')).toContainEqual(expect.stringMatching(reason))
+  })
+
+  test.each(['vllm', 'sglang'] as const)('FP8_BLOCK is refused by %s: blocks span two fused linears', (target) => {
+    const errors = serverProblems(target, modelOf(SCHEMES.FP8_BLOCK, SMOLLM2_135M)).filter(({ severity }) => severity === 'error')
+    expect(errors).toMatchObject([
+      {
+        modules: [0, 1, 2].map((i) => `model.layers.0.self_attn.${'qkv'[i]}_proj`),
+        message: expect.stringContaining('576 is not divisible by the 128'),
+      },
+    ])
+    expect(said(target, 'FP8_BLOCK', 'error', LLAMA_8B)).toEqual([])
+  })
+
+  test('every finding says where its rule stands, and what was run says so', () => {
+    const sources = serverProblems('vllm', modelOf(SCHEMES.W8A16_G64, SMOLLM2_135M)).map(({ source }) => source)
+    expect(sources).toContainEqual({
+      version: 'vLLM 0.32.0',
+      where: 'vllm/model_executor/kernels/linear/mixed_precision/cpu.py: CPUWNA16LinearKernel.can_implement',
+      evidence: 'run',
+    })
+  })
+})
+
+describe('hardware', () => {
+  test.each<[Name, string[], string[]]>([
+    ['W4A16_G128', ['GPU sm75+', 'CPU'], ['GPU sm80+']],
+    ['W8A16_G64', ['GPU sm75+'], ['GPU sm80+']],
+    ['W8A16_G64_ASYM', ['GPU sm75+'], []],
+    ['W3A16_G64', ['GPU sm75+'], []],
+    ['W8A8', ['GPU sm75 to below sm100', 'CPU'], ['GPU sm80+']],
+    ['W8A8_STATIC', ['GPU sm75 to below sm100', 'CPU'], ['GPU sm80+']],
+    ['W8A8_GROUP', [], []],
+    ['W3A8', [], []],
+    ['W3A8_PACKED', ['GPU sm75+'], []],
+    ['W4A8', ['CPU'], []],
+    ['W4AFP8', ['GPU sm90 alone'], []],
+    ['FP8_DYNAMIC', ['GPU sm75+', 'CPU'], ['GPU sm80+']],
+    ['FP8_STATIC', ['GPU sm75+', 'CPU'], ['GPU sm80+']],
+    ['FP8_WEIGHTS', ['GPU sm75+'], ['GPU sm80+']],
+    ['FP8_BLOCK', ['GPU sm75+', 'CPU'], ['GPU sm89+']],
+    ['NVFP4', ['GPU sm75+'], ['GPU sm80+']],
+    ['MXFP4A16', ['GPU sm80+'], []],
+    ['MXFP8A16', ['GPU sm75+'], []],
+  ])('of %s at the sizes of Llama 8B is, of vLLM, %j and of SGLang, %j', (name, vllm, sglang) => {
+    const model = modelOf(SCHEMES[name], LLAMA_8B)
+    expect(hardware('vllm', model)).toEqual(vllm)
+    expect(hardware('sglang', model)).toEqual(sglang)
+    expect(hardware('transformers', model)).toEqual(['GPU', 'CPU'])
+    for (const target of TARGETS) {
+      const refused = serverProblems(target, model).some(({ severity }) => severity === 'error')
+      expect({ target, refused }).toEqual({ target, refused: hardware(target, model).length === 0 })
+    }
+  })
+})
+
+describe('servedBy', () => {
+  test('names the servers that take all of a checkpoint, with their devices', () => {
+    expect(servedBy(modelOf(SCHEMES.W4A16_G64, SMOLLM2_135M))).toBe('vLLM (GPU sm75+, CPU), transformers (GPU, CPU)')
+    expect(servedBy(modelOf(SCHEMES.W4A16_G128, LLAMA_8B))).toBe('vLLM (GPU sm75+, CPU), transformers (GPU, CPU), SGLang (GPU sm80+)')
+    expect(servedBy(modelOf(SCHEMES.FP8_BLOCK, SMOLLM2_135M))).toBe('transformers (GPU, CPU)')
+  })
+})
+
+describe('serverProblems', () => {
+  test('puts layers together that are told the same, errors first', () => {
+    const severities = serverProblems('sglang', modelOf(SCHEMES.W4A16_G64, SMOLLM2_135M)).map(({ severity }) => severity)
+    expect(severities).toEqual([...severities].sort())
+    expect(severities[0]).toBe('error')
+  })
+
+  test('SGLang does not pad to the tiles of Marlin, vLLM does', () => {
+    expect(said('sglang', 'W4A16_G64', 'error')[0]).toContain('without padding, found 960 x 576')
+    expect(said('vllm', 'W4A16_G64', 'info')).toContainEqual(expect.stringContaining('Marlin pads 960 rows by 576 columns'))
+  })
+
+  test('group sizes that Marlin lacks go to other kernels of vLLM, and to none of SGLang', () => {
+    const sizes = { hidden: 768, keys: 768, inner: 1536 }
+    expect(said('vllm', 'W4A16_G48', 'info', sizes)[0]).toContain('GPU sm75+ (Humming), CPU (CPUWNA16)')
+    expect(said('sglang', 'W4A16_G48', 'error', sizes)[0]).toContain('found 4 bits, group size 48')
+  })
+
+  test('inputs that are not quantized as the scheme says are a warning', () => {
+    expect(said('vllm', 'W4A8_PACKED', 'warning', LLAMA_8B)[0]).toContain('leave the inputs at 16 bits: only Humming quantizes them')
+    expect(said('vllm', 'FP8_BLOCK', 'warning', LLAMA_8B)).toEqual([])
+    expect(said('vllm', 'MXFP4A16', 'warning', LLAMA_8B)[0]).toContain('from compute capability 100 the inputs are quantized to MXFP4 too')
+    expect(said('sglang', 'W8A8_STATIC', 'warning', LLAMA_8B)[0]).toContain('stored scales and zero points of inputs are ignored')
+  })
+
+  test('W4AFP8 needs Hopper and groups of 128; Humming takes what CUTLASS has no tiles or types for', () => {
+    expect(said('vllm', 'W4AFP8', 'info', LLAMA_8B)[0]).toContain('runs on GPU sm90 alone (CUTLASS W4A8); not on CPU')
+    const half = modelOf(SCHEMES.W4AFP8, LLAMA_8B, { config: { torch_dtype: 'float16' } })
+    expect(serverProblems('vllm', half)[0]?.message).toContain('runs on GPU sm90 alone (Humming)')
+    const weights = { ...SCHEMES.W4AFP8, weights: SCHEMES.W4A16_G64.weights }
+    expect(serverProblems('vllm', modelOf(weights, LLAMA_8B))[0]?.message).toContain('groups of 128 are needed, found 64')
+  })
+
+  test('experts are said not to have been checked', () => {
+    const model = modelOf(SCHEMES.W3A8, LLAMA_8B)
+    const experts = model.layers.map((layer) => ({ ...layer, name: layer.name.replace('mlp', 'mlp.experts.0') }))
+    const messages = serverProblems('vllm', { ...model, layers: experts }).map(({ message }) => message)
+    expect(messages).toContain('experts were not checked: their kernels have rules of their own')
+  })
+
+  test('a checkpoint without compressed linears has no findings', () => {
+    const model = { ...modelOf(SCHEMES.W8A8, LLAMA_8B), groups: [], layers: [] }
+    for (const target of TARGETS) expect(serverProblems(target, model)).toEqual([])
+    expect(targetVersion('sglang')).toBe('SGLang 0.5.23')
+  })
+})
+
+describe('key-value cache', () => {
+  const problems = (target: (typeof TARGETS)[number], kv: object) =>
+    serverProblems(target, modelOf(SCHEMES.W4A16_G128, LLAMA_8B, { kv })).filter(({ modules }) => modules.length === 0)
+
+  test('8-bit floats with a scale a tensor are taken by all', () => {
+    for (const target of TARGETS) expect(problems(target, { type: 'float', strategy: 'tensor' })).toEqual([])
+  })
+
+  test('integers are refused by vLLM and ignored by SGLang', () => {
+    expect(problems('vllm', { strategy: 'tensor' })).toMatchObject([{ severity: 'error' }])
+    expect(problems('sglang', { strategy: 'tensor' })).toMatchObject([{ severity: 'warning' }])
+    expect(problems('sglang', { type: 'float', strategy: 'attn_head' })).toMatchObject([{ severity: 'warning' }])
+    expect(problems('vllm', { type: 'float', strategy: 'attn_head' })).toEqual([])
+  })
+})
+
+describe('scales', () => {
+  test('below zero matter to NVFP4 in Marlin, and to fused linears with a scale a tensor', () => {
+    const facts = { q_proj: { negativeScales: true }, o_proj: { negativeScales: true } }
+    const modules = (name: Name) =>
+      serverProblems('vllm', modelOf(SCHEMES[name], LLAMA_8B, { facts })).flatMap((finding) =>
+        /negative/.test(finding.message) ? finding.modules.map((module) => module.slice(-6)) : [],
+      )
+    expect(modules('NVFP4')).toEqual(['q_proj', 'o_proj'])
+    expect(modules('FP8_STATIC')).toEqual(['q_proj'])
+    expect(modules('W4A16_G128')).toEqual([])
+  })
+
+  test('of second level must be shared by what SGLang fuses', () => {
+    const own = { facts: { q_proj: { globalScale: 2 }, k_proj: { globalScale: 3 }, v_proj: { globalScale: 2 } } }
+    const messages = (changes: object) =>
+      serverProblems('sglang', modelOf(SCHEMES.NVFP4A16, LLAMA_8B, changes)).map(({ message }) => message)
+    expect(messages(own)).toContainEqual(expect.stringContaining('weight_global_scale of their own'))
+    expect(messages({})).not.toContainEqual(expect.stringContaining('weight_global_scale'))
+  })
+})
