@@ -19,12 +19,15 @@ describe('the shipped recipes', () => {
       const alone = await verify(record.output)
       expect(alone.problems).toEqual([])
       const { linears, problems } = await verify(record.output, { against: TINY })
-      expect(problems).toEqual([])
+      // Norms and weights whose channels a transform rescaled are not to be held against the original's.
+      const isRescaled = /AWQ|SmoothQuant/.test(record.recipe.text)
+      expect(problems.filter((problem) => !(isRescaled && problem.includes('layernorm.weight differs')))).toEqual([])
       expect(linears.filter(({ error }) => error !== null)).toHaveLength(14)
       for (const { name, method, error, errorOf, rtnError } of record.linears) {
         const measured = linears.find((linear) => linear.name === name)?.error
+        if (method !== 'RTN') expect(error, name).toBeLessThan(rtnError ?? 0)
+        if (isRescaled) continue
         if (method === 'RTN') expect({ errorOf, error }).toEqual({ errorOf: 'weights', error: measured })
-        else expect(error, name).toBeLessThan(rtnError ?? 0)
         expect(measured, name).toBeLessThan(0.5)
       }
       expect(await readFile(join(record.output, 'recipe.yaml'), 'utf8')).toBe(await readFile(join(RECIPES, file), 'utf8'))
