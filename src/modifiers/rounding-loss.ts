@@ -3,10 +3,11 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { matMul } from '../engine/mat-mul.ts'
-import { minMaxGrid } from '../schemes/qparams.ts'
+import { globalScaleOf, minMaxGrid } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'
-import type { Hessian } from './hessian.ts'
 import type { Linear, Stage } from './modifier.ts'
+import type { Hessian } from './moments.ts'
+import { largestWeights } from './weight-statistics.ts'
 
 /** A way to rescale the channels of a stage: weights times `factors` (null: they stand as they are), inputs over `divisors`; [columns]. */
 interface Rescaling {
@@ -31,12 +32,13 @@ export async function roundingLosses(
   candidates: readonly Rescaling[],
 ): Promise<Float64Array> {
   const forms = new QuadraticForms(hessian, candidates.length)
+  const largest = largestWeights(targets.keys())
   try {
     for (const [linear, { weights: args }] of targets) {
       if (!args) continue
       for (const [index, candidate] of candidates.entries()) {
         stage.signal.throwIfAborted()
-        await forms.add(index, roundingError(linear, args, candidate))
+        await forms.add(index, roundingError(linear, args, candidate, largest))
         await setImmediate()
       }
     }
@@ -57,11 +59,12 @@ export async function outputPower(hessian: Hessian, targets: Targets): Promise<n
   }
 }
 
-/** (Q(W s) - W s) / s [rows, columns]. */
-function roundingError(linear: Linear, args: QuantizationArgs, { factors, divisors }: Rescaling): Float32Array {
+/** (Q(W s) - W s) / s [rows, columns]. `largest`: max |W| of each column over all linears, which NVFP4 shares a global scale over. */
+function roundingError(linear: Linear, args: QuantizationArgs, { factors, divisors }: Rescaling, largest: Float32Array): Float32Array {
   const { weight, rows, columns, dtype } = linear
   const scaled = factors ? timesColumns(linear, factors) : weight
-  const error = dequantize(quantizeToGrid(scaled, rows, columns, args, minMaxGrid(scaled, rows, columns, args, dtype)))
+  const globalScale = globalScaleOf(largest.reduce((most, value, c) => Math.max(most, Math.fround(value * (factors?.[c] ?? 1))), 0))
+  const error = dequantize(quantizeToGrid(scaled, rows, columns, args, minMaxGrid(scaled, rows, columns, args, dtype, globalScale)))
   for (let row = 0; row < rows; row++) {
     const base = row * columns
     for (let c = 0; c < columns; c++) error[base + c] = (error[base + c] - scaled[base + c]) / divisors[c]

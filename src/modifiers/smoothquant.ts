@@ -1,6 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { measureChannels } from './channel-statistics.ts'
-import type { Linear, Mapping, Modifier, ModifierDefinition, Rescales } from './modifier.ts'
+import type { Mapping, Modifier, ModifierDefinition, Rescales } from './modifier.ts'
+import { largestWeights } from './weight-statistics.ts'
 
 /** How the factors follow from the statistics. */
 type Algorithm = 'smoothquant' | 'log_equalization'
@@ -83,19 +84,6 @@ export function smoother(algorithm: Algorithm, strength: number): Modifier {
 
 /** The smallest factor of llm-compressor, for channels without any range. */
 const SMALLEST = 1e-5
-
-/** max |W| of every input channel [columns], over all linears. */
-function largestWeights(linears: readonly Linear[]): Float32Array {
-  const { columns } = linears[0]
-  const largest = new Float32Array(columns)
-  for (const { weight, rows } of linears) {
-    for (let row = 0; row < rows; row++) {
-      const base = row * columns
-      for (let c = 0; c < columns; c++) largest[c] = Math.max(largest[c], Math.abs(weight[base + c]))
-    }
-  }
-  return largest
-}
 
 /**
  * s = range^α / (2 max|W|)^(1-α) per input channel: eq. 4 of the paper as llm-compressor computes it, with the range (max - min) for
