@@ -1,4 +1,5 @@
-// Speed of the hot loops: `npm run build && node bench/kernels.js [--quick]`. Best of three, in GFLOPS (multiply and add counted separately).
+// Speed of the hot loops: `npm run build && node bench/kernels.js [--quick]`. Best of three, in GFLOPS (multiply and add counted separately),
+// but for searchScales: errors of one weight with one scale, in thousand millions a second.
 import { referenceKernels } from '../dist/kernels/reference.js'
 import { wasmKernels } from '../dist/kernels/wasm.js'
 
@@ -55,6 +56,50 @@ function sweepInput(rows, columns) {
 }
 
 /**
+ * 24 candidates for each group of 64.
+ * @param {number} rows
+ * @param {number} columns
+ * @param {number} norm
+ */
+function searchInput(rows, columns, norm) {
+  const groups = columns / 64
+  const scale = uniform(rows * groups * 24).map((value) => (value < 0 ? -0.1 : 0.1) - 0.04 * value)
+  const problem = { rows, columns, weight: uniform(rows * columns), groupSize: 64, zeroPoint: null, min: -8, max: 7 }
+  return { ...problem, importance: uniform(columns).map(Math.abs), candidates: 24, scale, norm }
+}
+
+/**
+ * Rounded weights, three rounds: about 5 % of the codes end elsewhere. H = 0.3 I + the mean of 16 outer products.
+ * @param {number} rows
+ * @param {number} columns
+ */
+function refineInput(rows, columns) {
+  const tokens = 16
+  const x = uniform(tokens * columns)
+  const weight = uniform(rows * columns)
+  const hessian = new Float32Array(columns ** 2)
+  for (let i = 0; i < columns; i++) {
+    for (let j = 0; j < columns; j++) {
+      let sum = i === j ? 0.3 : 0
+      for (let t = 0; t < tokens; t++) sum += (x[t * columns + i] * x[t * columns + j]) / tokens
+      hessian[i * columns + j] = sum
+    }
+  }
+  const product = weight.map((w) => 0.3 * w)
+  for (let row = 0; row < rows; row++) {
+    for (let t = 0; t < tokens; t++) {
+      let sum = 0
+      for (let j = 0; j < columns; j++) sum += (weight[row * columns + j] * x[t * columns + j]) / tokens
+      for (let j = 0; j < columns; j++) product[row * columns + j] += sum * x[t * columns + j]
+    }
+  }
+  const codes = Int8Array.from(weight, (w) => Math.max(-8, Math.min(7, Math.round(w * 7.5))))
+  const scale = new Float32Array((rows * columns) / 64).fill(2 / 15)
+  const problem = { rows, columns, weight, product, hessian, codes, scale, zeroPoint: null, groupSize: 64, min: -8, max: 7 }
+  return { ...problem, rounds: 3, scaleDtype: /** @type {const} */ ('F32') }
+}
+
+/**
  * @param {() => Promise<unknown>} work
  * @param {number} repeats
  */
@@ -79,6 +124,21 @@ for (const [height, columns] of sweeps) {
 for (const n of factors) {
   const h = definite(n)
   rows.push({ name: `inverseFactor ${n}`, flop: (2 / 3) * n ** 3, work: (kernels) => kernels.inverseFactor(h, n) })
+}
+
+for (const [height, columns] of sweeps.slice(0, 2)) {
+  for (const norm of [2, 2.4]) {
+    const input = searchInput(height, columns, norm)
+    rows.push({
+      name: `searchScales ${height} x ${columns} x 24, norm ${norm}`,
+      flop: height * columns * 24,
+      work: (kernels) => kernels.searchScales(input),
+    })
+  }
+}
+for (const [height, columns] of sweeps.slice(0, 2)) {
+  const input = refineInput(height, columns)
+  rows.push({ name: `refine ${height} x ${columns}`, flop: 2 * height * columns ** 2, work: (kernels) => kernels.refine(input) })
 }
 
 /** @type {Record<string, Record<string, number>>} */

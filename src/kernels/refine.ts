@@ -1,15 +1,17 @@
 import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { RefineInput, RefineResult } from './kernels.ts'
-import { refineColumns, refineRows } from './tiles.ts'
+import { refineColumns, refineDepth, refineRows, refineStep } from './tiles.ts'
 
 /** Rows are taken through the wasm memory in strips of about this size. */
 const stripBytes = 64 * 2 ** 20
 /** What a lane may take for H c of the groups of its rows, and all lanes together. */
 const laneLimit = 64 * 2 ** 20
 const lanesLimit = 1.5 * 2 ** 30
-/** Rows that share one pass over H. */
-const mostRows = 16
+/** Rows that share one pass over H: while H stays in a second-level cache of `cacheBytes` their own data should too, beyond it H is dearer. */
+const cachedRows = 16
+const streamedRows = 32
+const cacheBytes = 2 * 2 ** 20
 /** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
 const callsPerLane = 4
 /** Numbers that name the stored types, see assembly/stored.ts. */
@@ -17,7 +19,7 @@ const dtypes = { F32: 0, F16: 1, BF16: 2 } as const
 
 const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step
 
-/** How a row is laid out: groups padded to vectors, rows to panels. */
+/** How a row is laid out: groups padded to vectors, rows to register tiles. */
 interface Layout {
   groups: number
   groupSize: number
@@ -70,10 +72,12 @@ function copyHessian(input: RefineInput, layout: Layout, pitch: number, hessian:
   }
 }
 
-/** Rows that share a pass over H: as many as keep H c of their groups small. */
-function stripRows(rowBytes: number, rows: number): number {
-  const fitting = Math.floor(laneLimit / rowBytes / refineRows) * refineRows
-  return Math.max(refineRows, Math.min(mostRows, fitting, roundUp(rows, refineRows)))
+/** Rows that share a pass over H: fewer where H c of their groups would take too much. No result depends on it. */
+function stripRows(layout: Layout, rows: number): number {
+  const { groups, width } = layout
+  const fitting = Math.floor(laneLimit / (groups * width * 4) / refineRows) * refineRows
+  const wanted = width * width * 4 <= cacheBytes ? cachedRows : streamedRows
+  return Math.max(refineRows, Math.min(wanted, fitting, roundUp(rows, refineRows)))
 }
 
 /** `RefineInput` through the wasm export `refine`. */
@@ -81,13 +85,13 @@ export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: 
   const { rows, columns, groupSize, zeroPoint, min, max, rounds } = input
   const groups = columns / groupSize
   const padded = roundUp(groupSize, 4)
-  const width = roundUp(groups * padded, refineColumns)
+  const width = roundUp(groups * padded, refineStep)
   const layout = { groups, groupSize, padded, width }
   // Rows of H that are a multiple of 4 KiB apart would share the same few lines of the cache.
-  const pitch = width % 1024 === 0 ? width + refineColumns : width
-  const strip = stripRows(groups * width * 4, rows)
+  const pitch = width % 1024 === 0 ? width + refineStep * 2 : width
+  const strip = stripRows(layout, rows)
   const matrixBytes = roundUp(groups, 2) * 8 * (2 * groups + 2)
-  const laneBytes = roundUp(64 * refineColumns * 4 + matrixBytes + strip * (groups + 1) * width * 4, 64)
+  const laneBytes = roundUp(refineDepth * refineColumns * 4 + matrixBytes + strip * (groups + 1) * width * 4, 64)
   const lanes = Math.max(1, Math.min(crew.lanes, Math.floor(lanesLimit / laneBytes)))
   const stride = Math.min(rows, roundUp(Math.max(1, Math.floor(stripBytes / (width * 9 + groups * 8))), strip))
 

@@ -15,5 +15,9 @@ export const searchCandidates = 8
 /** Rows of one register tile of H c in `refine`; strips of rows are multiples of it. */
 export const refineRows = 4
 
-/** Columns of H that `refine` copies together into its first-level cache; rows in `refine` are padded to a multiple of it. */
-export const refineColumns = 16
+/** Rows in `refine` are padded to a multiple of this many columns. */
+export const refineStep = 8
+
+/** Rows and columns of H that `refine` copies together into its first-level cache (16 KiB). */
+export const refineDepth = 64
+export const refineColumns = 64

@@ -1,4 +1,4 @@
-import { refineColumns, refineRows } from '../tiles'
+import { refineColumns, refineDepth, refineRows } from '../tiles'
 
 /*
  * H c for every group of codes alone, for a strip of rows: register tiles of 4 rows x 8 columns. Each sum takes its columns in order, one
@@ -8,8 +8,10 @@ import { refineColumns, refineRows } from '../tiles'
 const ROWS: usize = refineRows
 /** Bytes of one row of a packed panel of H. */
 const PANEL: usize = <usize>refineColumns * 4
-/** Rows of H packed at a time: 4 KiB with their 16 columns. */
-export const DEPTH: usize = 64
+/** Rows of H packed at a time. */
+const DEPTH: usize = refineDepth
+/** Bytes of 8 columns. */
+const TILE: usize = 32
 
 @inline
 function more(sum: v128, c: v128, h: v128): v128 {
@@ -33,21 +35,63 @@ function tile(codes: usize, width: usize, panel: usize, out: usize, pitch: usize
   let c1 = codes + width
   let c2 = c1 + width
   let c3 = c2 + width
-  for (const end = codes + depth * 4; codes < end; codes += 4, c1 += 4, c2 += 4, c3 += 4, panel += PANEL) {
-    const h0 = v128.load(panel)
-    const h1 = v128.load(panel, 16)
-    const x0 = v128.load_splat<f32>(codes)
-    a0 = more(a0, x0, h0)
-    b0 = more(b0, x0, h1)
-    const x1 = v128.load_splat<f32>(c1)
-    a1 = more(a1, x1, h0)
-    b1 = more(b1, x1, h1)
-    const x2 = v128.load_splat<f32>(c2)
-    a2 = more(a2, x2, h0)
-    b2 = more(b2, x2, h1)
-    const x3 = v128.load_splat<f32>(c3)
-    a3 = more(a3, x3, h0)
-    b3 = more(b3, x3, h1)
+  for (const end = codes + depth * 4; codes < end; codes += 16, c1 += 16, c2 += 16, c3 += 16, panel += PANEL * 4) {
+    let h0 = v128.load(panel)
+    let h1 = v128.load(panel, 16)
+    let x = v128.load_splat<f32>(codes)
+    a0 = more(a0, x, h0)
+    b0 = more(b0, x, h1)
+    x = v128.load_splat<f32>(c1)
+    a1 = more(a1, x, h0)
+    b1 = more(b1, x, h1)
+    x = v128.load_splat<f32>(c2)
+    a2 = more(a2, x, h0)
+    b2 = more(b2, x, h1)
+    x = v128.load_splat<f32>(c3)
+    a3 = more(a3, x, h0)
+    b3 = more(b3, x, h1)
+    h0 = v128.load(panel, PANEL * 1)
+    h1 = v128.load(panel, PANEL * 1 + 16)
+    x = v128.load_splat<f32>(codes, 4)
+    a0 = more(a0, x, h0)
+    b0 = more(b0, x, h1)
+    x = v128.load_splat<f32>(c1, 4)
+    a1 = more(a1, x, h0)
+    b1 = more(b1, x, h1)
+    x = v128.load_splat<f32>(c2, 4)
+    a2 = more(a2, x, h0)
+    b2 = more(b2, x, h1)
+    x = v128.load_splat<f32>(c3, 4)
+    a3 = more(a3, x, h0)
+    b3 = more(b3, x, h1)
+    h0 = v128.load(panel, PANEL * 2)
+    h1 = v128.load(panel, PANEL * 2 + 16)
+    x = v128.load_splat<f32>(codes, 8)
+    a0 = more(a0, x, h0)
+    b0 = more(b0, x, h1)
+    x = v128.load_splat<f32>(c1, 8)
+    a1 = more(a1, x, h0)
+    b1 = more(b1, x, h1)
+    x = v128.load_splat<f32>(c2, 8)
+    a2 = more(a2, x, h0)
+    b2 = more(b2, x, h1)
+    x = v128.load_splat<f32>(c3, 8)
+    a3 = more(a3, x, h0)
+    b3 = more(b3, x, h1)
+    h0 = v128.load(panel, PANEL * 3)
+    h1 = v128.load(panel, PANEL * 3 + 16)
+    x = v128.load_splat<f32>(codes, 12)
+    a0 = more(a0, x, h0)
+    b0 = more(b0, x, h1)
+    x = v128.load_splat<f32>(c1, 12)
+    a1 = more(a1, x, h0)
+    b1 = more(b1, x, h1)
+    x = v128.load_splat<f32>(c2, 12)
+    a2 = more(a2, x, h0)
+    b2 = more(b2, x, h1)
+    x = v128.load_splat<f32>(c3, 12)
+    a3 = more(a3, x, h0)
+    b3 = more(b3, x, h1)
   }
   v128.store(out, a0)
   v128.store(out, b0, 16)
@@ -80,18 +124,18 @@ export function partsOf(
     for (let top = group * groupSize; top < last; top += DEPTH) {
       const depth = min(DEPTH, last - top)
       for (let column: usize = 0; column < width; column += PANEL) {
+        const bytes = min(PANEL, width - column)
         let from = hessian + top * pitch + column
         for (let to = panel, end = panel + depth * PANEL; to < end; to += PANEL, from += pitch) {
-          v128.store(to, v128.load(from))
-          v128.store(to, v128.load(from, 16), 16)
-          v128.store(to, v128.load(from, 32), 32)
-          v128.store(to, v128.load(from, 48), 48)
+          for (let at: usize = 0; at < bytes; at += TILE) {
+            v128.store(to + at, v128.load(from + at))
+            v128.store(to + at, v128.load(from + at, 16), 16)
+          }
         }
         for (let row: usize = 0; row < rows; row += ROWS) {
           const c = codes + row * width + top * 4
           const out = parts + (row * groups + group) * width + column
-          tile(c, width, panel, out, groups * width, depth)
-          tile(c, width, panel + 32, out + 32, groups * width, depth)
+          for (let at: usize = 0; at < bytes; at += TILE) tile(c, width, panel + at, out + at, groups * width, depth)
         }
       }
     }

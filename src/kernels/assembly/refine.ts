@@ -1,5 +1,5 @@
-import { refineRows } from '../tiles'
-import { DEPTH, partsOf } from './parts'
+import { refineColumns, refineDepth, refineRows } from '../tiles'
+import { partsOf } from './parts'
 import { choleskySolve, pitchOf } from './solve'
 import { toStored } from './stored'
 
@@ -9,8 +9,8 @@ import { toStored } from './stored'
  * columns and rows to `width`, with H, c and w zero there and a diagonal of 1: nothing comes of those.
  */
 
-/** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. */
-const INTEGER: f32 = 12582912
+/** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. In memory: see power.ts. */
+const INTEGER = memory.data<f32>([12582912])
 
 /** Σ a b in float64: sums of every fourth term, then (0 + 2) + (1 + 3). `length` is in bytes. */
 function dot(a: usize, b: usize, length: usize): f64 {
@@ -28,7 +28,7 @@ function dot(a: usize, b: usize, length: usize): f64 {
   return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1)
 }
 
-/** y -= a x; `width` is in bytes, a multiple of 64. */
+/** y -= a x; `width` is in bytes, a multiple of 32. */
 @inline
 function subtract(y: usize, a: f32, x: usize, width: usize): void {
   const factor = f32x4.splat(a)
@@ -110,7 +110,7 @@ function refit(
 @inline
 function wanted(c: v128, p: v128, d: v128, s: v128, min: v128, max: v128): v128 {
   const code = f32x4.pmin(f32x4.pmax(f32x4.add(c, f32x4.div(p, f32x4.mul(d, s))), min), max)
-  const integer = f32x4.splat(INTEGER)
+  const integer = v128.load_splat<f32>(INTEGER)
   return f32x4.sub(f32x4.add(code, integer), integer)
 }
 
@@ -190,7 +190,7 @@ function lossOf(weight: usize, codes: usize, scale: usize, product: usize, group
 
 /**
  * Rows `from` .. `to` of weight, product [rows, width] float32 (both used up), codes [rows, width] int8, scale, zero [rows, groups] float32,
- * loss [rows]. `hessian`: rows `pitch` bytes apart; `diagonal` [width]. `groupSize` is a multiple of 4, `width` of 16. `scratch`: `lane` of
+ * loss [rows]. `hessian`: rows `pitch` bytes apart; `diagonal` [width]. `groupSize` is a multiple of 4, `width` of 8. `scratch`: `lane` of
  * `laneBytes` says whose; it holds `strip` rows (a multiple of refineRows) of codes and parts, a panel, and two matrices of groups x groups
  * with two vectors.
  */
@@ -221,7 +221,7 @@ export function refine(
   const bytes = width * 4
   const group = groupSize * 4
   const panel = scratch + lane * laneBytes
-  const matrix = panel + DEPTH * 64
+  const matrix = panel + <usize>(refineDepth * refineColumns * 4)
   const factor = matrix + groups * pitchOf(groups)
   const right = factor + groups * pitchOf(groups)
   const moved = right + pitchOf(groups)

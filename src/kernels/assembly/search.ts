@@ -6,15 +6,15 @@ import { power } from './power'
  * each sum sees the float32 operations of the twin (../reference-search.ts) in the same order.
  */
 
-/** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. */
-const INTEGER: f32 = 12582912
+/** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. In memory: see power.ts. */
+const INTEGER = memory.data<f32>([12582912])
 /** Bytes of the scales of candidates that are judged side by side. */
 const PANEL: usize = <usize>searchCandidates * 4
 
 /** |w - (q - z) s| to the power, times the importance; pmax and pmin hand a NaN on, as the twin does. `mode` 2, 3: that norm; 0: any. */
 @inline
 function cost(w: v128, importance: v128, s: v128, z: v128, min: v128, max: v128, norm: v128, mode: i32): v128 {
-  const integer = f32x4.splat(INTEGER)
+  const integer = v128.load_splat<f32>(INTEGER)
   const code = f32x4.pmin(f32x4.pmax(f32x4.add(f32x4.div(w, s), z), min), max)
   const q = f32x4.sub(f32x4.add(code, integer), integer)
   const e = f32x4.sub(w, f32x4.mul(f32x4.sub(q, z), s))
