@@ -14,13 +14,14 @@ export async function readConfig(dir: string): Promise<JsonObject> {
 }
 
 /**
- * The `quantization_config` to write for some groups of modules. Keys that are null are left out and `actorder` is kept for groups only, because
+ * The `quantization_config` to write for some groups of modules, and for the key-value cache where it is quantized. Keys that are null are left out and `actorder` is kept for groups only, because
  * compressed-tensors before 0.13 refuses keys it does not know and that setting elsewhere. No `version` either: it would claim that
  * compressed-tensors wrote the file, and no loader reads it. Errors: CheckpointError for a scheme that no layout stores.
  */
 export async function quantizationConfig(
   groups: Readonly<Record<string, QuantizationScheme>>,
   ignore: readonly string[],
+  cache: QuantizationArgs | null = null,
 ): Promise<JsonObject> {
   const written: [string, JsonObject][] = []
   for (const [name, scheme] of Object.entries(groups)) written.push([name, writtenScheme(scheme, await formatOf(scheme))])
@@ -32,6 +33,7 @@ export async function quantizationConfig(
     quantization_status: 'compressed',
     config_groups: Object.fromEntries(written),
     ignore: [...ignore],
+    ...(cache && { kv_cache_scheme: writtenArgs(cache) }),
   }
 }
 

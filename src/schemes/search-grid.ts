@@ -1,4 +1,5 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import type { Kernels } from '../kernels/kernels.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { codeRange, type GridShape, gridShape } from './grid.ts'
 import { type Grid, gridOfRanges, ownGlobalScale, ranges } from './qparams.ts'
@@ -21,21 +22,7 @@ export interface GridSearch {
 }
 
 /** The kernel that a search needs. */
-export interface ScaleSearch {
-  searchScales(input: {
-    rows: number
-    columns: number
-    weight: Float32Array
-    groupSize: number
-    importance: Float32Array | null
-    candidates: number
-    scale: Float32Array
-    zeroPoint: Int8Array | null
-    min: number
-    max: number
-    norm: number
-  }): Promise<Int32Array>
-}
+export type ScaleSearch = Pick<Kernels, 'searchScales'>
 
 /** A matrix and what is fixed about its grid during a search. */
 interface Subject {

@@ -126,6 +126,12 @@ describe('quantizationConfig', () => {
     expect(JSON.stringify(channel)).not.toMatch(/null|actorder/)
   })
 
+  it('writes a quantized cache beside no groups at all', async () => {
+    const written = await quantizationConfig({}, [], args({ type: 'float', observer: 'minmax' }))
+    expect(written).toMatchObject({ format: 'dense', config_groups: {}, kv_cache_scheme: { num_bits: 8, type: 'float', dynamic: false } })
+    expect(parseQuantizationConfig({ quantization_config: written })?.kv_cache_scheme).toEqual(args({ type: 'float', observer: 'minmax' }))
+  })
+
   it('names several formats mixed-precision and each group its own', async () => {
     const groups = {
       a: scheme({ weights: args({ num_bits: 4, strategy: 'channel' }) }),
@@ -137,9 +143,21 @@ describe('quantizationConfig', () => {
     })
   })
 
-  it.each(['gptq-w4a16', 'rtn-w4a16-asym', 'rtn-w8a8', 'fp8-dynamic'])('is read back as what was written, from %s', async (name) => {
+  it.each([
+    'gptq-w4a16',
+    'rtn-w4a16-asym',
+    'rtn-w8a8',
+    'fp8-dynamic',
+    'fp8-static',
+    'fp8-block',
+    'fp8-kv-cache',
+    'nvfp4',
+    'nvfp4a16',
+    'mxfp4a16',
+  ])('is read back as what was written, from %s', async (name) => {
     const parsed = parseQuantizationConfig(await readConfig(oracle(name)))
-    const written = await quantizationConfig(parsed?.config_groups ?? {}, parsed?.ignore ?? [])
+    const written = await quantizationConfig(parsed?.config_groups ?? {}, parsed?.ignore ?? [], parsed?.kv_cache_scheme)
+    expect(JSON.stringify(written)).not.toContain('null')
     expect(parseQuantizationConfig({ quantization_config: written })).toEqual(parsed)
   })
 })

@@ -84,7 +84,8 @@ describe('plain rounding to small floats against llm-compressor 0.14 on the tiny
     for (const pattern of fused) {
       const group = linears.filter(({ name }) => pattern.test(name))
       const ours = sharedGlobalScale(group.map(({ weight }) => weight))
-      for (const { stored } of group) expect(new Float32Array(stored('weight_global_scale').buffer)[0]).toBe(toBf16(2688 * toBf16(ours / 2688)))
+      for (const { stored } of group)
+        expect(new Float32Array(stored('weight_global_scale').buffer)[0]).toBe(toBf16(2688 * toBf16(ours / 2688)))
     }
   })
 
