@@ -101,7 +101,7 @@ describe('loadRecipe: sources', () => {
     expect(parse(recipe.text)).toEqual({
       default_stage: { default_modifiers: { QuantizationModifier: { targets: ['Linear'], ignore: ['lm_head'], scheme: 'W4A16' } } },
     })
-    await expect(loadRecipe('NVFP4')).rejects.toThrow(/NVFP4: not available in this version/)
+    await expect(loadRecipe('UNQUANTIZED')).rejects.toThrow(/UNQUANTIZED: not available in this version/)
   })
 
   test.each(['yaml', 'yml', 'json'])('a .%s file is named after itself and kept as it is', async (extension) => {
