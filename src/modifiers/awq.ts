@@ -1,7 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
-import { RunError } from '../util/errors.ts'
 import { channelFactors, type DuoScaling, gridPoints, meanWeights } from './awq-grid.ts'
+import { bestFactors } from './awq-search.ts'
 import { measureChannels } from './channel-statistics.ts'
 import { measureHessian } from './hessian.ts'
 import type { Mapping, Modifier, ModifierDefinition } from './modifier.ts'
@@ -102,21 +102,11 @@ function awq(duoScaling: DuoScaling, count: number): Modifier {
       const weights = meanWeights(targets)
       const candidates = gridPoints(duoScaling, count).map((point) => channelFactors(point, meanMagnitude, weights))
       const outputs = await outputPower(hessian, targets)
-      const losses = await roundingLosses(
-        stage,
-        hessian,
-        targets,
-        candidates.map((factors) => ({ factors, divisors: factors })),
-      )
-      const best = losses.reduce((least, loss, i) => (loss < losses[least] ? i : least), 0)
-      const [before] = losses
-      if (!Number.isFinite(before)) {
-        throw new RunError(`Cannot rescale ${stage.name}: plain rounding has a loss of ${before}, expected finite weights and inputs.`)
-      }
+      const { factors, before } = await bestFactors(stage, hessian, targets, candidates)
       let after = before
-      if (best > 0) {
+      if (factors) {
         // The source rounds to the type that it is stored in: what it really divides by is what counts.
-        const divisors = await stage.rescaleInputs(candidates[best])
+        const divisors = await stage.rescaleInputs(factors)
         const [loss] = await roundingLosses(stage, hessian, targets, [{ factors: null, divisors }])
         if (loss < before) after = loss
         else await stage.rescaleInputs(divisors.map((divisor) => 1 / divisor))

@@ -68,7 +68,7 @@ export function dequantize(quantized: Quantized): Float32Array {
   const { args, rows, columns, codes, zeroPoint } = quantized
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
   const scale = effectiveScale(quantized)
-  const values = codes instanceof Int8Array ? Float32Array.from(codes) : args.num_bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
+  const values = codes instanceof Int8Array ? new Float32Array(codes) : args.num_bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
   for (let r = 0; r < rows; r++) {
     const firstTile = Math.floor(r / rowSpan) * gridColumns
     for (let g = 0; g < gridColumns; g++) {

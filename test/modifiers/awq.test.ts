@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { QuantizationArgs } from '../../src/checkpoint/quantization-config.ts'
 import { modifier as awq } from '../../src/modifiers/awq.ts'
-import { type DuoScaling, gridPoints, meanWeights } from '../../src/modifiers/awq-grid.ts'
+import { channelFactors, type DuoScaling, gridPoints, meanWeights } from '../../src/modifiers/awq-grid.ts'
 import type { Linear } from '../../src/modifiers/modifier.ts'
 import { planRun } from '../../src/oneshot/plan.ts'
 import { loadRecipe } from '../../src/recipe/parse.ts'
+import { minMaxGrid } from '../../src/schemes/qparams.ts'
+import { dequantize, quantizeToGrid } from '../../src/schemes/quantize.ts'
 import { RecipeError, RunError } from '../../src/util/errors.ts'
 import { args, scheme } from '../checkpoint/schemes.ts'
 import { random, useEngine } from '../engine/engines.ts'
@@ -85,6 +87,33 @@ describe('AWQModifier', () => {
     // of its product with a factor decides where it goes.
     expect(Math.abs(((report.lossBefore ?? 0) * power) / golden.rows / item.lossBefore - 1)).toBeLessThan(1e-4)
     expect(Math.abs(((report.lossAfter ?? 0) * power) / golden.rows / item.lossAfter - 1)).toBeLessThan(0.01)
+  })
+
+  test('finds about the best factors of many rows by a part of them, and reports the losses of all', async () => {
+    const rows = 640
+    const linear: Linear = { ...linearOf('linear', rows, golden.columns, random(rows * golden.columns, 21)), dtype: 'F32' }
+    const targets = new Map([[linear, W4]])
+    const input = Float32Array.from(golden.inputs)
+    const weights = meanWeights(targets)
+    const means = Array.from({ length: golden.columns }, (_, c) => {
+      const values = input.filter((_, i) => i % golden.columns === c).map(Math.abs)
+      return values.reduce((sum, x) => sum + x, 0) / values.length
+    })
+    const before = outputs(input, linear)
+    // By the definition, in float64: round W s, divide by s, multiply.
+    const losses = gridPoints(true, 20).map((point) => {
+      const factors = channelFactors(point, Float32Array.from(means), weights)
+      const scaled = linear.weight.map((w, i) => w * factors[i % golden.columns])
+      const grid = minMaxGrid(scaled, rows, golden.columns, W4.weights ?? args({}), 'F32')
+      const rounded = dequantize(quantizeToGrid(scaled, rows, golden.columns, W4.weights ?? args({}), grid))
+      const after = outputs(input, { ...linear, weight: rounded.map((w, i) => w / factors[i % golden.columns]) })
+      return after.reduce((sum, y, i) => sum + (y - before[i]) ** 2, 0) / before.reduce((sum, y) => sum + y ** 2, 0)
+    })
+    await rescale(awq.create({} as never), [linear], targets, input)
+    const [report] = linear.rescaled ?? []
+    expect(report.lossBefore).toBeCloseTo(losses[0], 6)
+    expect(report.lossAfter).toBeLessThan(1.01 * Math.min(...losses))
+    expect(report.lossAfter).toBeGreaterThan(0.999 * Math.min(...losses))
   })
 
   test('measures its loss over all linears that will be quantized, and rescales the others with them', async () => {
