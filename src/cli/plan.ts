@@ -30,6 +30,8 @@ interface PlanSummary {
   recipe: string
   output: string
   schemes: { modifier: string; scheme: string; layout: string; weights: number; linears: string[] }[]
+  /** Stages whose inputs are rescaled before rounding; `source` takes up the division. `skipped` says why one is not. */
+  rescales: { modifier: string; stage: string; source: string; linears: string[]; skipped: string | null }[]
   untouched: string[]
   size: { before: number; after: number }
   shards: { file: string; bytes: number }[]
@@ -98,7 +100,7 @@ function summarize(plan: Plan): Omit<PlanSummary, 'servedBy' | 'findings'> {
   const schemes = new Map<string, PlanSummary['schemes'][number]>()
   for (const { spec, scheme, layout } of plan.linears) {
     if (!scheme || !layout) continue
-    const modifier = plan.modifiers.find(({ targets }) => targets.has(spec.name))?.name ?? ''
+    const modifier = plan.modifiers.find(({ targets, rescales }) => !rescales && targets.has(spec.name))?.name ?? ''
     const label = schemeLabel(scheme)
     const key = `${modifier} ${label} ${layout.format}`
     const entry = schemes.get(key) ?? { modifier, scheme: label, layout: layout.format, weights: 0, linears: [] }
@@ -112,6 +114,15 @@ function summarize(plan: Plan): Omit<PlanSummary, 'servedBy' | 'findings'> {
     recipe: plan.recipe.name,
     output: plan.output,
     schemes: [...schemes.values()],
+    rescales: plan.modifiers.flatMap(({ name, rescales }) =>
+      (rescales ?? []).map(({ stage, source, linears, skipped }) => ({
+        modifier: name,
+        stage: stage.name,
+        source,
+        linears: [...linears],
+        skipped,
+      })),
+    ),
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     size: plan.size,
     shards: plan.shards.map(({ file, bytes }) => ({ file, bytes })),
@@ -145,5 +156,32 @@ function describePlan(summary: PlanSummary): string {
     ['Output', summary.output],
   ]
   const warnings = summary.warnings.map((text) => `  ${text}`)
-  return [...schemes, facts(entries), ...(warnings.length ? [[yellow(bold('Warnings')), ...warnings].join('\n')] : [])].join('\n\n')
+  return [
+    ...schemes,
+    ...rescaleTexts(summary.rescales),
+    facts(entries),
+    ...(warnings.length ? [[yellow(bold('Warnings')), ...warnings].join('\n')] : []),
+  ].join('\n\n')
+}
+
+/** What each transform rescales, one paragraph a transform, layers folded. */
+function rescaleTexts(rescales: PlanSummary['rescales']): string[] {
+  const { bold, dim } = colorsFor(process.stdout)
+  const modifiers = [...new Set(rescales.map(({ modifier }) => modifier))]
+  return modifiers.map((modifier) => {
+    const own = rescales.filter((rescale) => rescale.modifier === modifier)
+    // Reasons name a layer: the first stands for all.
+    const kinds = new Map<string, PlanSummary['rescales']>()
+    for (const rescale of own) {
+      const key = `${rescale.stage} ${rescale.skipped === null}`
+      kinds.set(key, [...(kinds.get(key) ?? []), rescale])
+    }
+    const lines = [...kinds.values()].map((kind) => {
+      const [{ skipped }] = kind
+      const linears = foldLayers(kind.flatMap((rescale) => rescale.linears)).join(', ')
+      const sources = foldLayers(kind.map(({ source }) => source)).join(', ')
+      return skipped === null ? `  ${linears} ${dim('by way of')} ${sources}` : dim(`  not ${linears}: ${skipped}`)
+    })
+    return [`${bold('Inputs rescaled')} by ${modifier}`, ...lines].join('\n')
+  })
 }

@@ -48,27 +48,31 @@ export function facts(entries: readonly (readonly [string, string])[]): string {
 /** What happened to every linear: a row each, the layer's number on its first. */
 export function linearsTable(linears: readonly LinearReport[]): string {
   const withRtn = linears.some(({ rtnError }) => rtnError !== undefined)
+  const withHeldBack = linears.some(({ heldBackError }) => heldBackError !== undefined)
   const columns: Column[] = [
     { title: 'Layer', align: 'right' },
     { title: 'Linear' },
     { title: 'Method' },
     { title: 'Scheme' },
     { title: errorTitle(linears), align: 'right' },
+    ...(withHeldBack ? [{ title: 'Held back', align: 'right' } as const] : []),
     ...(withRtn ? [{ title: 'RTN', align: 'right' } as const] : []),
     { title: 'Seconds', align: 'right' },
   ]
   let previous: number | undefined
-  const rows = linears.map(({ name, method, scheme, error, rtnError, seconds }) => {
+  const percentOrNone = (value: number | undefined) => (value === undefined ? '' : formatPercent(value))
+  const rows = linears.map(({ name, method, rescaled = [], scheme, error, heldBackError, rtnError, seconds }) => {
     const parts = splitLayer(name)
     const layer = parts && parts.layer !== previous ? String(parts.layer) : ''
     previous = parts?.layer
     return [
       layer,
       clipStart(parts?.rest || name, NAME_WIDTH),
-      method,
+      [...rescaled.map(({ by }) => by), method].join(' + '),
       scheme,
       formatPercent(error),
-      ...(withRtn ? [rtnError === undefined ? '' : formatPercent(rtnError)] : []),
+      ...(withHeldBack ? [percentOrNone(heldBackError)] : []),
+      ...(withRtn ? [percentOrNone(rtnError)] : []),
       seconds.toFixed(2),
     ]
   })

@@ -1,17 +1,23 @@
 import { fileURLToPath } from 'node:url'
+import { DataError } from '../util/errors.ts'
 
 export type Split = 'calibration' | 'evaluation'
 
 /** Texts that ship with the package, by name. No page stands in both splits. */
-const BUILT_IN: Record<string, Record<Split, string>> = {
+const BUILT_IN: Readonly<Record<string, Partial<Record<Split, string>>>> = {
   'docs-text': { calibration: 'docs-text/calibration.jsonl', evaluation: 'docs-text/eval.txt' },
+  'mixed-text': { calibration: 'mixed-text/calibration.jsonl' },
+  quotations: { evaluation: 'quotations/eval.txt' },
 }
 
 /** Names that are data without being a file. */
 export const BUILT_IN_DATASETS: readonly string[] = Object.keys(BUILT_IN)
 
-/** The file of a built-in text, or null when `name` is none. */
+/** The file of a built-in text, or null when `name` is none. Errors: DataError for one that has no such split. */
 export function builtInFile(name: string, split: Split): string | null {
-  const path = Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name][split] : null
-  return path === null ? null : fileURLToPath(new URL(`../../data/${path}`, import.meta.url))
+  if (!Object.hasOwn(BUILT_IN, name)) return null
+  const path = BUILT_IN[name][split]
+  if (path !== undefined) return fileURLToPath(new URL(`../../data/${path}`, import.meta.url))
+  const others = BUILT_IN_DATASETS.filter((other) => BUILT_IN[other][split] !== undefined)
+  throw new DataError(`Cannot use the dataset ${name} for ${split}: it has no such text, expected ${others.join(' or ')}, or a file.`)
 }

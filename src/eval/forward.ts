@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import type { LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
+import type { LayerHooks, LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
 import { type Batch, cutBatches, longestRow } from '../models/batches.ts'
 import { type OpenModel, readWeight } from '../models/open-model.ts'
 import { Walker } from '../models/walker.ts'
@@ -15,7 +15,8 @@ import {
   loadBias,
   loadParameters,
 } from '../models/weights.ts'
-import { fakeQuantize } from './fake-quantize.ts'
+import { fakeQuantize, fakeQuantizeCache } from './fake-quantize.ts'
+import { type ServedCache, servedCache } from './served-cache.ts'
 import { type ServedInputs, servedInputs } from './served-inputs.ts'
 
 export interface ForwardOptions {
@@ -48,6 +49,7 @@ export async function forward(
 ): Promise<void> {
   const { model } = source
   const inputs = await servedInputs(source)
+  const caches = await servedCache(source)
   const batches = cutBatches(rows)
   const shared: Tensor[] = []
   let hidden: Tensor2D[] = []
@@ -63,7 +65,7 @@ export async function forward(
     }
     for (let layer = 0; layer < model.layers; layer++) {
       onHidden?.(layer, hidden, batches)
-      hidden = await throughLayer(source, inputs, layer, hidden, batches, shared, signal)
+      hidden = await throughLayer(source, inputs, cacheHooks(caches.get(layer)), layer, hidden, batches, shared, signal)
     }
     onHidden?.(model.layers, hidden, batches)
     if (onLogits) await throughHead(source, inputs, hidden, batches, onLogits, signal)
@@ -76,6 +78,7 @@ export async function forward(
 async function throughLayer(
   source: OpenModel,
   inputs: ReadonlyMap<string, ServedInputs>,
+  hooks: LayerHooks,
   layer: number,
   hidden: Tensor2D[],
   batches: readonly Batch[],
@@ -90,7 +93,7 @@ async function throughLayer(
   try {
     await serve(source, inputs, model.linears(layer), linears)
     for (const [i, { shape }] of batches.entries()) {
-      outputs.push(finishWalk(model.walk(layer, hidden[i], parameters, shared, shape), hidden[i], linears, prefix))
+      outputs.push(finishWalk(model.walk(layer, hidden[i], parameters, shared, shape, hooks), hidden[i], linears, prefix))
       await setImmediate()
       signal?.throwIfAborted()
     }
@@ -102,6 +105,16 @@ async function throughLayer(
     linears.forEach(disposeLinear)
     disposeParameters(parameters)
   }
+}
+
+/** Keys and values as a quantized cache gives them back. */
+function cacheHooks(served: ServedCache | undefined): LayerHooks {
+  if (!served) return {}
+  const { args, k, v } = served
+  // Head after head in one row, so that a block of columns is a head.
+  const through = (x: Tensor3D, scales: Float32Array): Tensor3D =>
+    tf.reshape(fakeQuantizeCache(tf.reshape(x, [1, x.size]), args, scales), x.shape)
+  return { cache: (keys, values) => [through(keys, k), through(values, v)] }
 }
 
 async function throughHead(

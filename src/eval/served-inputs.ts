@@ -36,7 +36,6 @@ export async function servedInputs(source: OpenModel): Promise<Map<string, Serve
 function assertComputable({ config }: OpenModel): void {
   const quantization = parseQuantizationConfig(config)
   if (!quantization) return
-  if (quantization.kv_cache_scheme) throw notComputed('quantizes the key-value cache (kv_cache_scheme)', 'none')
   for (const [name, { weights, input_activations: inputs, output_activations: outputs }] of Object.entries(quantization.config_groups)) {
     if (outputs) throw notComputed(`quantizes outputs (output_activations of ${name})`, 'weights and inputs only')
     if (inputs && !weights) throw notComputed(`quantizes inputs and no weights (${name})`, 'both or weights only')

@@ -50,6 +50,8 @@ export interface LinearReport {
   errorOf: 'outputs' | 'weights'
   /** The error on calibration rows that were held back from the method, where there are any. */
   heldBackError?: number
+  /** What transforms did to its input channels before. */
+  rescaled?: readonly RescaleReport[]
   /** The same error of plain rounding, where the method has it at hand. */
   rtnError?: number
   seconds: number

@@ -1,6 +1,6 @@
 import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
-import type { LinearSpec, StageSpec } from '../models/architecture.ts'
+import type { LinearSpec } from '../models/architecture.ts'
 import { modules, type OpenModel } from '../models/open-model.ts'
 import type { Modifier, Needs } from '../modifiers/modifier.ts'
 import type { Recipe, RecipeModifier } from '../recipe/recipe.ts'
@@ -11,6 +11,7 @@ import { SchemeError } from '../schemes/scheme-error.ts'
 import { UserError } from '../util/errors.ts'
 import type { SettledGroup } from './config-groups.ts'
 import { type PlannedRescale, planRescales } from './rescales.ts'
+import type { StagedLinear } from './staged-linear.ts'
 
 /** A modifier of the recipe with the linears it gets. */
 export interface PlannedModifier {
@@ -22,13 +23,6 @@ export interface PlannedModifier {
   readonly targets: ReadonlyMap<string, QuantizationScheme>
   /** The stages that a transform rescales; null for a modifier that quantizes. */
   readonly rescales: readonly PlannedRescale[] | null
-}
-
-/** Linears in the order of the walk with the stage they belong to; the head's layer is the number of layers. */
-export interface StagedLinear {
-  readonly spec: LinearSpec
-  readonly layer: number
-  readonly stage: StageSpec
 }
 
 export interface Assignment {

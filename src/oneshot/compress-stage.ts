@@ -28,6 +28,7 @@ export async function compressStage(plan: Plan, layer: number, stage: Stage, inH
     if (!Number.isFinite(linear.report.error) || linear.quantized.scale.some((s) => !Number.isFinite(s))) {
       throw new RunError(`Cannot compress ${linear.name}: the result is not finite (error ${linear.report.error}), expected numbers.`)
     }
+    if (linear.rescaled) linear.report.rescaled = linear.rescaled
   }
 }
 

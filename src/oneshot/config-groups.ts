@@ -1,7 +1,7 @@
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { Model } from '../models/architecture.ts'
 import { modules } from '../models/open-model.ts'
-import { matchTargets } from '../schemes/match.ts'
+import { matchNames, matchTargets } from '../schemes/match.ts'
 
 /** A scheme with the linears it was settled for. */
 export interface SettledGroup {
@@ -25,11 +25,19 @@ export function configGroups(
   const groups: Record<string, QuantizationScheme> = {}
   for (const { name, scheme, linears } of settled) {
     const explicit = { ...scheme, targets: [...linears] }
-    groups[name in groups ? `group_${Object.keys(groups).length}` : name] = settled.length === 1 ? scheme : explicit
+    groups[name in groups ? `group_${Object.keys(groups).length}` : name] =
+      settled.length === 1 ? withHead(model, scheme, linears) : explicit
   }
   const [only] = settled
   if (settled.length > 1 || readsBack(model, Object.values(groups), ignore, only)) return groups
   return { [only.name]: { ...only.scheme, targets: [...only.linears] } }
+}
+
+/** vLLM's output projection is of no class that `Linear` matches: compressed, it must be named. */
+function withHead(model: Model, scheme: QuantizationScheme, linears: readonly string[]): QuantizationScheme {
+  const head = model.head().name
+  const isNamed = scheme.targets.some((target) => matchNames(target, [head]).size > 0)
+  return linears.includes(head) && !isNamed ? { ...scheme, targets: [...scheme.targets, head] } : scheme
 }
 
 /** Whether a loader that reads targets and ignore finds exactly the linears of the group. */

@@ -1,10 +1,14 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
+import type { StoredTensor } from '../checkpoint/layouts/layout.ts'
 import type { TensorData } from '../checkpoint/tensor.ts'
 import { readWeight } from '../models/open-model.ts'
 import { loadBias } from '../models/weights.ts'
 import type { Linear } from '../modifiers/modifier.ts'
 import { elementCount } from '../numerics/dtype.ts'
 import { encodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import type { Range } from '../schemes/activation-range.ts'
+import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
+import type { CacheRanges } from './activation-ranges.ts'
 import type { Plan, PlannedLinear } from './plan.ts'
 
 /** A linear on its way: what the plan says of it, what the modifiers edit, and what it was. */
@@ -13,6 +17,8 @@ export interface LinearInHand {
   readonly linear: Linear & { weight: Float32Array }
   /** As read; modifiers may edit the linear's own. */
   readonly originalBias: Float32Array | null
+  /** Of its inputs on the calibration rows, where the scheme stores it. */
+  inputRange: Range | null
 }
 
 /** A layer while its stages are worked on. */
@@ -26,11 +32,18 @@ export interface LayerInHand {
   readonly linears: LinearInHand[]
   /** Tensors that are not compressed and yet differ from the original's, by full name. */
   readonly edited: Map<string, Float32Array>
+  /** What the key-value cache is observed with, where it is quantized. */
+  readonly cache: CacheRanges | null
 }
 
 /** A layer with nothing done to it. */
-export function layerInHand(index: number, name: string, parameters = new Map<string, Tensor>()): LayerInHand {
-  return { index, name, parameters, linears: [], edited: new Map() }
+export function layerInHand(
+  index: number,
+  name: string,
+  parameters = new Map<string, Tensor>(),
+  cache: LayerInHand['cache'] = null,
+): LayerInHand {
+  return { index, name, parameters, linears: [], edited: new Map(), cache }
 }
 
 /** Reads weights and biases of a stage's linears. */
@@ -46,30 +59,49 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[])
       planned: entry,
       linear: { name, rows, columns, dtype, scheme, weight, bias, quantized: null, report: null },
       originalBias,
+      inputRange: null,
     })
   }
   return inHand
 }
 
 /** The tensors that are stored for a layer beside those that are copied: compressed linears, then what was edited. */
-export function encodeLayer(plan: Plan, { linears, edited }: LayerInHand): TensorData[] {
+export function encodeLayer(plan: Plan, layer: LayerInHand): TensorData[] {
+  const { linears, edited } = layer
   for (const { linear, originalBias } of linears) {
     if (linear.bias && originalBias && linear.bias.some((value, i) => value !== originalBias[i]))
       edited.set(`${linear.name}.bias`, linear.bias)
   }
-  return [...linears.flatMap(encodeLinear), ...[...edited].map(([name, values]) => encodeEdited(plan, name, values))]
+  return [
+    ...linears.flatMap(encodeLinear),
+    ...encodeCache(plan, layer),
+    ...[...edited].map(([name, values]) => encodeEdited(plan, name, values)),
+  ]
 }
 
-function encodeLinear({ planned, linear }: LinearInHand): TensorData[] {
+function encodeLinear({ planned, linear, inputRange }: LinearInHand): TensorData[] {
   const { layout, spec, scheme } = planned
   if (!scheme) return []
   if (!linear.quantized || !layout) throw new RangeError(`Cannot store ${spec.name}: it was not compressed, expected codes`)
-  const encoded = layout.encode(linear.quantized)
-  return layout.tensors(linear.quantized.args, spec.rows, spec.columns, planned.dtype).map(({ suffix, dtype, shape }) => {
+  const encoded = new Map([...layout.encode(linear.quantized), ...(inputRange ? activationBytes(scheme, planned.dtype, inputRange) : [])])
+  const stored = [
+    ...layout.tensors(linear.quantized.args, spec.rows, spec.columns, planned.dtype),
+    ...activationTensors(scheme, planned.dtype),
+  ]
+  return withBytes(spec.name, stored, encoded)
+}
+
+function encodeCache({ cache: args, source: { model }, cacheDtype }: Plan, { name, cache }: LayerInHand): TensorData[] {
+  if (!cache || !args) return []
+  const { module, kvHeads } = model.attention
+  return withBytes(`${name}.${module}`, cacheTensors(args, kvHeads, cacheDtype), cacheBytes(args, cacheDtype, cache.ranges))
+}
+
+function withBytes(module: string, stored: readonly StoredTensor[], encoded: ReadonlyMap<string, Uint8Array>): TensorData[] {
+  return stored.map(({ suffix, dtype, shape }) => {
     const bytes = encoded.get(suffix)
-    if (!bytes)
-      throw new RangeError(`Cannot store ${spec.name}.${suffix}: the layout gave no bytes, expected ${elementCount(shape)} ${dtype}`)
-    return { name: `${spec.name}.${suffix}`, dtype, shape, bytes }
+    if (!bytes) throw new RangeError(`Cannot store ${module}.${suffix}: it has no bytes, expected ${elementCount(shape)} ${dtype}`)
+    return { name: `${module}.${suffix}`, dtype, shape, bytes }
   })
 }
 

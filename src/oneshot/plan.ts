@@ -5,7 +5,7 @@ import { availableBytes } from '../checkpoint/disk-space.ts'
 import type { Layout } from '../checkpoint/layouts/layout.ts'
 import { layoutFor } from '../checkpoint/layouts.ts'
 import { requireUsableOutput } from '../checkpoint/output-folder.ts'
-import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { type OpenModel, openModel, storedName, tensorNames } from '../models/open-model.ts'
@@ -13,11 +13,14 @@ import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
+import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
+import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
-import { assign, type PlannedModifier, type StagedLinear } from './assign.ts'
+import { assign, type PlannedModifier } from './assign.ts'
 import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
+import type { StagedLinear } from './staged-linear.ts'
 
 export interface PlanOptions {
   /** A checkpoint folder. */
@@ -52,6 +55,9 @@ export interface Plan {
   readonly linears: readonly PlannedLinear[]
   /** What the modifiers need at most: calibration rows through the layers as compressed so far, and through the originals beside. */
   readonly needs: Needs
+  /** How the key-value cache is quantized, and the type that its scales are stored in. */
+  readonly cache: QuantizationArgs | null
+  readonly cacheDtype: FloatDType
   /** Stored tensors that are copied as they are, with the layer whose completion writes them. */
   readonly passThrough: readonly { readonly info: TensorInfo; readonly layer: number }[]
   readonly shards: readonly Shard[]
@@ -113,15 +119,19 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
   const passThrough = untouchedTensors(source, linears)
   const allWarnings = [...warnings, ...untiedHead(source, schemes), ...foreignTensors(source, passThrough)]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
+  const cache = cacheScheme(recipe)
+  const cacheDtype = linears[0].dtype
   // In the order in which the walk writes them, so that shards fill one after the other.
   const tensors = Array.from({ length: source.model.layers + 1 }, (_, layer) => [
     ...linears.filter((linear) => linear.layer === layer).flatMap(storedTensors),
+    ...(cache && layer < source.model.layers ? cacheInfos(source, layer, cache, cacheDtype) : []),
     ...passThrough.filter((tensor) => tensor.layer === layer).map(({ info }) => info),
   ]).flat()
   const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
   await requireSpace(target, size.after)
   const ignore = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
-  const quantization = groups.length > 0 ? await quantizationConfig(configGroups(source.model, groups, ignore), ignore) : null
+  const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
+  const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)
   return {
     source,
@@ -130,6 +140,8 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     modifiers,
     linears,
     needs: (['originals', 'inputs'] as const).find((level) => modifiers.some(({ needs }) => needs === level)) ?? 'weights',
+    cache,
+    cacheDtype,
     passThrough,
     shards: planShards(tensors),
     config: patchConfig(source.config, quantization, { ...(untied && { tied: false }) }),
@@ -196,9 +208,36 @@ function foreignTensors({ model }: OpenModel, passThrough: Plan['passThrough']):
   return [`${foreign.length} tensors that the architecture does not know are copied as they are: ${shown}`]
 }
 
+/** The scheme of the key-value cache that the recipe's modifiers agree on, null for none. */
+function cacheScheme({ modifiers }: Recipe): QuantizationArgs | null {
+  let found: QuantizationArgs | null = null
+  for (const { definition, options, errorAt } of modifiers) {
+    const partial = definition.quantizes ? options.kv_cache_scheme : null
+    if (!partial) continue
+    const scheme = resolveKvCacheScheme(partial)
+    if (found && JSON.stringify(found) !== JSON.stringify(scheme)) {
+      throw errorAt(
+        ['kv_cache_scheme'],
+        'Cannot quantize the key-value cache in two ways: another modifier has a different kv_cache_scheme, expected one',
+      )
+    }
+    found = scheme
+  }
+  return found
+}
+
+function cacheInfos({ model }: OpenModel, layer: number, args: QuantizationArgs, dtype: FloatDType): TensorInfo[] {
+  const { module, kvHeads } = model.attention
+  return cacheTensors(args, kvHeads, dtype).map(({ suffix, dtype: type, shape }) => ({
+    name: `${model.layerName(layer)}.${module}.${suffix}`,
+    dtype: type,
+    shape,
+  }))
+}
+
 function storedTensors({ spec, layout, scheme, dtype }: PlannedLinear): TensorInfo[] {
   if (!scheme?.weights || !layout) return []
-  const stored = layout.tensors(scheme.weights, spec.rows, spec.columns, dtype)
+  const stored = [...layout.tensors(scheme.weights, spec.rows, spec.columns, dtype), ...activationTensors(scheme, dtype)]
   return stored.map(({ suffix, dtype: type, shape }) => ({ name: `${spec.name}.${suffix}`, dtype: type, shape }))
 }
 

@@ -5,7 +5,7 @@ import type { Mapping } from '../modifiers/modifier.ts'
 import type { RecipeModifier } from '../recipe/recipe.ts'
 import { matchNames } from '../schemes/match.ts'
 import { nearest } from '../util/nearest.ts'
-import type { StagedLinear } from './assign.ts'
+import type { StagedLinear } from './staged-linear.ts'
 
 /** A stage whose inputs a modifier rescales, or would. */
 export interface PlannedRescale {

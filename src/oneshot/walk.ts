@@ -9,6 +9,7 @@ import { longestRow } from '../models/batches.ts'
 import { disposeLinear, disposeParameters, embeddingRows, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import { RunError } from '../util/errors.ts'
+import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
 import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
@@ -64,13 +65,15 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
     hidden = await embed(plan, batches)
     for (let index = 0; index < model.layers; index++) {
       const name = model.layerName(index)
-      const layer = layerInHand(index, name, await loadParameters(source, model.parameters(index)))
+      const cache = plan.cache && new CacheRanges(plan.cache, model.attention.kvHeads)
+      const layer = layerInHand(index, name, await loadParameters(source, model.parameters(index)), cache)
       // From here on the streams own the inputs.
       const inputs = hidden
       hidden = { compressed: [], originals: null }
       try {
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
-        const walk = ({ shape }: StreamBatch, input: Tensor2D) => model.walk(index, input, layer.parameters, shared, shape)
+        const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
+          model.walk(index, input, layer.parameters, shared, shape, original ? undefined : cache?.hooks)
         hidden = await throughStages(plan, context, layer, model.stages, await Streams.open(batches, inputs, walk, context.signal))
       } finally {
         disposeParameters(layer.parameters)
@@ -134,7 +137,10 @@ async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand,
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const inHand = await readLinears(plan, planned)
   if (streams?.hasOriginals && spec.addsToResidual) await withLinears(originals(inHand), (linears) => streams.lookAhead(linears))
-  await compressStage(plan, index, openStage(plan, context, layer, spec, inHand, streams), inHand)
+  const stage = openStage(plan, context, layer, spec, inHand, streams)
+  await compressStage(plan, index, stage, inHand)
+  const ranges = await observeInputs(stage)
+  for (const entry of inHand) entry.inputRange = ranges.get(entry.linear.name) ?? null
   for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })
   if (streams && index < layers) {
     const compressed = inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry])
