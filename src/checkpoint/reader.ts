@@ -140,6 +140,7 @@ function tensorError(dir: string, tensor: string, file: string, problem: string)
 export class CheckpointReader implements TensorReader {
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
+  readonly rewritten: ReadonlySet<string> = new Set()
   readonly #handles: ReadonlyMap<string, FileHandle>
 
   constructor(dir: string, tensors: ReadonlyMap<string, StoredTensorInfo>, handles: ReadonlyMap<string, FileHandle>) {

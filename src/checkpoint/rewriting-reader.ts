@@ -24,6 +24,7 @@ const CHUNK = 16 << 20
 export class RewritingReader implements TensorReader {
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
+  readonly rewritten: ReadonlySet<string>
   readonly #below: TensorReader
   readonly #rewrites: ReadonlyMap<string, TensorRewrite>
 
@@ -34,6 +35,7 @@ export class RewritingReader implements TensorReader {
       tensors.set(name, { ...below.info(from), name })
     }
     this.dir = below.dir
+    this.rewritten = new Set([...below.rewritten, ...rewrites.keys()])
     this.tensors = tensors
     this.#below = below
     this.#rewrites = rewrites

@@ -10,6 +10,8 @@ export interface TensorReader {
   /** The folder. */
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
+  /** Names of the tensors that are not as they are stored. */
+  readonly rewritten: ReadonlySet<string>
   has(name: string): boolean
   /** Errors: CheckpointError for a name the checkpoint lacks, with the nearest one it has. */
   info(name: string): StoredTensorInfo

@@ -1,8 +1,13 @@
+import { join } from 'node:path'
+import { parseQuantizationConfig } from '../checkpoint/config.ts'
+import { type JsonObject, readJsonFile } from '../checkpoint/json-file.ts'
+import { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import type { LinearSpec, Model } from '../models/architecture.ts'
 import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
 import type { DType, FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
+import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
 import { relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import type { ServerFinding } from '../servers/server.ts'
@@ -53,6 +58,7 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
   const source = await openModel(checkpoint)
   const original = against === undefined ? null : await openModel(against)
   try {
+    const rewritten = await rewrittenTensors(checkpoint)
     const problems: string[] = []
     const notes: string[] = []
     const floats = floatTensors(source.model)
@@ -60,16 +66,24 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
     const expected = new Set<string>()
     for (const spec of allLinears(source.model)) {
       signal?.throwIfAborted()
-      linears.push(await verifyLinear(source, original, spec, expected, problems))
+      linears.push(await verifyLinear(source, rewritten.has(`${spec.name}.weight`) ? null : original, spec, expected, problems))
+    }
+    for (const name of cacheScales(source)) {
+      await verifyScales(source, name, problems)
+      expected.add(name)
     }
     for (const { name } of source.reader.tensors.values()) {
       signal?.throwIfAborted()
       if (expected.has(name)) continue
-      await verifyOther(source, original, name, floats, problems)
+      await verifyOther(source, rewritten.has(name) ? null : original, name, floats, problems)
       const carried = original === null || original.reader.has(name)
       if (carried && !floats.has(name)) notes.push(`${name} is named neither by the architecture nor by a format`)
     }
     if (original) problems.push(...missing(source, original))
+    if (original && rewritten.size > 0)
+      notes.push(
+        `${rewritten.size} tensors were rescaled or rotated and are not compared with the original's (llmpress-report.json lists them)`,
+      )
     const findings = target && serverProblems(target, await servedCheckpoint(source))
     if (target) problems.push(...(findings ?? []).flatMap((finding) => refusal(target, finding)))
     const bytes = [...source.reader.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
@@ -85,6 +99,23 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
     await source.close()
     await original?.close()
   }
+}
+
+/** What a run says it rescaled or rotated; nothing where no readable report stands beside the checkpoint. */
+async function rewrittenTensors(checkpoint: string): Promise<ReadonlySet<string>> {
+  const { rewritten }: JsonObject = await readJsonFile(join(checkpoint, REPORT_FILE)).catch(() => ({}))
+  return new Set(Array.isArray(rewritten) ? rewritten.filter((name) => typeof name === 'string') : [])
+}
+
+/** Names of the scales of the key-value cache, where it is quantized. */
+function cacheScales({ config, model }: OpenModel): string[] {
+  const args = parseQuantizationConfig(config)?.kv_cache_scheme
+  if (!args) return []
+  const { module, kvHeads } = model.attention
+  const suffixes = cacheTensors(args, kvHeads, 'BF16').map(({ suffix }) => suffix)
+  return Array.from({ length: model.layers }, (_, layer) =>
+    suffixes.map((suffix) => `${model.layerName(layer)}.${module}.${suffix}`),
+  ).flat()
 }
 
 function refusal(target: Target, { severity, message, modules }: ServerFinding): string[] {
@@ -113,10 +144,13 @@ async function verifyLinear(
   }
   if (reader.has(`${spec.name}.weight`) && !expected.has(`${spec.name}.weight`))
     problems.push(`${spec.name}.weight stands beside its compressed form`)
-  const scales = [`${spec.name}.weight_scale`]
-  if (stored.scheme.input_activations?.dynamic === false) scales.push(`${spec.name}.input_scale`)
-  for (const name of scales) await verifyScales(source, name, problems)
-  for (const name of scales) expected.add(name)
+  const scaleType = scaleDtype === 'F8_E4M3' || scaleDtype === 'U8' ? 'BF16' : scaleDtype
+  for (const { suffix, dtype } of activationTensors(stored.scheme, scaleType)) {
+    const name = `${spec.name}.${suffix}`
+    expected.add(name)
+    if (isFloat(dtype)) await verifyScales(source, name, problems)
+  }
+  if (scaleDtype !== 'U8') await verifyScales(source, `${spec.name}.weight_scale`, problems)
   const weight = await readWeight(source, spec)
   const broken = weight.findIndex((value) => !Number.isFinite(value))
   if (broken >= 0) problems.push(`${spec.name} dequantizes to ${weight[broken]} at element ${broken}`)
@@ -126,7 +160,7 @@ async function verifyLinear(
 
 async function verifyScales({ reader }: OpenModel, name: string, problems: string[]): Promise<void> {
   const { dtype } = reader.has(name) ? reader.info(name) : { dtype: null }
-  if (dtype === null || !isFloat(dtype)) {
+  if (dtype === null || !(isFloat(dtype) || dtype === 'F8_E4M3')) {
     problems.push(`${name} is ${dtype === null ? 'missing' : `stored as ${dtype}`}, expected scales in ${FLOATS.join(', ')}`)
     return
   }

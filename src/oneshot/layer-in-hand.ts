@@ -32,6 +32,8 @@ export interface LayerInHand {
   readonly linears: LinearInHand[]
   /** Tensors that are not compressed and yet differ from the original's, by full name. */
   readonly edited: Map<string, Float32Array>
+  /** Names of the weights and other tensors that were rescaled: what becomes of them cannot be compared with the original. */
+  readonly rescaled: Set<string>
   /** What the key-value cache is observed with, where it is quantized. */
   readonly cache: CacheRanges | null
 }
@@ -43,7 +45,7 @@ export function layerInHand(
   parameters = new Map<string, Tensor>(),
   cache: LayerInHand['cache'] = null,
 ): LayerInHand {
-  return { index, name, parameters, linears: [], edited: new Map(), cache }
+  return { index, name, parameters, linears: [], edited: new Map(), rescaled: new Set(), cache }
 }
 
 /** Reads weights and biases of a stage's linears. */
@@ -69,8 +71,9 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[])
 export function encodeLayer(plan: Plan, layer: LayerInHand): TensorData[] {
   const { linears, edited } = layer
   for (const { linear, originalBias } of linears) {
-    if (linear.bias && originalBias && linear.bias.some((value, i) => value !== originalBias[i]))
-      edited.set(`${linear.name}.bias`, linear.bias)
+    if (!linear.bias || !originalBias || linear.bias.every((value, i) => value === originalBias[i])) continue
+    edited.set(`${linear.name}.bias`, linear.bias)
+    layer.rescaled.add(`${linear.name}.bias`)
   }
   return [
     ...linears.flatMap(encodeLinear),

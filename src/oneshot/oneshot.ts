@@ -100,7 +100,7 @@ async function compress(
   if (data) onProgress({ type: 'data', ...data })
   const seconds = { data: elapsed(started), layers: 0, total: 0 }
 
-  const { linears, engine, threads } =
+  const { linears, rescaled, engine, threads } =
     rows && data
       ? await withEngine({ engine: options.engine ?? 'auto', ...withThreads(options), signal }, (opened) => {
           requireMemory(plan, data.rows, data.tokens, opened.name)
@@ -119,6 +119,7 @@ async function compress(
     seed: options.seed ?? 0,
     data,
     linears,
+    rewritten: [...new Set([...plan.source.reader.rewritten, ...rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     warnings: [...warnings, ...linears.flatMap(concerns)],
     size: plan.size,
@@ -147,16 +148,16 @@ async function computeLayers(
   signal: AbortSignal,
   onProgress: OnProgress,
   seconds: RunRecord['seconds'],
-): Promise<{ linears: LinearReport[]; engine: Engine; threads: number }> {
+): Promise<{ linears: LinearReport[]; rescaled: string[]; engine: Engine; threads: number }> {
   const kernels = await openKernels(withThreads(options))
   try {
     onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
     const started = performance.now()
     const context: WalkContext = { engine, kernels, signal, onProgress }
     const layers = rows ? walkLayers(plan, rows, context) : streamLayers(plan, context)
-    const linears = await writeLayers(plan, writer, layers, signal, onProgress)
+    const { linears, rescaled } = await writeLayers(plan, writer, layers, signal, onProgress)
     seconds.layers = elapsed(started)
-    return { linears, engine, threads: kernels.threads }
+    return { linears, rescaled, engine, threads: kernels.threads }
   } finally {
     await kernels.close()
   }
@@ -173,10 +174,11 @@ async function writeLayers(
   layers: ReturnType<typeof streamLayers>,
   signal: AbortSignal,
   onProgress: OnProgress,
-): Promise<LinearReport[]> {
+): Promise<{ linears: LinearReport[]; rescaled: string[] }> {
   const { model, reader } = plan.source
   const started = performance.now()
-  const reports: LinearReport[] = []
+  const linears: LinearReport[] = []
+  const rescaled: string[] = []
   const written = new Set<string>()
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
@@ -186,12 +188,13 @@ async function writeLayers(
   }
   let index = 0
   onProgress({ type: 'layer:start', name: model.layerName(0), index: 0, of: model.layers })
-  for await (const { name, tensors, reports: added } of layers) {
+  for await (const { name, tensors, ...added } of layers) {
     for (const tensor of tensors) {
       await writer.write(tensor)
       written.add(tensor.name)
     }
-    reports.push(...added)
+    linears.push(...added.reports)
+    rescaled.push(...added.rescaled)
     if (index < model.layers) {
       await copyUntouched(index)
       const seconds = elapsed(started)
@@ -203,7 +206,7 @@ async function writeLayers(
     index++
   }
   await copyUntouched(model.layers)
-  return reports
+  return { linears, rescaled }
 }
 
 // Half of what a linear does, or more, is lost: no scheme that is meant to be used comes near.

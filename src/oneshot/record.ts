@@ -13,6 +13,8 @@ export interface RunRecord {
   /** Null for a recipe that needs no data. */
   data: { source: string; rows: number; tokens: number } | null
   linears: LinearReport[]
+  /** Names of tensors of the original that were rescaled or rotated before anything else: they cannot be compared with it one by one. */
+  rewritten: string[]
   /** Names of linears that stay as they were. */
   untouched: string[]
   warnings: string[]

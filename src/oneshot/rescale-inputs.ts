@@ -37,6 +37,7 @@ export async function rescaleInputs(
   const divisors = source.kind === 'norm' ? divideNorm(plan, layer, name, source.offset, wanted) : divideLinear(layer, name, wanted)
   for (const { planned, linear } of stage) {
     multiplyColumns(linear.weight, divisors)
+    layer.rescaled.add(`${linear.name}.weight`)
     if (!planned.scheme) layer.edited.set(`${linear.name}.weight`, linear.weight)
   }
   await streams.rescale(divisors)
@@ -74,6 +75,7 @@ function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array): F
     roundToDtype(values, type)
     return values
   }
+  layer.rescaled.add(`${name}.weight`)
   if (linear.quantized) linear.quantized.scale = divideRows(linear.quantized.scale.slice(), planned.dtype)
   else layer.edited.set(`${name}.weight`, divideRows(linear.weight, planned.dtype))
   if (linear.bias) divideRows(linear.bias, planned.dtype)
@@ -90,10 +92,11 @@ function parameter({ parameters }: LayerInHand, name: string): Float32Array {
   return Float32Array.from(tensor.dataSync<'float32'>())
 }
 
-function replaceParameter({ parameters, edited }: LayerInHand, name: string, values: Float32Array): void {
+function replaceParameter({ parameters, edited, rescaled }: LayerInHand, name: string, values: Float32Array): void {
   parameters.get(name)?.dispose()
   parameters.set(name, tf.tensor1d(values))
   edited.set(name, values)
+  rescaled.add(name)
 }
 
 function storedType({ source: { reader } }: Plan, name: string): FloatDType {

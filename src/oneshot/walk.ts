@@ -31,6 +31,8 @@ export interface CompressedLayer {
   /** Compressed linears, and other tensors that differ from the original's. */
   readonly tensors: readonly TensorData[]
   readonly reports: readonly LinearReport[]
+  /** Names of tensors that were rescaled, compressed or not. */
+  readonly rescaled: readonly string[]
 }
 
 /**
@@ -197,7 +199,8 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
 }
 
 function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
-  return { name: layer.name, tensors: encodeLayer(plan, layer), reports: layer.linears.flatMap(({ linear }) => linear.report ?? []) }
+  const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
+  return { name: layer.name, tensors: encodeLayer(plan, layer), reports, rescaled: [...layer.rescaled] }
 }
 
 /** The hidden states that enter the first layer. */

@@ -17,6 +17,7 @@ const record: RunRecord = {
   seed: 0,
   data: { source: 'docs-text (built in)', rows: 64, tokens: 16_384 },
   linears: [report('model.layers.0.mlp.up_proj')],
+  rewritten: [],
   untouched: ['lm_head'],
   warnings: ['model.layers.0.mlp.up_proj: RTN: the Hessian is not positive definite at any damping'],
   size: { before: 1000, after: 400 },

@@ -112,7 +112,7 @@ describe.each([
 
 describe('verify()', () => {
   test('refuses wrong options', async () => {
-    expect(await refusal(verify, TINY, null)).toMatch(/found null, expected an object with against, signal/)
+    expect(await refusal(verify, TINY, null)).toMatch(/found null, expected an object with against, target, signal/)
     expect(await refusal(verify, TINY, { against: '' })).toMatch(/for the option against/)
     expect(await refusal(verify, TINY, { agianst: TINY })).toMatch(/did you mean "against"\?/)
   })
