@@ -33,7 +33,7 @@ const schema = {
       type: 'boolean',
       default: true,
       description:
-        'Fits to seven of eight calibration rows and judges by the eighth: errors are reported for both, and targets go no further than it bears out. Not in llm-compressor.',
+        'Fits to fifteen of sixteen calibration rows and judges by the sixteenth: errors are reported for both, and targets go no further than it bears out. Not in llm-compressor.',
     },
     block_size: {
       type: 'integer',

@@ -70,7 +70,7 @@ export interface CalibrationBatch {
   /** [rows * length, columns] of the stage's input. */
   readonly rows: number
   readonly length: number
-  /** One row in eight is held back, where there are eight or more: to judge by, not to fit to. */
+  /** One row in sixteen is held back, where there are so many: to judge by, not to fit to. */
   readonly heldBack: boolean
   /** The residual stream [tokens, hidden] that the stage's outputs are added to; null where they are not added as they are. */
   readonly residual: Tensor2D | null

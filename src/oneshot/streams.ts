@@ -13,10 +13,10 @@ export interface StreamBatch extends Batch {
   readonly heldBack: boolean
 }
 
-/** One row in so many is held back. */
-const HOLD_BACK = 8
+/** One row in so many is held back: enough to judge a step by, few enough not to be missed. */
+const HOLD_BACK = 16
 
-/** Cuts calibration rows into batches, those of every eighth row apart from the others. */
+/** Cuts calibration rows into batches, those of every sixteenth row apart from the others. */
 export function streamBatches(rows: readonly Int32Array[]): StreamBatch[] {
   const isHeldBack = (index: number) => index % HOLD_BACK === HOLD_BACK - 1
   return [false, true].flatMap((heldBack) =>

@@ -213,9 +213,9 @@ describe('oneshot', () => {
     const recipe = { modifiers: { HalvingModifier: { scheme: 'W8A16', ignore: ['lm_head'], by: 0.5 } } }
     const record = await runTiny(recipe, { modifiers: [halves] })
     expect(record.linears.every(({ method }) => method === 'halved')).toBe(true)
-    // Two batches a stage: one row in eight is held back.
+    // Two batches a stage: one row in sixteen is held back.
     expect(seen).toHaveLength(16)
-    expect(seen.slice(0, 2)).toEqual(['model.layers.0 · attention inputs [896,128]', 'model.layers.0 · attention inputs [128,128]'])
+    expect(seen.slice(0, 2)).toEqual(['model.layers.0 · attention inputs [960,128]', 'model.layers.0 · attention inputs [64,128]'])
     const plain = await runTiny(recipeOf('QuantizationModifier', { scheme: 'W8A16' }))
     const [a, b] = [await storedLinears(await openForTest(record.output)), await storedLinears(await openForTest(plain.output))]
     expect(a[0].quantized.scale).toEqual(b[0].quantized.scale.map((s) => s * 0.5))
