@@ -11,7 +11,19 @@ export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perp
 export { type Verification, type VerifiedLinear, type VerifyOptions, verify } from './eval/verify.ts'
 export type { Kernels } from './kernels/kernels.ts'
 export { defineModifier } from './modifiers/define.ts'
-export type { Linear, LinearReport, Modifier, ModifierDefinition, Stage } from './modifiers/modifier.ts'
+export type {
+  CalibrationBatch,
+  Linear,
+  LinearReport,
+  Mapping,
+  Modifier,
+  ModifierDefinition,
+  Needs,
+  RescaleReport,
+  Rescales,
+  Stage,
+} from './modifiers/modifier.ts'
+export { leverOptions, type Quality } from './modifiers/quality.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
@@ -22,4 +34,6 @@ export type { Recipe } from './recipe/recipe.ts'
 export { type Grid, minMaxGrid } from './schemes/qparams.ts'
 export { dequantize, quantizeToGrid, relativeError } from './schemes/quantize.ts'
 export { schemeLabel } from './schemes/scheme.ts'
+export type { ServerFinding } from './servers/server.ts'
+export type { Target } from './servers/targets.ts'
 export { CheckpointError, DataError, type Position, RecipeError, RunError, UserError } from './util/errors.ts'

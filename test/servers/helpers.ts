@@ -21,11 +21,7 @@ export function args(more: Partial<QuantizationArgs>): QuantizationArgs {
   return { ...BLANK, ...more }
 }
 
-function scheme(
-  format: string,
-  weights: Partial<QuantizationArgs>,
-  inputs: Partial<QuantizationArgs> | null = null,
-): QuantizationScheme {
+function scheme(format: string, weights: Partial<QuantizationArgs>, inputs: Partial<QuantizationArgs> | null = null): QuantizationScheme {
   return { targets: ['Linear'], weights: args(weights), input_activations: inputs && args(inputs), output_activations: null, format }
 }
 
