@@ -27,7 +27,7 @@ const schema = {
             required: ['smooth_layer', 'balance_layers'],
             properties: {
               smooth_layer: { type: 'string', description: 'The module that the inputs come from.' },
-              balance_layers: { type: 'array', items: { type: 'string' }, description: 'All linears that read them.' },
+              balance_layers: { type: 'array', items: { type: 'string' }, minItems: 1, description: 'All linears that read them.' },
               activation_hook_target: {
                 type: ['string', 'null'],
                 description: 'Accepted for compatibility: the inputs of the linears themselves are measured.',

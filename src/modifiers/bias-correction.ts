@@ -2,9 +2,10 @@ import type { Linear } from './modifier.ts'
 
 /**
  * Adds to a linear's bias what rounding took from the mean of its outputs: (W - Q) times the mean input [n]. The squared error of the outputs
- * falls by the square of that mean, so this never does harm on the rows it is taken from.
+ * falls by the square of that mean, so this never does harm on the rows it is taken from. `weight` is what was rounded: where that aims at
+ * something else than the original outputs, their mean is not to come back.
  */
-export function correctBias({ bias, weight, rows, columns }: Linear, rounded: Float32Array, mean: Float32Array): void {
+export function correctBias({ bias, rows, columns }: Linear, weight: Float32Array, rounded: Float32Array, mean: Float32Array): void {
   if (!bias) return
   for (let row = 0; row < rows; row++) {
     let lost = 0

@@ -39,7 +39,7 @@ export async function compressLinear(task: Task): Promise<void> {
   const rounded = quantizeToGrid(weight, rows, columns, args, grid)
   linear.quantized = factor ? await refined(task, weight, await sweep(task, weight, grid, factor), factor) : rounded
   const values = dequantize(linear.quantized)
-  correctBias(linear, values, moments.fitted.mean)
+  correctBias(linear, weight, values, moments.fitted.mean)
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
     ...errorsOf(moments, weight, values, dequantize(rounded)),
@@ -101,9 +101,9 @@ async function refined(
   const { codes, scale, zeroPoint } = swept
   if (levers.refinementRounds === 0 || args.strategy === 'tensor' || !(codes instanceof Int8Array)) return swept
   const hessian = damped(moments.fitted.hessian, factor)
-  const product = tf.tidy(() =>
-    matMul(tf.tensor2d(weight, [rows, columns]), tf.tensor2d(hessian, [columns, columns])).dataSync<'float32'>(),
-  )
+  const products = tf.tidy(() => matMul(tf.tensor2d(weight, [rows, columns]), tf.tensor2d(hessian, [columns, columns])))
+  const product = products.dataSync<'float32'>()
+  products.dispose()
   const bounds = { groupSize: groupSizeOf(args, columns), ...codeRange(args) }
   const grid = { codes, scale, zeroPoint, scaleDtype: dtype }
   const result = await stage.kernels.refine({

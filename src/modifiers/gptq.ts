@@ -113,7 +113,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
 /** What the linears of a stage should aim at instead of their original outputs, and how far; null for nothing else. */
 function targetOf(stage: Stage, levers: Levers): { target: Target; most: number } | null {
   const choice = stage.addsToResidual
-    ? { target: residualTarget, most: levers.residualTarget }
+    ? { target: residualTarget(stage.linears[0].bias), most: levers.residualTarget }
     : { target: inputTarget, most: levers.inputTarget }
   return choice.most > 0 ? choice : null
 }

@@ -25,15 +25,20 @@ export interface Aimed {
  */
 export function aim(target: Target, weight: Float32Array, moments: StageMoments, factor: Factor, most: number): Aimed {
   const { n } = moments.fitted.hessian
-  return tf.tidy(() => {
+  const steps: number[] = []
+  // No array leaves a tidy: it looks for tensors in every element of what it gives back.
+  const direction = tf.tidy(() => {
     const w = tf.tensor2d(weight, [weight.length / n, n])
     const gradient = target.gradient(w, tensors(moments.fitted))
     const u = tf.tensor2d(naturalOrder(factor), [n, n])
-    const direction = matMul(matMul(gradient, u, false, true), u)
-    const step = Math.min(most, moments.heldBack ? bestStep(target, w, direction, moments.heldBack) : most)
-    const values = direction.dataSync<'float32'>()
-    return { weight: weight.map((value, i) => value + step * values[i]), step }
+    const found = matMul(matMul(gradient, u, false, true), u)
+    if (moments.heldBack) steps.push(bestStep(target, w, found, moments.heldBack))
+    return found
   })
+  const values = direction.dataSync<'float32'>()
+  direction.dispose()
+  const step = Math.min(most, ...steps)
+  return { weight: weight.map((value, i) => value + step * values[i]), step }
 }
 
 /** The step along `direction` [rows, n] with the least miss on some rows, at least 0: <D, G> / <D H, D>. */

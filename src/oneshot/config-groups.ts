@@ -25,12 +25,18 @@ export function configGroups(
   const groups: Record<string, QuantizationScheme> = {}
   for (const { name, scheme, linears } of settled) {
     const explicit = { ...scheme, targets: [...linears] }
-    groups[name in groups ? `group_${Object.keys(groups).length}` : name] =
-      settled.length === 1 ? withHead(model, scheme, linears) : explicit
+    groups[freeName(groups, name)] = settled.length === 1 ? withHead(model, scheme, linears) : explicit
   }
   const [only] = settled
   if (settled.length > 1 || readsBack(model, Object.values(groups), ignore, only)) return groups
   return { [only.name]: { ...only.scheme, targets: [...only.linears] } }
+}
+
+/** The name, or the first `group_0`, `group_1` ... that no group has: two modifiers may call theirs the same. */
+function freeName(groups: Readonly<Record<string, unknown>>, name: string): string {
+  let free = name
+  for (let number = 0; free in groups; number++) free = `group_${number}`
+  return free
 }
 
 /** vLLM's output projection is of no class that `Linear` matches: compressed, it must be named. */

@@ -19,14 +19,18 @@ const WASM_LIMIT = 3.6e9
 
 /**
  * What a walk over so many tokens takes. Between stages every batch holds the stage's input [tokens, columns] and the residual
- * [tokens, hidden]; everything else is of one stage or one batch.
+ * [tokens, hidden]; where the originals go beside, those of both models, and the original outputs that are added to the residual.
+ * Everything else is of one stage or one batch.
  */
-export function forecastMemory({ source: { model } }: Plan, tokens: number): MemoryForecast {
-  const stages = model.stages.map(({ linears }) => {
+export function forecastMemory({ source: { model }, needs }: Plan, tokens: number): MemoryForecast {
+  const originals = needs === 'originals'
+  const stages = model.stages.map(({ linears, addsToResidual }) => {
     const specs = model.linears(0).filter(({ name }) => linears.some((linear) => name.endsWith(`.${linear}`)))
     const columns = Math.max(...specs.map((spec) => spec.columns))
     const weights = specs.reduce((sum, spec) => sum + spec.rows * spec.columns, 0)
-    const engine = FLOAT * (tokens * (columns + model.hidden) + weights + 3 * columns ** 2)
+    const ahead = originals && addsToResidual ? model.hidden : 0
+    const held = (originals ? 2 : 1) * (columns + model.hidden) + ahead
+    const engine = FLOAT * (tokens * held + weights + 3 * columns ** 2)
     // Beside the engine: the float weight, its permuted and its dequantized copy, codes; H, permuted H, U in double and in single.
     return { engine, total: engine + FLOAT * (4 * weights + 6 * columns ** 2) }
   })

@@ -85,7 +85,8 @@ function withoutNoise(errors: readonly ErrorObject[]): ErrorObject[] {
 
 /** A value in one line for messages, at most 60 characters. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
+  // JSON has no NaN and no infinities, and calls them null.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 
@@ -117,7 +118,8 @@ function problem(error: ErrorObject, subject: string): Problem {
   return { path, spot: 'value', message: `Cannot use ${name}: found ${shown(error.data)}, expected ${expected}${near}` }
 }
 
-/** ajv's findings (of `allErrors` and `verbose`) in words, one per mistake. `subject` is the modifier. */
+/** ajv's findings (of `allErrors` and `verbose`) in words, one per mistake: NaN breaks both bounds. `subject` is the modifier. */
 export function problemsOf(errors: readonly ErrorObject[], subject: string): Problem[] {
-  return withoutNoise(errors).map((error) => problem(error, subject))
+  const problems = withoutNoise(errors).map((error) => problem(error, subject))
+  return problems.filter(({ message }, i) => problems.findIndex((other) => other.message === message) === i)
 }

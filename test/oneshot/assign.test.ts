@@ -59,6 +59,18 @@ QuantizationModifier:
     })
   })
 
+  it('keeps all config groups where several modifiers call theirs the same', async () => {
+    const group = (name: string, linears: string, bits: number) => `
+- QuantizationModifier:
+    config_groups: {${name}: {targets: ['re:.*${linears}'], weights: ${scheme(bits)}}}
+`
+    const recipe = group('group_1', '[qkv]_proj', 4) + group('group_1', 'o_proj', 5) + group('constructor', 'mlp.*_proj', 8)
+    const { config, close } = await plan(recipe)
+    await close()
+    const { config_groups: groups } = config.quantization_config as { config_groups: Record<string, { weights: { num_bits: number } }> }
+    expect(Object.values(groups).map(({ weights }) => weights.num_bits)).toEqual([4, 5, 8])
+  })
+
   it('passes over norms that a pattern happens to match', async () => {
     const { linears, close } = await plan("rtn: {scheme: W8A16, targets: ['re:model\\.layers\\..*']}")
     await close()

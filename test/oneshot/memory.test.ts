@@ -13,6 +13,14 @@ describe('forecastMemory()', () => {
     expect(perToken).toBe((256 + 128) * 4)
     await plan.close()
   })
+
+  it('counts both models where the originals go beside, and the outputs that are worked out ahead', async () => {
+    const recipe = { GPTQModifier: { scheme: 'W4A16', targets: 'Linear', ignore: ['lm_head'], quality: 'best' } }
+    const plan = await planRun({ model: 'test/oracles/tiny', recipe, output: 'unused' })
+    const perToken = (forecastMemory(plan, 1000).engine - forecastMemory(plan, 0).engine) / 1000
+    expect(perToken).toBe((2 * (256 + 128) + 128) * 4)
+    await plan.close()
+  })
 })
 
 describe('requireMemory()', () => {
