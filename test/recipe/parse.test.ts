@@ -201,6 +201,17 @@ describe('loadRecipe: errors', () => {
     expect(message).toContain('targets: found 3, expected a text or a list')
   })
 
+  test('a number that is none is one mistake, and called so', async () => {
+    const { message } = await failure('smoothquant:\n  smoothing_strength: .nan\n')
+    expect(message.match(/found NaN, expected a number from 0 to 1/g)).toHaveLength(1)
+    expect(message).not.toContain('null')
+  })
+
+  test('an AWQ mapping without linears is refused', async () => {
+    const { message } = await failure('awq:\n  mappings: [{smooth_layer: a, balance_layers: []}]\n')
+    expect(message).toContain('mappings.0.balance_layers: found []')
+  })
+
   test.each<[string, string, RegExp, number, number]>([
     ['an unknown modifier', 'a_stage:\n  b_modifiers:\n    GPTQModifer: {}\n', /did you mean "GPTQModifier"\?/, 3, 5],
     [
