@@ -14,9 +14,10 @@ export async function readConfig(dir: string): Promise<JsonObject> {
 }
 
 /**
- * The `quantization_config` to write for some groups of modules, and for the key-value cache where it is quantized. Keys that are null are left out and `actorder` is kept for groups only, because
- * compressed-tensors before 0.13 refuses keys it does not know and that setting elsewhere. No `version` either: it would claim that
- * compressed-tensors wrote the file, and no loader reads it. Errors: CheckpointError for a scheme that no layout stores.
+ * The `quantization_config` to write for some groups of modules, and for the key-value cache where it is quantized. Keys that are null are
+ * left out and `actorder` is kept for groups only, because compressed-tensors before 0.13 refuses keys it does not know and that setting
+ * elsewhere. No `version` either: it would claim that compressed-tensors wrote the file, and no loader reads it.
+ * Errors: CheckpointError for a scheme that no layout stores.
  */
 export async function quantizationConfig(
   groups: Readonly<Record<string, QuantizationScheme>>,
@@ -59,8 +60,8 @@ function writtenArgs(args: QuantizationArgs): JsonObject {
 }
 
 /**
- * The config.json to write: all keys of the original in their order, then `quantization_config` unless nothing is quantized. `tied` says whether lm_head
- * still shares the embedding's weight; leave it out to keep what the original says.
+ * The config.json to write: all keys of the original in their order, then `quantization_config` unless nothing is quantized. `tied` says
+ * whether lm_head still shares the embedding's weight; leave it out to keep what the original says.
  */
 export function patchConfig(
   original: Readonly<JsonObject>,
