@@ -82,6 +82,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
   }
   requireWholeStages(linears, owners)
   const schemes = new Map([...owners].map(([name, { scheme }]) => [name, scheme]))
+  const cached = recipe.modifiers.some(({ definition, options }) => definition.quantizes && options.kv_cache_scheme)
   const modifiers = recipe.modifiers.flatMap((entry): PlannedModifier[] => {
     const { definition } = entry
     const options = entry.options as never
@@ -89,7 +90,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     const needs = definition.needs(options, own?.schemes ?? [])
     if (own) return [{ name: definition.names[0], modifier: definition.create(options), needs, targets: own.targets, rescales: null }]
     if (!definition.rescales) return []
-    const rescales = at(entry, () => planRescales(source, entry, linears, schemes))
+    const rescales = at(entry, () => planRescales(source, entry, linears, schemes, cached))
     requireSuited(entry, rescales, schemes)
     return [{ name: definition.names[0], modifier: definition.create(options), needs, targets: schemes, rescales }]
   })

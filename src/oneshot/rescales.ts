@@ -28,13 +28,15 @@ interface Candidate {
 
 /**
  * The stages that a transform of the recipe rescales: those of its mappings, or all whose inputs come from where it says.
- * `schemes`: of all linears that the recipe quantizes. Errors: RecipeError for a mapping that names no stage, or part of one.
+ * `schemes`: of all linears that the recipe quantizes; `cached`: whether the key-value cache is quantized.
+ * Errors: RecipeError for a mapping that names no stage, or part of one.
  */
 export function planRescales(
   source: OpenModel,
   entry: RecipeModifier,
   staged: readonly StagedLinear[],
   schemes: ReadonlyMap<string, QuantizationScheme>,
+  cached: boolean,
 ): PlannedRescale[] {
   const { rescales } = entry.definition
   if (!rescales) return []
@@ -60,7 +62,7 @@ export function planRescales(
       const skipped =
         rescales.forQuantizer && !linears.some((name) => schemes.has(name))
           ? 'none of them is quantized'
-          : problem(candidate, specs, schemes)
+          : problem(candidate, specs, schemes, cached ? source.model.attention.module : null)
       return { layer, stage, source: from, linears, skipped }
     })
 }
@@ -80,13 +82,17 @@ function candidatesOf({ model }: OpenModel, staged: readonly StagedLinear[]): Ca
   return [...candidates.values()]
 }
 
-/** Why the source cannot take up a rescaling, or null. */
+/** Why the source cannot take up a rescaling, or null. `cached`: the attention module, where the key-value cache is quantized. */
 function problem(
   { stage, source, linears }: Candidate,
   specs: ReadonlyMap<string, LinearSpec>,
   schemes: ReadonlyMap<string, QuantizationScheme>,
+  cached: string | null,
 ): string | null {
   if (stage.source.kind === 'norm') return null
+  // By the time that a stage sees what attention makes of the values, their range has been observed.
+  if (cached !== null && stage.source.name.startsWith(`${cached}.`))
+    return `${source} fills the key-value cache, whose scales are settled before`
   const rows = specs.get(source)?.rows
   const columns = specs.get(linears[0])?.columns
   if (rows !== columns) return `${source} has ${rows} rows for ${columns} inputs (grouped-query attention)`

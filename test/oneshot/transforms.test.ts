@@ -46,6 +46,18 @@ describe('planRun with transforms', () => {
     ])
   })
 
+  test('the values of a quantized cache are not rescaled: its scales are settled before', async () => {
+    const kv_cache_scheme = { num_bits: 8, type: 'float', strategy: 'tensor', dynamic: false, symmetric: true }
+    const cached = { QuantizationModifier: { ...RTN.QuantizationModifier, kv_cache_scheme } }
+    const [awq] = (await plan([{ AWQModifier: {} }, cached])).modifiers
+    expect(awq.rescales?.slice(0, 4).map(({ skipped }) => skipped)).toEqual([
+      null,
+      'model.layers.0.self_attn.v_proj fills the key-value cache, whose scales are settled before',
+      null,
+      null,
+    ])
+  })
+
   test('mappings of a recipe choose the stages', async () => {
     const mappings = [[['re:.*gate_proj', 're:.*up_proj'], 're:.*post_attention_layernorm']]
     const [smooth] = (await plan([{ SmoothQuantModifier: { mappings } }, RTN])).modifiers
