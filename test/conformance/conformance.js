@@ -17,8 +17,19 @@ const { verify } = await import(join(ROOT, 'dist', 'index.js'))
 // 32 rows of 256 tokens: enough for a well-conditioned Hessian of 768 columns; the tiny model has 256 positions.
 const ROWS = ['--num-calibration-samples', '32', '--max-seq-length', '256']
 const MODELS = { tiny: join(ROOT, 'test', 'oracles', 'tiny'), 'docs-llama-4m': join(ROOT, 'examples', 'models', 'docs-llama-4m') }
-/** Beyond the shipped recipes: a head that has to be untied, and two schemes in one model. */
+/** Presets that no shipped recipe has. */
+const PRESETS = ['FP8', 'FP8_BLOCK', 'NVFP4A16', 'NVFP4', 'MXFP4A16', 'MXFP4', 'MXFP8A16', 'MXFP8', 'W4A8', 'W4AFP8']
+/** Beyond the shipped recipes: presets, the best quality, a quantized cache, a head that has to be untied, and two schemes in one model. */
 const RECIPES = {
+  ...Object.fromEntries(
+    PRESETS.map((scheme) => [`rtn-${scheme.toLowerCase()}`, `QuantizationModifier: {scheme: ${scheme}, ignore: [lm_head]}\n`]),
+  ),
+  'gptq-best': 'GPTQModifier: {scheme: W4A16, group_size: 64, quality: best, ignore: [lm_head]}\n',
+  'fp8-kv-cache': `QuantizationModifier:
+  scheme: FP8_DYNAMIC
+  ignore: [lm_head]
+  kv_cache_scheme: {num_bits: 8, type: float, strategy: tensor, dynamic: false, symmetric: true}
+`,
   'with-head': 'GPTQModifier: {scheme: W8A16}\n',
   mixed: `QuantizationModifier:
   ignore: [lm_head]
