@@ -4,7 +4,7 @@ import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantiz
 import { matMul } from '../engine/mat-mul.ts'
 import { codeRange } from '../schemes/grid.ts'
 import { observedGrid } from '../schemes/observed-grid.ts'
-import type { Grid } from '../schemes/qparams.ts'
+import { type Grid, minMaxGrid } from '../schemes/qparams.ts'
 import { assertFinite, dequantize, quantizeToGrid } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { RATIOS12, searchGrid } from '../schemes/search-grid.ts'
@@ -36,13 +36,14 @@ export async function compressLinear(task: Task): Promise<void> {
   const aim = factor && aimed ? aimAt(task, factor, aimed) : null
   const weight = aim?.weight ?? linear.weight
   const grid = await gridOf(task, weight, factor)
-  const rounded = quantizeToGrid(weight, rows, columns, args, grid)
-  linear.quantized = factor ? await refined(task, weight, await sweep(task, weight, grid, factor), factor) : rounded
+  linear.quantized = factor
+    ? await refined(task, weight, await sweep(task, weight, grid, factor), factor)
+    : quantizeToGrid(weight, rows, columns, args, grid)
   const values = dequantize(linear.quantized)
   correctBias(linear, weight, values, moments.fitted.mean)
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
-    ...errorsOf(moments, weight, values, dequantize(rounded)),
+    ...errorsOf(task, weight, values),
     ...(aim && aimed && { target: { kind: aimed.target.kind, step: aim.step } }),
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
@@ -119,15 +120,19 @@ async function refined(
   return { ...swept, codes: result.codes, scale: result.scale }
 }
 
-/** Squared errors of the outputs relative to the outputs, on the rows fitted to and on those held back. */
+/**
+ * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and on those held back; and the
+ * error of plain rounding, from minimum and maximum, of the original weight.
+ */
 function errorsOf(
-  { fitted, heldBack }: StageMoments,
+  { moments: { fitted, heldBack }, linear, args }: Task,
   weight: Float32Array,
   values: Float32Array,
-  rounded: Float32Array,
 ): Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'> {
+  const { rows, columns, dtype } = linear
+  const rounded = quantizeToGrid(linear.weight, rows, columns, args, minMaxGrid(linear.weight, rows, columns, args, dtype))
   const error = difference(values, weight)
-  const [total, lost, byRounding] = outputErrors(fitted.hessian, [weight, error, difference(rounded, weight)])
+  const [total, lost, byRounding] = outputErrors(fitted.hessian, [weight, error, difference(dequantize(rounded), linear.weight)])
   const relative = (part: number, whole: number) => (whole > 0 ? part / whole : 0)
   const errors = { error: relative(lost, total), rtnError: relative(byRounding, total) }
   if (!heldBack) return errors

@@ -15,6 +15,7 @@ import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
+import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier } from './assign.ts'
@@ -139,7 +140,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     output: target,
     modifiers,
     linears,
-    needs: (['originals', 'inputs'] as const).find((level) => modifiers.some(({ needs }) => needs === level)) ?? 'weights',
+    needs: needsOf(modifiers, linears, cache),
     cache,
     cacheDtype,
     passThrough,
@@ -149,6 +150,13 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     warnings: allWarnings,
     close: () => source.close(),
   }
+}
+
+/** What the modifiers ask for; stored ranges of activations need inputs whatever the modifier says. */
+function needsOf(modifiers: readonly PlannedModifier[], linears: readonly PlannedLinear[], cache: QuantizationArgs | null): Needs {
+  const asked = (['originals', 'inputs'] as const).find((level) => modifiers.some(({ needs }) => needs === level))
+  if (asked) return asked
+  return cache || linears.some(({ scheme }) => scheme && needsInputs(scheme)) ? 'inputs' : 'weights'
 }
 
 /** By device and inode, so that links and other spellings of a path are seen through. */

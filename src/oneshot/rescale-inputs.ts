@@ -38,7 +38,9 @@ export async function rescaleInputs(
   for (const { planned, linear } of stage) {
     multiplyColumns(linear.weight, divisors)
     layer.rescaled.add(`${linear.name}.weight`)
-    if (!planned.scheme) layer.edited.set(`${linear.name}.weight`, linear.weight)
+    if (planned.scheme) continue
+    roundToDtype(linear.weight, planned.dtype)
+    layer.edited.set(`${linear.name}.weight`, linear.weight)
   }
   await streams.rescale(divisors)
   return divisors
@@ -69,17 +71,25 @@ function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array): F
   const source = layer.linears.find(({ linear }) => linear.name === name)
   if (!source) throw new RangeError(`Cannot rescale the outputs of ${name}: it is not yet known, expected a linear of an earlier stage`)
   const { linear, planned } = source
-  const divideRows = (values: Float32Array, type: FloatDType): Float32Array => {
+  const divisors = wanted.slice()
+  const divideRows = (values: Float32Array): Float32Array => {
     const width = values.length / linear.rows
-    for (let i = 0; i < values.length; i++) values[i] /= wanted[Math.floor(i / width)]
-    roundToDtype(values, type)
-    return values
+    const divided = values.map((value, i) => value / divisors[Math.floor(i / width)])
+    roundToDtype(divided, planned.dtype)
+    // A row that the stored type has no room for stays as it was.
+    for (let row = 0; row < linear.rows; row++) {
+      const own = divided.subarray(row * width, (row + 1) * width)
+      if (own.every((value, i) => Number.isFinite(value) && (value !== 0 || values[row * width + i] === 0))) continue
+      own.set(values.subarray(row * width, (row + 1) * width))
+      divisors[row] = 1
+    }
+    return divided
   }
   layer.rescaled.add(`${name}.weight`)
-  if (linear.quantized) linear.quantized.scale = divideRows(linear.quantized.scale.slice(), planned.dtype)
-  else layer.edited.set(`${name}.weight`, divideRows(linear.weight, planned.dtype))
-  if (linear.bias) divideRows(linear.bias, planned.dtype)
-  return wanted
+  if (linear.quantized) linear.quantized.scale = divideRows(linear.quantized.scale)
+  else layer.edited.set(`${name}.weight`, divideRows(linear.weight))
+  linear.bias?.set(divideRows(linear.bias))
+  return divisors
 }
 
 function multiplyColumns(weight: Float32Array, factors: Float32Array): void {

@@ -5,8 +5,11 @@ import { codeRange, type GridShape, gridShape } from './grid.ts'
 import { type Grid, gridOfRanges, ownGlobalScale, ranges } from './qparams.ts'
 import { dequantize, quantizeToGrid } from './quantize.ts'
 
-/** Fractions of a range worth trying where each trial is dear: from a little beyond the extremes to where clipping costs more than it gains. */
-export const RATIOS12: readonly number[] = [1.1, 1.05, 1, 0.97, 0.94, 0.91, 0.88, 0.85, 0.82, 0.79, 0.75, 0.7]
+/**
+ * Fractions of a range worth trying where each trial is dear: from a little beyond the extremes to where clipping costs more than it gains.
+ * The range itself comes first, for where nothing tells them apart.
+ */
+export const RATIOS12: readonly number[] = [1, 1.1, 1.05, 0.97, 0.94, 0.91, 0.88, 0.85, 0.82, 0.79, 0.75, 0.7]
 
 /** The candidates for the scale of each tile, and what makes one better than another: the least Σ importance * |error|^norm. */
 export interface GridSearch {

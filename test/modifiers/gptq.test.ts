@@ -50,7 +50,8 @@ describe('GPTQModifier', () => {
   test('falls back to plain rounding, and says so, where no damping gives a factor', async () => {
     const { report } = await round(random(8 * COLUMNS, 3), {}, { inverseFactor: async () => null })
     expect(report).toMatchObject({ method: 'RTN', fallback: expect.stringContaining('not positive definite') })
-    expect(report.error).toBe(report.rtnError)
+    // Its scales are searched, those of the comparison come from minimum and maximum.
+    expect(report.error).toBeLessThanOrEqual(report.rtnError ?? 0)
   })
 
   test('counts columns without input and rounds their weights to the nearest code', async () => {
