@@ -112,6 +112,8 @@ try {
   }
   for (const [modelName, model] of Object.entries(MODELS)) {
     for (const [recipeName, recipe] of Object.entries(recipes)) {
+      // Compression types repeat what other recipes do, and presets differ in their format only: one model is enough.
+      if (modelName !== 'tiny' && (/^[A-Z]/.test(recipeName) || PRESETS.includes(recipeName.replace('rtn-', '').toUpperCase()))) continue
       const name = `${modelName}-${recipeName}`
       const output = join(work, name)
       if (!compress(model, recipe, output, engine)) continue
