@@ -29,7 +29,7 @@ describe('formatSeconds()', () => {
 
   test('never counts 60 of anything', () => {
     fc.assert(
-      fc.property(fc.double({ min: 0, max: 1e6, noNaN: true }), (seconds) => !/\b60(\.0)? (s|min)/.test(formatSeconds(seconds))),
+      fc.property(fc.double({ min: 0, max: 1e6, noNaN: true }), (seconds) => !/(?<![.\d])60(\.0)? (s|min)/.test(formatSeconds(seconds))),
       { numRuns: 2000 },
     )
   })
