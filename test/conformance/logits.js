@@ -35,7 +35,8 @@ export async function dumpLogits(folder, text) {
     const stored = [...source.compressed]
     if (stored.some(([, { scheme }]) => scheme.input_activations)) {
       const plain = new Map(stored.map(([name, { scheme, layout }]) => [name, { layout, scheme: { ...scheme, input_activations: null } }]))
-      await writeFile(join(folder, 'conformance-weights.f32'), await logits({ ...source, compressed: plain }, rows))
+      const config = { ...source.config, quantization_config: { ...source.config.quantization_config, kv_cache_scheme: undefined } }
+      await writeFile(join(folder, 'conformance-weights.f32'), await logits({ ...source, config, compressed: plain }, rows))
     }
   } finally {
     await source.close()
