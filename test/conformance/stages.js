@@ -99,16 +99,22 @@ async function compressAll(plan, stages, engineName) {
       const targets = new Map()
       for (const spec of specs) {
         const { dtype, scheme } = plan.linears.find((/** @type {{ spec: Spec }} */ linear) => linear.spec.name === spec.name)
-        targets.set({ ...spec, dtype, weight: await readWeight(plan.source, spec), quantized: null, report: null }, scheme)
+        targets.set(
+          { ...spec, dtype, scheme, weight: await readWeight(plan.source, spec), bias: null, quantized: null, report: null },
+          scheme,
+        )
       }
       const linears = [...targets.keys()]
       const { columns } = specs[0]
-      const eachInput = async (/** @type {(input: tf.Tensor2D) => void} */ visit) => {
+      const eachInput = async (/** @type {(input: tf.Tensor2D, batch: object) => void} */ visit) => {
         const x = tf.tensor2d(input, [input.length / columns, columns])
-        visit(x)
+        visit(x, { rows: 1, length: x.shape[0], heldBack: false, residual: null, original: null })
         x.dispose()
       }
-      await plan.modifiers[0].modifier.apply({ name, linears, engine, kernels, signal: new AbortController().signal, eachInput }, targets)
+      await plan.modifiers[0].modifier.apply(
+        { name, linears, engine, kernels, signal: new AbortController().signal, hasInputs: true, addsToResidual: false, eachInput },
+        targets,
+      )
       results.push(...linears.map(({ quantized, report }) => ({ codes: quantized.codes, error: report.error })))
     }
     return results
