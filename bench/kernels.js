@@ -1,5 +1,5 @@
-// Speed of the hot loops: `npm run build && node bench/kernels.js [--quick]`. Best of three, in GFLOPS (multiply and add counted separately),
-// but for searchScales: errors of one weight with one scale, in thousand millions a second.
+// Speed of the hot loops: `npm run build && node bench/kernels.js [--quick]`. Best of three, in GFLOPS (multiply and add counted
+// separately), but for searchScales: errors of one weight with one scale, in thousand millions a second.
 import { referenceKernels } from '../dist/kernels/reference.js'
 import { wasmKernels } from '../dist/kernels/wasm.js'
 

@@ -37,7 +37,7 @@ function round(linear, scheme, args) {
     return largest > 0 ? 2 ** Math.ceil(Math.log2(largest / most)) : 1
   })
   const grid = { scale, scaleShape: [rows, columns / size], scaleDtype: dtype, zeroPoint: null, globalScale: null }
-  linear.quantized = quantizeToGrid(weight, rows, columns, args, grid, dtype)
+  linear.quantized = quantizeToGrid(weight, rows, columns, args, grid)
   linear.report = {
     name,
     method: 'power of two',

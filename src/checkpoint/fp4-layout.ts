@@ -9,8 +9,8 @@ import { encodeScale, readScale, readStored, scaleDtypeOf, scaleTensor } from '.
 const GLOBAL_SCALE: StoredTensor = { suffix: 'weight_global_scale', dtype: 'F32', shape: [1] }
 
 /**
- * A layout of 4-bit floats: `weight_packed` U8 [rows, columns / 2], two E2M1 patterns a byte, `weight_scale` one byte a group, and for groups
- * within a scaled tensor (tensor_group) `weight_global_scale` F32 [1]. The formats of this kind differ in name and in `applies`.
+ * A layout of 4-bit floats: `weight_packed` U8 [rows, columns / 2], two E2M1 patterns a byte, `weight_scale` one byte a group, and for
+ * groups within a scaled tensor (tensor_group) `weight_global_scale` F32 [1]. The formats of this kind differ in name and in `applies`.
  */
 export function fp4Layout(format: string, applies: (scheme: QuantizationScheme) => boolean): Layout {
   const tensors: Layout['tensors'] = (args, rows, columns, scaleDtype) => {

@@ -7,8 +7,8 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
 /**
- * Reads the few JSON forms of a safetensors header from its bytes, one value at a time: objects, strings, lists of integers. Not JSON.parse,
- * because that drops all but the last of two equal keys and builds whatever the bytes say: 100 MB of `[` become gigabytes.
+ * Reads the few JSON forms of a safetensors header from its bytes, one value at a time: objects, strings, lists of integers. Not
+ * JSON.parse, because that drops all but the last of two equal keys and builds whatever the bytes say: 100 MB of `[` become gigabytes.
  * Every method throws HeaderSyntaxError when the bytes hold something else.
  */
 export class HeaderScanner {

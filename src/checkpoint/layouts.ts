@@ -24,8 +24,8 @@ export async function layoutNamed(format: string): Promise<Layout> {
 }
 
 /**
- * The layout of a scheme's weights, written or read: the one `scheme.format` names, else the one that applies. Errors: CheckpointError for a
- * format that is not known, or a scheme that none stores.
+ * The layout of a scheme's weights, written or read: the one `scheme.format` names, else the one that applies. Errors: CheckpointError for
+ * a format that is not known, or a scheme that none stores.
  */
 export async function layoutFor(scheme: QuantizationScheme): Promise<Layout> {
   if (scheme.format !== null) return layoutNamed(scheme.format)

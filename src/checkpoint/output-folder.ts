@@ -79,7 +79,9 @@ function assertUnused(output: string, entries: readonly string[]): void {
   throw new UserError(`${message} Choose another, or pass --overwrite to replace the checkpoint in it.`)
 }
 
-/** A staging folder will do as well: no run makes one in a folder that it may not use, and it may have been killed after config.json went. */
+/**
+ * A staging folder will do as well: no run makes one in a folder that it may not use, and it may have been killed after config.json went.
+ */
 function assertReplaceable(output: string, entries: readonly string[]): void {
   const found = foundIn(entries)
   if (found === null || looksLikeCheckpoint(entries) || entries.includes(STAGING)) return

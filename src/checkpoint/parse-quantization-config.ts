@@ -6,9 +6,9 @@ import type { QuantizationConfig, QuantizationScheme } from './quantization-conf
 import { QUANTIZATION_CONFIG_SCHEMA } from './quantization-config-schema.ts'
 
 /**
- * The `quantization_config` in a config.json with every key filled in (see compressed-tensors' defaults), or null when there is none: the model
- * is not compressed. A group without a format gets the one of the whole. Errors: CheckpointError for another quantization method, for what
- * is not readable yet (sparsity, transforms, weights left uncompressed), and for keys or values that compressed-tensors would refuse.
+ * The `quantization_config` in a config.json with every key filled in (see compressed-tensors' defaults), or null when there is none: the
+ * model is not compressed. A group without a format gets the one of the whole. Errors: CheckpointError for another quantization method, for
+ * what is not readable yet (sparsity, transforms, weights left uncompressed), and for keys or values that compressed-tensors would refuse.
  */
 export function parseQuantizationConfig(config: Readonly<JsonObject>): QuantizationConfig | null {
   const stored = config.quantization_config

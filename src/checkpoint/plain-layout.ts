@@ -7,8 +7,8 @@ import { encodeScale, readScale, readStored, scaleDtypeOf, scaleShape, scaleTens
 
 /**
  * A layout that stores each code in a byte of its own under the weight's own name: `weight` I8 or F8_E4M3 [rows, columns] beside
- * `weight_scale` and, for asymmetric integers, `weight_zero_point` I8 in the shape of the scales. The formats of this kind differ in name and
- * in `applies`; `types` are the code types that a format admits.
+ * `weight_scale` and, for asymmetric integers, `weight_zero_point` I8 in the shape of the scales. The formats of this kind differ in name
+ * and in `applies`; `types` are the code types that a format admits.
  */
 export function plainLayout(
   format: string,

@@ -11,7 +11,8 @@ export type ReadSuffix = (suffix: string) => Promise<Uint8Array>
 
 /**
  * The shape of a weight's scales: tensor [1], channel [rows, 1], group [rows, ceil(columns / group size)], tensor_group
- * the same, block [ceil(rows / block rows), ceil(columns / block columns)]. Errors: CheckpointError for strategies that are not for weights.
+ * the same, block [ceil(rows / block rows), ceil(columns / block columns)]. Errors: CheckpointError for strategies that are not for
+ * weights.
  */
 export function scaleShape(args: QuantizationArgs, rows: number, columns: number): readonly number[] {
   return match(args)
@@ -29,8 +30,9 @@ export function scaleShape(args: QuantizationArgs, rows: number, columns: number
 }
 
 /**
- * The type of a weight's scales: E4M3 or powers of two where the scheme says so, with compressed-tensors' defaults for 4-bit floats (groups of
- * 16 are NVFP4, of 32 MXFP4); else `dtype`, that of the model's weights. Errors: CheckpointError for a type that no scheme or no model has.
+ * The type of a weight's scales: E4M3 or powers of two where the scheme says so, with compressed-tensors' defaults for 4-bit floats (groups
+ * of 16 are NVFP4, of 32 MXFP4); else `dtype`, that of the model's weights. Errors: CheckpointError for a type that no scheme or no model
+ * has.
  */
 export function scaleDtypeOf(
   { type, num_bits: bits, group_size: size, scale_dtype: stored }: QuantizationArgs,

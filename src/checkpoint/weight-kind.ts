@@ -4,8 +4,9 @@ import type { QuantizationScheme } from './quantization-config.ts'
 export type WeightKind = 'int' | 'float8' | 'nvfp4' | 'mxfp4' | 'mxfp8'
 
 /**
- * The kind of a scheme's weights (compressed-tensors' `infer_module_format`): `int` for 1 to 8 bit integers, `float8` for E4M3 with float scales,
- * 4-bit floats by their group size (16 NVFP4, 32 MXFP4), `mxfp8` for E4M3 in groups of 32 under bytes; null for what no layout here stores.
+ * The kind of a scheme's weights (compressed-tensors' `infer_module_format`): `int` for 1 to 8 bit integers, `float8` for E4M3 with float
+ * scales, 4-bit floats by their group size (16 NVFP4, 32 MXFP4), `mxfp8` for E4M3 in groups of 32 under bytes; null for what no layout here
+ * stores.
  */
 export function weightKind({ weights }: QuantizationScheme): WeightKind | null {
   if (weights === null) return null

@@ -21,8 +21,8 @@ function quit(): void {
 /**
  * Runs `work` with a signal that the first SIGINT (Ctrl-C), SIGTERM or SIGHUP aborts, so that it can clean up; the second ends the process
  * at once. The first one that comes when the work is done changes nothing: the result is there and about to be printed.
- * Errors: Interrupted with `message` where the work gave way to the signal; Interrupted with what else stopped the work after the signal, such as
- * a child process that got it too; before the signal, what `work` throws.
+ * Errors: Interrupted with `message` where the work gave way to the signal; Interrupted with what else stopped the work after the signal,
+ * such as a child process that got it too; before the signal, what `work` throws.
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, message = 'Interrupted.'): Promise<T> {
   const controller = new AbortController()

@@ -40,7 +40,8 @@ function buildProgram(): Command {
 }
 
 /**
- * An empty value is a variable that was not set: `--output ""` would be the current folder. Errors: UserError that names the flag or argument.
+ * An empty value is a variable that was not set: `--output ""` would be the current folder. Errors: UserError that names the flag or
+ * argument.
  */
 function refuseEmpty(command: Command): void {
   const flags = command.options.map((option): [string, unknown] => [

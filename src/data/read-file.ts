@@ -14,8 +14,8 @@ export type Content = { kind: 'text'; pieces: AsyncIterable<string> } | { kind: 
 /**
  * A .txt file as it is; the texts of a .jsonl file (an object or a string a line) or of a .json array, joined by blank lines. Objects hold
  * their text under `column`. A .json array of arrays is rows of token ids. Text is read as it is asked for, so a prefix of a large file
- * costs what the prefix does. DataError: not a file, another kind, and (while reading) bytes that are no UTF-8 text, a damaged line with its
- * number or a missing column.
+ * costs what the prefix does. DataError: not a file, another kind, and (while reading) bytes that are no UTF-8 text, a damaged line with
+ * its number or a missing column.
  */
 export async function readDataFile(file: string, column: string): Promise<Content> {
   requireFile(file)

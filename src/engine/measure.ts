@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { matMul } from './mat-mul.ts'
 
-/** Float32 GFLOPS of an n x n product on the current backend: the best of three, after one to warm up. The result is read back each time. */
+/**
+ * Float32 GFLOPS of an n x n product on the current backend: the best of three, after one to warm up. The result is read back each time.
+ */
 export async function measureMatMul(n = 1024): Promise<number> {
   const [a, b] = tf.tidy(() => [tf.randomUniform([n, n], -1, 1, 'float32', 1), tf.randomUniform([n, n], -1, 1, 'float32', 2)])
   let best = Number.POSITIVE_INFINITY

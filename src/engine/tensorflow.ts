@@ -24,8 +24,8 @@ export interface LoadedTensorflow {
 
 /**
  * Makes TensorFlow the current backend through `name`, taken from the project of the program that runs, else from beside llmpress, else
- * from what `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it loaded.
- * UserError when no copy can be loaded, with the reason of each.
+ * from what `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it
+ * loaded. UserError when no copy can be loaded, with the reason of each.
  */
 export async function loadTensorflow(name: TensorflowPackage, threads: number): Promise<LoadedTensorflow> {
   if (tf.engine().findBackendFactory('tensorflow') === null) await requireFirst(name, threads)

@@ -26,8 +26,8 @@ export function fakeQuantize(x: Tensor2D, args: QuantizationArgs, stored: Stored
 }
 
 /**
- * Keys (after rotary embedding) or values [tokens, heads * size] as a quantized cache gives them back: every head with its own of `scales`, or all
- * with the only one.
+ * Keys (after rotary embedding) or values [tokens, heads * size] as a quantized cache gives them back: every head with its own of `scales`,
+ * or all with the only one.
  */
 export function fakeQuantizeCache(x: Tensor2D, args: QuantizationArgs, scales: Float32Array): Tensor2D {
   const [tokens, columns] = x.shape

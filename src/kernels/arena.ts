@@ -14,7 +14,10 @@ export function sharedMemory(): WebAssembly.Memory {
   }
 }
 
-/** Hands out addresses in a wasm memory one after the other; page 0 is left to the module. Nothing is freed: one arena serves one kernel call. */
+/**
+ * Hands out addresses in a wasm memory one after the other; page 0 is left to the module. Nothing is freed: one arena serves one kernel
+ * call.
+ */
 export class Arena {
   readonly #memory: WebAssembly.Memory
   readonly #purpose: string

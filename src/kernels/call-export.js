@@ -1,7 +1,8 @@
 // Plain JavaScript, because worker.js imports it: a worker started from the sources has nobody to strip types for it.
 
 /**
- * Calls an export of wasm/kernels.wasm; `lane`, the instance that it runs on, becomes the last argument. TypeError when there is no such export.
+ * Calls an export of wasm/kernels.wasm; `lane`, the instance that it runs on, becomes the last argument. TypeError when there is no such
+ * export.
  * @param {WebAssembly.Instance} instance
  * @param {string} name
  * @param {readonly number[]} call

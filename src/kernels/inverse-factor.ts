@@ -6,7 +6,10 @@ const tileLength = tileSide * tileSide
 /** Calls per lane and row of tiles: the tiles of a row are sums of different length. */
 const callsPerLane = 4
 
-/** Where row i, columns 4 × quad .. +3 of a matrix of `tiles` x `tiles` tiles begin: [tile row][tile column][quad][row][4], see assembly/factor.ts. */
+/**
+ * Where row i, columns 4 × quad .. +3 of a matrix of `tiles` x `tiles` tiles begin: [tile row][tile column][quad][row][4], see
+ * assembly/factor.ts.
+ */
 function quadAt(tiles: number, i: number, quad: number): number {
   const quads = tileSide / 4
   const tile = Math.floor(i / tileSide) * tiles + Math.floor(quad / quads)

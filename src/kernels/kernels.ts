@@ -90,7 +90,9 @@ export interface RefineResult {
 export interface Kernels {
   readonly name: 'wasm' | 'reference'
   readonly threads: number
-  /** For every row: q_j = clamp(round(w_j / s + z)), e_j = (w_j - (q_j - z) s) / U_jj, w_k -= e_j U_jk for k > j (GPTQ, arXiv 2210.17323). */
+  /**
+   * For every row: q_j = clamp(round(w_j / s + z)), e_j = (w_j - (q_j - z) s) / U_jj, w_k -= e_j U_jk for k > j (GPTQ, arXiv 2210.17323).
+   */
   sweep(input: SweepInput): Promise<SweepResult>
   /**
    * U (upper, row major [n, n]) with inverse(H) = UᵀU for a symmetric H [n, n]: rows and columns reversed, one Cholesky L, one triangular
@@ -98,8 +100,8 @@ export interface Kernels {
    */
   inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null>
   /**
-   * [rows, groups] the first candidate with the least Σ_j importance_j |w_j - (q_j - z) s|^norm, q_j = clamp(round(w_j / s + z)) as in `sweep`.
-   * Sums in float32, j in order; a candidate whose sum is not finite is never chosen, and where all are such the first is.
+   * [rows, groups] the first candidate with the least Σ_j importance_j |w_j - (q_j - z) s|^norm, q_j = clamp(round(w_j / s + z)) as in
+   * `sweep`. Sums in float32, j in order; a candidate whose sum is not finite is never chosen, and where all are such the first is.
    */
   searchScales(input: SearchInput): Promise<Int32Array>
   /**

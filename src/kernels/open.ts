@@ -7,7 +7,10 @@ import { wasmKernels } from './wasm.ts'
 /** Each thread is a worker with an instance of the module: with a thousand of them a run only starts workers. */
 export const MOST_THREADS = 64
 
-/** The kernels for a run. `threads`: as many as there are cores, up to 64, where left out; UserError unless a whole number from 1 to 64. Close them when done. */
+/**
+ * The kernels for a run. `threads`: as many as there are cores, up to 64, where left out; UserError unless a whole number from 1 to 64.
+ * Close them when done.
+ */
 export async function openKernels({
   threads = Math.min(availableParallelism(), MOST_THREADS),
 }: {

@@ -8,7 +8,9 @@ const stripBytes = 64 * 2 ** 20
 /** What a lane may take for H c of the groups of its rows, and all lanes together. */
 const laneLimit = 64 * 2 ** 20
 const lanesLimit = 1.5 * 2 ** 30
-/** Rows that share one pass over H: while H stays in a second-level cache of `cacheBytes` their own data should too, beyond it H is dearer. */
+/**
+ * Rows that share one pass over H: while H stays in a second-level cache of `cacheBytes` their own data should too, beyond it H is dearer.
+ */
 const cachedRows = 16
 const streamedRows = 32
 const cacheBytes = 2 * 2 ** 20

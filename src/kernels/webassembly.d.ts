@@ -1,4 +1,6 @@
-/** The part of the WebAssembly JavaScript API that the kernels use: @types/node 20 leaves it to lib.dom, which this package does without. */
+/**
+ * The part of the WebAssembly JavaScript API that the kernels use: @types/node 20 leaves it to lib.dom, which this package does without.
+ */
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array)

@@ -6,7 +6,9 @@ export interface StageSpec {
   readonly name: string
   /** Module names below the layer: `self_attn.q_proj`. */
   readonly linears: readonly string[]
-  /** The module whose output channels are these linears' input channels, so that it can take up a rescaling of them; null where none can. */
+  /**
+   * The module whose output channels are these linears' input channels, so that it can take up a rescaling of them; null where none can.
+   */
   readonly source: StageSource | null
   /** True where the output of the only linear is added to the residual stream as it is. */
   readonly addsToResidual: boolean
@@ -35,8 +37,8 @@ export interface StageRequest {
 /** What callers may do in the midst of a layer. */
 export interface LayerHooks {
   /**
-   * Sees the keys (after RoPE) and values of a row, [kvHeads, length, headDim] each, as they enter the key-value cache, and gives those to go on with.
-   * Runs within a tidy: tensors are valid during the call.
+   * Sees the keys (after RoPE) and values of a row, [kvHeads, length, headDim] each, as they enter the key-value cache, and gives those to
+   * go on with. Runs within a tidy: tensors are valid during the call.
    */
   cache?(keys: Tensor3D, values: Tensor3D): readonly [keys: Tensor3D, values: Tensor3D]
 }

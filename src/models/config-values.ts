@@ -28,7 +28,10 @@ export function flag(config: Config, key: string, fallback: boolean): boolean {
   throw wrong(key, value, 'true or false')
 }
 
-/** A string of config.json that must be one of `known`; null is not a missing key here, since loaders refuse it. Errors: CheckpointError naming the key and the known values. */
+/**
+ * A string of config.json that must be one of `known`; null is not a missing key here, since loaders refuse it. Errors: CheckpointError
+ * naming the key and the known values.
+ */
 export function oneOf<T extends string>(config: Config, key: string, known: readonly T[], fallback?: T): T {
   const value = config[key] === undefined ? fallback : config[key]
   const found = known.find((name) => name === value)
@@ -52,8 +55,8 @@ interface HeadSizes {
 }
 
 /**
- * num_attention_heads, num_key_value_heads (as many where it is missing) and head_dim (where it is missing, the hidden size over the heads).
- * Errors: CheckpointError naming the keys whose values do not fit together.
+ * num_attention_heads, num_key_value_heads (as many where it is missing) and head_dim (where it is missing, the hidden size over the
+ * heads). Errors: CheckpointError naming the keys whose values do not fit together.
  */
 export function headSizes(config: Config): HeadSizes {
   const heads = count(config, 'num_attention_heads')

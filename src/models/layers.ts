@@ -15,7 +15,9 @@ export function silu(x: Tensor2D): Tensor2D {
   return tf.mul(x, tf.sigmoid(x))
 }
 
-/** What attention reads at every layer for rows of any length up to that of the tables. Order matters: `shared` of a model is this array. */
+/**
+ * What attention reads at every layer for rows of any length up to that of the tables. Order matters: `shared` of a model is this array.
+ */
 export type AttentionTables = readonly [cos: Tensor2D, sin: Tensor2D, mask: Tensor2D]
 
 /** RoPE tables [length, headDim] and the causal mask [length, length] that is added to the scores. */

@@ -1,15 +1,11 @@
-import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { RunError } from '../util/errors.ts'
 import type { Linear, Stage } from './modifier.ts'
 import type { Hessian } from './moments.ts'
-import { roundingLosses } from './rounding-loss.ts'
-
-/** Linears with the schemes that they are quantized by. */
-type Targets = ReadonlyMap<Linear, QuantizationScheme>
+import { roundingLosses, type Targets } from './rounding-loss.ts'
 
 /**
- * How many rows of a stage rank the candidates, and how many of the best are then measured on all rows. On SmolLM2-135M (22 stages) 256 rows
- * alone chose factors with 1.5 % more loss than the best, 512 rows 0.4 %.
+ * How many rows of a stage rank the candidates, and how many of the best are then measured on all rows. On SmolLM2-135M (22 stages) 256
+ * rows alone chose factors with 1.5 % more loss than the best, 512 rows 0.4 %.
  */
 const SAMPLE = 256
 const FINALISTS = 4

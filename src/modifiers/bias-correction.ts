@@ -2,9 +2,9 @@ import { roundToDtype } from '../numerics/float-dtype.ts'
 import type { Linear } from './modifier.ts'
 
 /**
- * Adds to a linear's bias what rounding took from the mean of its outputs: (W - Q) times the mean input [n]. The squared error of the outputs
- * falls by the square of that mean, so this never does harm on the rows it is taken from. `weight` is what was rounded: where that aims at
- * something else than the original outputs, their mean is not to come back.
+ * Adds to a linear's bias what rounding took from the mean of its outputs: (W - Q) times the mean input [n]. The squared error of the
+ * outputs falls by the square of that mean, so this never does harm on the rows it is taken from. `weight` is what was rounded: where that
+ * aims at something else than the original outputs, their mean is not to come back.
  */
 export function correctBias({ bias, rows, columns, dtype }: Linear, weight: Float32Array, rounded: Float32Array, mean: Float32Array): void {
   if (!bias) return

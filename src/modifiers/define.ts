@@ -2,8 +2,8 @@ import type { FromSchema, JSONSchema } from 'json-schema-to-ts'
 import type { ModifierDefinition } from './modifier.ts'
 
 /**
- * The type of the options that a JSON schema describes. Conditional, so that it is worked out for a schema at hand only: with `JSONSchema` as
- * the bound of a type parameter, tsc works it out for the union of all schemas first, takes half a minute and gives up (TS2590).
+ * The type of the options that a JSON schema describes. Conditional, so that it is worked out for a schema at hand only: with `JSONSchema`
+ * as the bound of a type parameter, tsc works it out for the union of all schemas first, takes half a minute and gives up (TS2590).
  */
 type OptionsOf<Schema> = Schema extends JSONSchema ? FromSchema<Schema> : never
 

@@ -7,12 +7,12 @@ import { observedGrid } from '../schemes/observed-grid.ts'
 import { type Grid, minMaxGrid } from '../schemes/qparams.ts'
 import { assertFinite, dequantize, quantizeToGrid } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
-import { RATIOS12, searchGrid } from '../schemes/search-grid.ts'
+import { weightGrid } from '../schemes/weight-grid.ts'
 import { correctBias } from './bias-correction.ts'
 import { conditionalVariance, damped, diagonal, type Factor, outputErrors } from './hessian.ts'
 import type { Linear, LinearReport, Stage } from './modifier.ts'
 import type { StageMoments } from './moments.ts'
-import { allowsSignedScales, isSearched, type Levers } from './quality.ts'
+import type { Levers } from './quality.ts'
 import { aim, type Target } from './target.ts'
 
 /** A linear with all that GPTQ knows about it. */
@@ -55,14 +55,12 @@ function aimAt({ linear, moments }: Task, factor: Factor, { target, most }: NonN
 
 /** The grid to round to: searched, or as the observer that the recipe names finds it. */
 async function gridOf({ stage, moments, levers, linear, scheme, args }: Task, weight: Float32Array, factor: Factor | null): Promise<Grid> {
-  const { rows, columns, dtype } = linear
+  const matrix = { ...linear, weight }
   const meanSquare = diagonal(moments.fitted.hessian)
-  if (levers.scaleSearch === 'observer' || !isSearched(args)) {
-    return observedGrid(stage.kernels, weight, rows, columns, args, dtype, meanSquare)
-  }
-  const importance = factor && levers.scaleSearch === 'conditional_variance' ? conditionalVariance(factor) : meanSquare
-  const signed = levers.signedScales && allowsSignedScales(scheme)
-  return searchGrid(stage.kernels, weight, rows, columns, args, dtype, { ratios: RATIOS12, signed, importance, norm: 2 })
+  if (levers.scaleSearch === 'observer') return observedGrid(stage.kernels, matrix, args, meanSquare)
+  const variance = factor && levers.scaleSearch === 'conditional_variance' && args.observer === null ? conditionalVariance(factor) : null
+  const options = { importance: variance ?? meanSquare, signed: levers.signedScales, globalScale: null }
+  return weightGrid(stage.kernels, matrix, scheme, args, options)
 }
 
 async function sweep({ stage, linear, args }: Task, weight: Float32Array, grid: Grid, { values, order }: Factor): Promise<Quantized> {

@@ -1,5 +1,3 @@
-import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
-
 /** How much GPTQ does beyond its paper, from little to all: each level includes the one before. */
 export type Quality = 'fast' | 'balanced' | 'best'
 
@@ -77,14 +75,4 @@ export function leversOf(options: LeverOptions): Levers {
     inputTarget: options.input_target ?? level.inputTarget,
     residualTarget: options.residual_target ?? level.residualTarget,
   }
-}
-
-/** Whether a scheme can have negative scales: kernels that quantize activations derive further scales from them and take maxima. */
-export function allowsSignedScales({ weights, input_activations: inputs }: QuantizationScheme): boolean {
-  return weights !== null && weights.type === 'int' && weights.symmetric && inputs === null
-}
-
-/** Whether a search of scales can gain anything: eight bits lose next to nothing, and an observer that the recipe names is obeyed. */
-export function isSearched({ type, num_bits: bits, observer, strategy }: QuantizationArgs): boolean {
-  return observer === null && type === 'int' && bits < 8 && (strategy === 'group' || strategy === 'channel')
 }

@@ -1,6 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 
-const PATTERNS = { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] } as const
+/** Patterns over module names: one or a list. */
+export const PATTERNS = { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] } as const
 
 /** One tensor's quantization: the fields of compressed-tensors' QuantizationArgs. `resolveArgs` checks what depends on each other. */
 const ARGS = {

@@ -11,8 +11,8 @@ const LEAST = 1e-12
  * Where the outputs of o and down should go: to what carries the residual stream R to the original model's after them, Rf. With X their
  * inputs, W' = W + beta (H + lambda I)⁻¹ Xᵀ diag(w) [Rf - R - X Wᵀ] / T pays back part of the error that the stream has gathered.
  * w = 1 / mean square of a token's residual, since the next RMSNorm divides by its root: some tokens are 10^4 times as large as others
- * and would decide all (SmolLM2-135M, layers 18 to 20: 960,000 at the first position, about 90 elsewhere). `bias` [rows] is the linear's own: it
- * is added whatever the weight does, so the weight has only the rest to make.
+ * and would decide all (SmolLM2-135M, layers 18 to 20: 960,000 at the first position, about 90 elsewhere). `bias` [rows] is the linear's
+ * own: it is added whatever the weight does, so the weight has only the rest to make.
  */
 export function residualTarget(bias: Float32Array | null): Target {
   return {

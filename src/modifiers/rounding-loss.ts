@@ -3,8 +3,10 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { matMul } from '../engine/mat-mul.ts'
-import { globalScaleOf, minMaxGrid } from '../schemes/qparams.ts'
+import { globalScaleOf } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'
+import { weightGrid } from '../schemes/weight-grid.ts'
+import { diagonal } from './hessian.ts'
 import type { Linear, Stage } from './modifier.ts'
 import type { Hessian } from './moments.ts'
 import { largestWeights } from './weight-statistics.ts'
@@ -16,14 +18,15 @@ interface Rescaling {
 }
 
 /** Linears with the schemes that they are quantized by. */
-type Targets = ReadonlyMap<Linear, QuantizationScheme>
+export type Targets = ReadonlyMap<Linear, QuantizationScheme>
 
 /** Matrix elements that are multiplied at a time (16 MB of float32): large enough for a fast product, small beside a layer. */
 const BLOCK = 2 ** 22
 
 /**
  * What plain rounding would cost under each of several rescalings: Σ tr(E H Eᵀ) over the linears, the squared change of their outputs per
- * token, with E = (Q(W s) - W s) / s. All errors go through few products with H.
+ * token, with E = (Q(W s) - W s) / s. Q rounds to the grid that QuantizationModifier takes with these inputs. All errors go through few
+ * products with H.
  */
 export async function roundingLosses(
   stage: Stage,
@@ -32,13 +35,13 @@ export async function roundingLosses(
   candidates: readonly Rescaling[],
 ): Promise<Float64Array> {
   const forms = new QuadraticForms(hessian, candidates.length)
-  const largest = largestWeights(targets.keys())
+  const inputs = { meanSquare: diagonal(hessian), largest: largestWeights(targets.keys()) }
   try {
-    for (const [linear, { weights: args }] of targets) {
-      if (!args) continue
+    for (const [linear, scheme] of targets) {
+      if (!scheme.weights) continue
       for (const [index, candidate] of candidates.entries()) {
         stage.signal.throwIfAborted()
-        await forms.add(index, roundingError(linear, args, candidate, largest))
+        await forms.add(index, await roundingError(stage.kernels, linear, scheme, scheme.weights, candidate, inputs))
         await setImmediate()
       }
     }
@@ -59,12 +62,24 @@ export async function outputPower(hessian: Hessian, targets: Targets): Promise<n
   }
 }
 
-/** (Q(W s) - W s) / s [rows, columns]. `largest`: max |W| of each column over all linears, which NVFP4 shares a global scale over. */
-function roundingError(linear: Linear, args: QuantizationArgs, { factors, divisors }: Rescaling, largest: Float32Array): Float32Array {
-  const { weight, rows, columns, dtype } = linear
-  const scaled = factors ? timesColumns(linear, factors) : weight
+/**
+ * (Q(W s) - W s) / s [rows, columns]. `meanSquare` [columns] of the inputs; `largest`: max |W| of each column over all linears, which NVFP4
+ * shares a global scale over.
+ */
+async function roundingError(
+  kernels: Stage['kernels'],
+  linear: Linear,
+  scheme: QuantizationScheme,
+  args: QuantizationArgs,
+  { factors, divisors }: Rescaling,
+  { meanSquare, largest }: { readonly meanSquare: Float32Array; readonly largest: Float32Array },
+): Promise<Float32Array> {
+  const { rows, columns } = linear
+  const scaled = factors ? timesColumns(linear, factors) : linear.weight
   const globalScale = globalScaleOf(largest.reduce((most, value, c) => Math.max(most, Math.fround(value * (factors?.[c] ?? 1))), 0))
-  const error = dequantize(quantizeToGrid(scaled, rows, columns, args, minMaxGrid(scaled, rows, columns, args, dtype, globalScale)))
+  const importance = meanSquare.map((square, c) => square / divisors[c] ** 2)
+  const grid = await weightGrid(kernels, { ...linear, weight: scaled }, scheme, args, { importance, signed: true, globalScale })
+  const error = dequantize(quantizeToGrid(scaled, rows, columns, args, grid))
   for (let row = 0; row < rows; row++) {
     const base = row * columns
     for (let c = 0; c < columns; c++) error[base + c] = (error[base + c] - scaled[base + c]) / divisors[c]

@@ -1,12 +1,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { measureChannels } from './channel-statistics.ts'
 import type { Mapping, Modifier, ModifierDefinition, Rescales } from './modifier.ts'
+import { PATTERNS } from './quantization-options.ts'
 import { largestWeights } from './weight-statistics.ts'
 
 /** How the factors follow from the statistics. */
 type Algorithm = 'smoothquant' | 'log_equalization'
-
-const PATTERNS = { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] } as const
 
 /** The options of SmoothQuantModifier, as JSON schema properties. */
 export const smoothQuantOptions = {

@@ -20,8 +20,8 @@ export interface Aimed {
 }
 
 /**
- * W + step D with D = G (H + lambda I)⁻¹, G the target's gradient on the fitted rows and lambda the damping of the factor. The step is `most`,
- * or less where rows that were held back say that less is better: the miss there is quadratic in the step, so its minimum is known.
+ * W + step D with D = G (H + lambda I)⁻¹, G the target's gradient on the fitted rows and lambda the damping of the factor. The step is
+ * `most`, or less where rows that were held back say that less is better: the miss there is quadratic in the step, so its minimum is known.
  */
 export function aim(target: Target, weight: Float32Array, moments: StageMoments, factor: Factor, most: number): Aimed {
   const { n } = moments.fitted.hessian

@@ -24,8 +24,8 @@ export type DType = keyof typeof DTYPE_BYTES
 export type FloatDType = 'F32' | 'F16' | 'BF16'
 
 /**
- * What scales are stored as: floats, E4M3 (NVFP4, under a global scale), or powers of two (MX), whose E8M0 exponents compressed-tensors stores
- * as plain bytes.
+ * What scales are stored as: floats, E4M3 (NVFP4, under a global scale), or powers of two (MX), whose E8M0 exponents compressed-tensors
+ * stores as plain bytes.
  */
 export type ScaleDType = FloatDType | 'F8_E4M3' | 'U8'
 

@@ -23,7 +23,9 @@ export function decodeFloats(bytes: Uint8Array, dtype: StoredFloat): Float32Arra
     .exhaustive()
 }
 
-/** float32 values to stored bytes in an array of its own: nearest, ties to even. Only F8_E4M3 saturates; the others overflow to infinity. */
+/**
+ * float32 values to stored bytes in an array of its own: nearest, ties to even. Only F8_E4M3 saturates; the others overflow to infinity.
+ */
 export function encodeFloats(values: Float32Array, dtype: StoredFloat): Uint8Array {
   return match(dtype)
     .with('F32', () => bytesOf(values.slice()))

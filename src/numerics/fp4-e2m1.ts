@@ -12,8 +12,8 @@ export function decodeFp4E2m1(bits: Uint8Array): Float32Array {
 }
 
 /**
- * Numbers to E2M1 bit patterns, one per byte: nearest, ties to the even pattern, the sign kept (what is too small becomes -0); what is beyond
- * ±6 saturates, NaN too.
+ * Numbers to E2M1 bit patterns, one per byte: nearest, ties to the even pattern, the sign kept (what is too small becomes -0); what is
+ * beyond ±6 saturates, NaN too.
  */
 export function encodeFp4E2m1(values: Float32Array): Uint8Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length)

@@ -21,7 +21,10 @@ export function hadamardMatrix(order: number): Float64Array {
   return prime + 1 === order ? firstPaley(prime) : secondPaley(prime)
 }
 
-/** The prime that Paley's first (order = prime + 1, prime = 3 modulo 4) or second construction (order = 2 prime + 2, prime = 1 modulo 4) takes. */
+/**
+ * The prime that Paley's first (order = prime + 1, prime = 3 modulo 4) or second construction (order = 2 prime + 2, prime = 1 modulo 4)
+ * takes.
+ */
 function paleyPrime(order: number): number | null {
   if (order % 4 !== 0) return null
   if (isPrime(order - 1)) return order - 1

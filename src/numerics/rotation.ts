@@ -81,7 +81,9 @@ function walshHadamard(values: Float64Array, width: number): void {
   }
 }
 
-/** The blocks of `width` elements of `vector`, `order` of them, as one row vector of blocks times `matrix` [order, order]: into `product`. */
+/**
+ * The blocks of `width` elements of `vector`, `order` of them, as one row vector of blocks times `matrix` [order, order]: into `product`.
+ */
 function multiplyBlocks(vector: Float64Array, order: number, width: number, matrix: Float64Array, product: Float64Array): void {
   const unrolled = order - (order % 4)
   for (let i = 0; i < width; i++) {

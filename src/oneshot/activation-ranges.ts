@@ -6,8 +6,8 @@ import type { Stage } from '../modifiers/modifier.ts'
 import { ActivationRange, type Range } from '../schemes/activation-range.ts'
 
 /**
- * The ranges of a stage's inputs that are to be stored, for the linears whose schemes say so, by name: observed one calibration row after the
- * other.
+ * The ranges of a stage's inputs that are to be stored, for the linears whose schemes say so, by name: observed one calibration row after
+ * the other.
  */
 export async function observeInputs(stage: Stage): Promise<Map<string, Range>> {
   const ranges = new Map<string, ActivationRange>()

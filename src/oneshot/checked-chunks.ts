@@ -5,8 +5,8 @@ import { decodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
 
 /**
- * As `TensorReader.readChunks`, for tensors that are copied unseen: a model with a broken norm would otherwise come out of a run as if it were sound.
- * Errors: also CheckpointError naming the first element of a float tensor that is NaN or infinite.
+ * As `TensorReader.readChunks`, for tensors that are copied unseen: a model with a broken norm would otherwise come out of a run as if it
+ * were sound. Errors: also CheckpointError naming the first element of a float tensor that is NaN or infinite.
  */
 export async function* checkedChunks(reader: TensorReader, name: string): AsyncGenerator<Uint8Array> {
   const { dtype, file } = reader.info(name)

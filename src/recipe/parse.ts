@@ -11,7 +11,10 @@ import { readSource } from './source.ts'
 import { parseYaml, type YamlSource } from './yaml.ts'
 
 export interface LoadRecipeOptions {
-  /** Modifiers of your own: definitions, or the packages or paths (`./my-modifier.js`) that export one. Recipes name them, and never load code. */
+  /**
+   * Modifiers of your own: definitions, or the packages or paths (`./my-modifier.js`) that export one. Recipes name them, and never load
+   * code.
+   */
   readonly modifiers?: readonly (ModifierDefinition | string)[]
 }
 

@@ -145,8 +145,8 @@ const PYTHON = 'tag:yaml.org,2002:python/'
 const ENUMS = ['ActivationOrdering', 'DynamicType', 'QuantizationStrategy', 'QuantizationType']
 
 /**
- * The tags that llm-compressor leaves in the recipes it saves, for what are plain values to us: an enum is the one word in its list, a tuple
- * is a list. They are read by name; nothing is run. Every other tag is refused.
+ * The tags that llm-compressor leaves in the recipes it saves, for what are plain values to us: an enum is the one word in its list, a
+ * tuple is a list. They are read by name; nothing is run. Every other tag is refused.
  */
 function customTags(tags: Tags): Tags {
   const plain = (tag: string, resolve: (list: YAMLSeq) => unknown): CollectionTag => ({

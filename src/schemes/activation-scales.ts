@@ -46,8 +46,8 @@ export function cacheTensors(args: QuantizationArgs, heads: number, dtype: Float
 }
 
 /**
- * The bytes of `cacheTensors`, by suffix, for keys (after rotary embedding) and values whose ranges on the calibration rows are `k` and `v`:
- * one of each, or one a head.
+ * The bytes of `cacheTensors`, by suffix, for keys (after rotary embedding) and values whose ranges on the calibration rows are `k` and
+ * `v`: one of each, or one a head.
  */
 export function cacheBytes(
   args: QuantizationArgs,

@@ -3,7 +3,9 @@ import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { FP4_E2M1_MAX } from '../numerics/fp4-e2m1.ts'
 import { FP8_E4M3_MAX } from '../numerics/fp8-e4m3.ts'
 
-/** How a matrix is cut into tiles that share a scale. Element [r, c] uses scale floor(r / rowSpan) * gridColumns + floor(c / columnSpan). */
+/**
+ * How a matrix is cut into tiles that share a scale. Element [r, c] uses scale floor(r / rowSpan) * gridColumns + floor(c / columnSpan).
+ */
 export interface GridShape {
   readonly rowSpan: number
   readonly columnSpan: number

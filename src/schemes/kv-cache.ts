@@ -3,8 +3,8 @@ import { type PartialArgs, resolveArgs } from './args.ts'
 import { SchemeError, under } from './scheme-error.ts'
 
 /**
- * How the key-value cache is quantized, by what compressed-tensors stores and vLLM reads: 8-bit floats with stored symmetric scales, one for
- * the tensor or one for each head. Errors: SchemeError whose path leads from the modifier's options to the key.
+ * How the key-value cache is quantized, by what compressed-tensors stores and vLLM reads: 8-bit floats with stored symmetric scales, one
+ * for the tensor or one for each head. Errors: SchemeError whose path leads from the modifier's options to the key.
  */
 export function resolveKvCacheScheme(partial: PartialArgs): QuantizationArgs {
   return under(['kv_cache_scheme'], () => {

@@ -89,7 +89,9 @@ function namesMatching(pattern: string, names: readonly string[]): Set<string> {
   }
 }
 
-/** The names that a pattern of a list stands for: itself, or by `re:` all that match from their start. Errors: SchemeError for a bad one. */
+/**
+ * The names that a pattern of a list stands for: itself, or by `re:` all that match from their start. Errors: SchemeError for a bad one.
+ */
 export function matchNames(pattern: string, names: readonly string[]): Set<string> {
   if (pattern.startsWith('re:')) return namesMatching(pattern.slice(3), names)
   return new Set(names.filter((name) => name === pattern))

@@ -1,29 +1,26 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import type { FloatDType } from '../numerics/dtype.ts'
 import { RunError } from '../util/errors.ts'
 import { observesInputs, type SearchSettings, searchSettings } from './observers.ts'
 import { type Grid, minMaxGrid } from './qparams.ts'
-import { type ScaleSearch, searchGrid } from './search-grid.ts'
+import { type Matrix, type SearchKernel, searchGrid } from './search-grid.ts'
 
 /**
  * The grid of a weight [rows, columns] as its observer finds it (`args.observer`, `args.observer_kwargs`): from minimum and maximum, or by
- * search. `importance` [columns] is the mean square of each input channel over the calibration rows, which imatrix observers weigh errors by;
- * without a usable one, and for tensor and block scales, they weigh all alike, as llm-compressor does. `globalScale`: as in `minMaxGrid`.
- * Errors: RunError where the observer is `strict` about that.
+ * search. `importance` [columns] is the mean square of each input channel over the calibration rows, which imatrix observers weigh errors
+ * by; without a usable one, and for tensor and block scales, they weigh all alike, as llm-compressor does. `globalScale`: as in
+ * `minMaxGrid`. Errors: RunError where the observer is `strict` about that.
  */
 export async function observedGrid(
-  kernels: ScaleSearch,
-  weight: Float32Array,
-  rows: number,
-  columns: number,
+  kernels: SearchKernel,
+  matrix: Matrix,
   args: QuantizationArgs,
-  dtype: FloatDType,
   importance: Float32Array | null,
   globalScale: number | null = null,
 ): Promise<Grid> {
   const settings = searchSettings(args)
+  const { weight, rows, columns, dtype } = matrix
   if (settings === null) return minMaxGrid(weight, rows, columns, args, dtype, globalScale)
-  return searchGrid(kernels, weight, rows, columns, args, dtype, {
+  return searchGrid(kernels, matrix, args, {
     ratios: searchRatios(args, settings),
     importance: observesInputs(args) ? usableImportance(args, importance, columns, settings) : null,
     norm: settings.norm,
@@ -31,7 +28,10 @@ export async function observedGrid(
   })
 }
 
-/** expand * (1 - i / grid) for i up to maxshrink * grid: excluded for mse, included (and at least one step) for imatrix, as llm-compressor has it. */
+/**
+ * expand * (1 - i / grid) for i up to maxshrink * grid: excluded for mse, included (and at least one step) for imatrix, as llm-compressor
+ * has it.
+ */
 function searchRatios(args: QuantizationArgs, { maxshrink, grid, expand }: SearchSettings): number[] {
   const steps = Math.trunc(maxshrink * grid)
   const length = observesInputs(args) ? Math.max(1, steps) + 1 : Math.max(1, steps)

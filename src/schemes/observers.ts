@@ -112,8 +112,8 @@ function checkSettings(observer: string, kwargs: Readonly<Record<string, unknown
 type Observed = Pick<QuantizationArgs, 'observer' | 'observer_kwargs'>
 
 /**
- * The observer of weights by the name it has here (null: the modifier's own choice), with its settings checked. Averages over several looks at a
- * weight come to one look, so `averaging_constant` is dropped. Errors: SchemeError naming `observer` or `observer_kwargs`.
+ * The observer of weights by the name it has here (null: the modifier's own choice), with its settings checked. Averages over several looks
+ * at a weight come to one look, so `averaging_constant` is dropped. Errors: SchemeError naming `observer` or `observer_kwargs`.
  */
 export function weightObserver(name: unknown, kwargs: Readonly<Record<string, unknown>>): Observed {
   if (name === null && Object.keys(kwargs).length === 0) return { observer: null, observer_kwargs: {} }

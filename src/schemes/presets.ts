@@ -2,7 +2,9 @@ import { didYouMean } from '../util/nearest.ts'
 import type { PartialArgs } from './args.ts'
 import { SchemeError } from './scheme-error.ts'
 
-/** What a preset's name stands for: weights, the inputs of the linear, and the on-disk format where the default is not what servers load. */
+/**
+ * What a preset's name stands for: weights, the inputs of the linear, and the on-disk format where the default is not what servers load.
+ */
 export interface Preset {
   readonly weights: PartialArgs
   readonly input_activations: PartialArgs | null

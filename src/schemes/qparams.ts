@@ -27,8 +27,8 @@ export function effectiveScale({ scale, globalScale }: Pick<Grid, 'scale' | 'glo
 }
 
 /**
- * The global scale of NVFP4 for matrices that servers fuse (q/k/v; gate/up): 448 * 6 / absmax over all of them, in float32, so that the largest
- * of all groups has the largest E4M3 scale; 1 where that is not finite (all zero). compressed-tensors' `generate_gparam`.
+ * The global scale of NVFP4 for matrices that servers fuse (q/k/v; gate/up): 448 * 6 / absmax over all of them, in float32, so that the
+ * largest of all groups has the largest E4M3 scale; 1 where that is not finite (all zero). compressed-tensors' `generate_gparam`.
  */
 export function sharedGlobalScale(weights: readonly Float32Array[]): number {
   let absmax = 0
@@ -99,7 +99,8 @@ export function gridOfRanges(
  * Scales (and zero points) from the smallest and largest weight of each tile: `calculate_qparams` of compressed-tensors, in float32.
  * Symmetric: absmax over half the code range, so 7.5 for int4, 127.5 for int8, 448 for float8, 6 for float4; a power of two near it for MX.
  * Asymmetric: (max - min) over the range. Scales are rounded to the type they are stored in, `dtype` unless the scheme fixes it, before any
- * code is computed from them. NVFP4 takes `globalScale` (`sharedGlobalScale`), else that of this matrix. `weight` is [rows, columns] and finite.
+ * code is computed from them. NVFP4 takes `globalScale` (`sharedGlobalScale`), else that of this matrix. `weight` is [rows, columns] and
+ * finite.
  */
 export function minMaxGrid(
   weight: Float32Array,

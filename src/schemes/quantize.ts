@@ -43,17 +43,9 @@ function floatCodes(weight: Float32Array, rows: number, columns: number, bits: n
 
 /**
  * Every weight to its nearest code on a grid: clamp(weight / scale + zeroPoint), then round halves to even, in float32. Plain rounding
- * (RTN), and the form that every other method's result takes. `weight` is [rows, columns] and finite (`assertFinite`). The grid says what
- * its scales are stored as; a type given as a last argument is not looked at.
+ * (RTN), and the form that every other method's result takes. `weight` is [rows, columns] and finite (`assertFinite`).
  */
-export function quantizeToGrid(
-  weight: Float32Array,
-  rows: number,
-  columns: number,
-  args: QuantizationArgs,
-  grid: Grid,
-  _scaleDtype?: string,
-): Quantized {
+export function quantizeToGrid(weight: Float32Array, rows: number, columns: number, args: QuantizationArgs, grid: Grid): Quantized {
   const shape = gridShape(args, rows, columns)
   const { min, max } = codeRange(args)
   const codes =
@@ -63,7 +55,10 @@ export function quantizeToGrid(
   return { args, rows, columns, codes, ...grid }
 }
 
-/** The weights [rows, columns] that a server computes with: (code - zeroPoint) * scale, over the global scale where there is one, in float32. */
+/**
+ * The weights [rows, columns] that a server computes with: (code - zeroPoint) * scale, over the global scale where there is one, in
+ * float32.
+ */
 export function dequantize(quantized: Quantized): Float32Array {
   const { args, rows, columns, codes, zeroPoint } = quantized
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)

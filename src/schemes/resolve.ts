@@ -150,7 +150,8 @@ function checkPatterns(list: readonly string[], path: Path): void {
 /**
  * What a quantizing modifier's options say, by llm-compressor's rules: one preset for `targets`, presets with targets each, or
  * `config_groups`, never two of them. A group size of `auto` is left null (`resolveGroupSize`). Names follow llm-compressor:
- * `group_0`, ... or the user's. None at all where only the key-value cache is quantized (`resolveKvCacheScheme`). Errors: SchemeError whose path leads from the options to the culprit.
+ * `group_0`, ... or the user's. None at all where only the key-value cache is quantized (`resolveKvCacheScheme`). Errors: SchemeError whose
+ * path leads from the options to the culprit.
  */
 export function resolveSchemes(options: SchemeOptions): NamedScheme[] {
   const { scheme, config_groups: groups, kv_cache_scheme: cache } = options

@@ -25,15 +25,21 @@ export interface GridSearch {
 }
 
 /** The kernel that a search needs. */
-export type ScaleSearch = Pick<Kernels, 'searchScales'>
+export type SearchKernel = Pick<Kernels, 'searchScales'>
 
-/** A matrix and what is fixed about its grid during a search. */
-interface Subject {
+/** A weight to find a grid for: a linear's own, or what it is rounded from instead. */
+export interface Matrix {
+  /** [rows, columns], finite */
   readonly weight: Float32Array
   readonly rows: number
   readonly columns: number
-  readonly args: QuantizationArgs
+  /** The type of the model's weights, which scales are stored in where the scheme names no other. */
   readonly dtype: FloatDType
+}
+
+/** A matrix and what is fixed about its grid during a search. */
+interface Subject extends Matrix {
+  readonly args: QuantizationArgs
   readonly shape: GridShape
   readonly low: Float32Array
   readonly high: Float32Array
@@ -44,17 +50,13 @@ interface Subject {
 const CANDIDATES = 2 ** 22
 
 /**
- * The grid of least error out of scaled ranges, for every tile on its own. Scales are rounded to their stored type before they are compared,
- * so what wins is what is written. Int groups and channels are searched by the kernels, other schemes in plain loops. `weight` is
- * [rows, columns] and finite, `dtype` the type of the model's weights.
+ * The grid of least error out of scaled ranges, for every tile on its own. Scales are rounded to their stored type before they are
+ * compared, so what wins is what is written. Int groups and channels are searched by the kernels, other schemes in plain loops.
  */
 export async function searchGrid(
-  kernels: ScaleSearch,
-  weight: Float32Array,
-  rows: number,
-  columns: number,
+  kernels: SearchKernel,
+  { weight, rows, columns, dtype }: Matrix,
   args: QuantizationArgs,
-  dtype: FloatDType,
   search: GridSearch,
 ): Promise<Grid> {
   const shape = gridShape(args, rows, columns)
@@ -73,7 +75,7 @@ function candidate({ args, dtype, low, high, globalScale }: Subject, ratio: numb
   return ratio < 0 ? { ...grid, scale: grid.scale.map((s) => -s) } : grid
 }
 
-async function kernelSearch(kernels: ScaleSearch, subject: Subject, ratios: readonly number[], search: GridSearch): Promise<Grid> {
+async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: readonly number[], search: GridSearch): Promise<Grid> {
   const { weight, rows, columns, args, shape } = subject
   const groups = shape.gridColumns
   const best = candidate(subject, ratios[0] ?? 1, 0, rows * groups)

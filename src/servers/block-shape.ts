@@ -2,7 +2,8 @@ import type { KernelInput } from './server.ts'
 
 /**
  * Why block scales cannot be fused: where several linears become one matrix, a block must not span two of them, so that the rows of all but
- * the last are multiples of the block's. Null where they can. The same check in vLLM and SGLang (`validate_fp8_block_shape`), for one device.
+ * the last are multiples of the block's. Null where they can. The same check in vLLM and SGLang (`validate_fp8_block_shape`), for one
+ * device.
  */
 export function blockProblem({ weights, rows }: KernelInput): string | null {
   if (!weights.block_structure) return null

@@ -53,7 +53,8 @@ async function codesOf(folder) {
 }
 
 /**
- * @param {{ layers: number, linears(layer: number): { name: string, rows: number, columns: number }[], head(): { name: string, rows: number, columns: number } }} model
+ * @param {{ layers: number, linears(layer: number): { name: string, rows: number, columns: number }[], head(): { name: string, rows:
+ * number, columns: number } }} model
  * @param {string} name
  */
 function linearOf(model, name) {

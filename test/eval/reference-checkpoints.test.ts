@@ -23,8 +23,8 @@ async function errorsByToken(name: string): Promise<number[]> {
 /**
  * Inputs that are quantized at run time make the logits a step function of the last bits: an input that stands within float32 noise of
  * the middle between two codes falls to either side, and every later token of the row sees it. transformers itself gave the
- * reference of rtn-w8a8 again to 1.6e-3 only, on another machine. So these are held to the tolerance token by token, for the share of tokens
- * that no such input has reached, and to the size of a step for the rest.
+ * reference of rtn-w8a8 again to 1.6e-3 only, on another machine. So these are held to the tolerance token by token, for the share of
+ * tokens that no such input has reached, and to the size of a step for the rest.
  */
 const DYNAMIC: Record<string, { exact: number; step: number }> = {
   'fp8-block': { exact: 0.99, step: 0.05 },

@@ -44,7 +44,8 @@ test('WorkerPool.close rejects what is running and what comes later', async () =
 test('WorkerPool.run gives results in the order of the calls, more calls than lanes', async () => {
   const pool = await openPool(2)
   await expect(pool.run('panels', [])).resolves.toEqual([])
-  // Of one tile each, from the second half of page 0 on, which starts out zeroed: a zero tile is not positive definite, an empty range of panels is fine.
+  // Of one tile each, from the second half of page 0 on, which starts out zeroed: a zero tile is not positive definite, an empty range of
+  // panels is fine.
   const tile = 32768
   const mixed = Array.from({ length: 20 }, (_, i) => (i % 3 === 0 ? [tile, 0, 1, 0] : [tile, 0, 0, 0]))
   expect(await pool.run('diagonal', mixed)).toEqual(new Array(20).fill(0))

@@ -4,6 +4,7 @@ import type { QuantizationArgs } from '../../src/checkpoint/quantization-config.
 import { modifier as awq } from '../../src/modifiers/awq.ts'
 import { channelFactors, type DuoScaling, gridPoints, meanWeights } from '../../src/modifiers/awq-grid.ts'
 import type { Linear } from '../../src/modifiers/modifier.ts'
+import { modifier as rtn } from '../../src/modifiers/rtn.ts'
 import { planRun } from '../../src/oneshot/plan.ts'
 import { loadRecipe } from '../../src/recipe/parse.ts'
 import { minMaxGrid } from '../../src/schemes/qparams.ts'
@@ -42,8 +43,10 @@ function goldenLinear(name = 'linear'): Linear {
   return { ...linearOf(name, golden.rows, golden.columns, Float32Array.from(golden.awq.weight)), dtype: 'F32' }
 }
 
-const schemeOf = (item: Case) => scheme({ weights: args(item.scheme) })
-const W4 = scheme({ weights: args({ num_bits: 4, strategy: 'group', group_size: 16, symmetric: false }) })
+/** With the observer that the reference rounds by; what names none is rounded by searched scales. */
+const minMax = { observer: 'memoryless_minmax' } as const
+const schemeOf = (item: Case) => scheme({ weights: args({ ...item.scheme, ...minMax }) })
+const W4 = scheme({ weights: args({ num_bits: 4, strategy: 'group', group_size: 16, symmetric: false, ...minMax }) })
 
 describe('gridPoints()', () => {
   test.each(cases)('$label: the points of llm-compressor, in its order', ({ duo, grid, points }) => {
@@ -126,6 +129,24 @@ describe('AWQModifier', () => {
     const after = outputs(input, two)
     const scale = Math.max(...before.map(Math.abs))
     expect(Math.max(...after.map((y, i) => Math.abs(y - before[i])))).toBeLessThan(1e-5 * scale)
+  })
+
+  test.each([
+    ['symmetric', { num_bits: 4, strategy: 'group', group_size: 16 }],
+    ['asymmetric', { num_bits: 3, strategy: 'group', group_size: 32, symmetric: false }],
+  ] as const)('judges by what QuantizationModifier makes of the rescaled weights: %s', async (_, weights) => {
+    const linear = goldenLinear()
+    const targets = new Map([[linear, scheme({ weights: args(weights) })]])
+    const input = Float32Array.from(golden.inputs)
+    const before = outputs(input, linear)
+    await rescale(awq.create({} as never), [linear], targets, input)
+    await rescale(rtn.create({} as never), [linear], targets, input)
+    if (!linear.quantized) throw new Error('not quantized')
+    const after = outputs(input, { ...linear, weight: dequantize(linear.quantized) })
+    const loss = after.reduce((sum, y, i) => sum + (y - before[i]) ** 2, 0) / before.reduce((sum, y) => sum + y ** 2, 0)
+    const [report] = linear.rescaled ?? []
+    expect(report.lossAfter).toBeLessThan(report.lossBefore ?? 0)
+    expect(Math.abs(loss / (report.lossAfter ?? 0) - 1)).toBeLessThan(1e-4)
   })
 
   test('leaves a stage alone where nothing is better, and says so', async () => {

@@ -64,7 +64,7 @@ describe('oneshot', () => {
             const { name, weight, rows, columns, dtype } = linear
             if (!weights) continue
             const grid = minMaxGrid(weight, rows, columns, weights, dtype)
-            const quantized = quantizeToGrid(weight, rows, columns, weights, grid, dtype)
+            const quantized = quantizeToGrid(weight, rows, columns, weights, grid)
             linear.quantized = { ...quantized, scale: Float32Array.of(...grid.scale, 1) }
             linear.report = { name, method: 'scant', scheme: '', error: 0, errorOf: 'weights', seconds: 0 }
           }

@@ -197,14 +197,7 @@ describe('oneshot', () => {
             const { name, weight, rows, columns, dtype } = linear
             if (!scheme.weights) continue
             const grid = minMaxGrid(weight, rows, columns, scheme.weights, dtype)
-            linear.quantized = quantizeToGrid(
-              weight,
-              rows,
-              columns,
-              scheme.weights,
-              { ...grid, scale: grid.scale.map((s) => s * by) },
-              dtype,
-            )
+            linear.quantized = quantizeToGrid(weight, rows, columns, scheme.weights, { ...grid, scale: grid.scale.map((s) => s * by) })
             linear.report = { name, method: 'halved', scheme: schemeLabel(scheme), error: 0.5, errorOf: 'weights', seconds: 0 }
           }
         },

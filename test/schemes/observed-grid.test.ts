@@ -40,7 +40,7 @@ describe('observedGrid against llm-compressor 0.14 in float32', () => {
     const { weight, rows, columns } = tensorOf(entry.tensor)
     const args = resolveArgs(entry.args)
     const importance = entry.importance ? importanceOf(columns) : null
-    const grid = await observedGrid(kernels, weight, rows, columns, args, 'F32', importance)
+    const grid = await observedGrid(kernels, { weight, rows, columns, dtype: 'F32' }, args, importance)
     const theirs: Grid = {
       ...grid,
       scale: new Float32Array(bytes(entry.scale).buffer),
@@ -65,7 +65,7 @@ describe('observedGrid', () => {
   ])('%s: what %s finds is stored as the scheme says and errs less than minimum and maximum', async (preset, observer) => {
     const args = resolveArgs({ ...findPreset(preset).weights, observer, observer_kwargs: { norm: 2 } })
     const plain = minMaxGrid(K, rows, columns, args, 'BF16')
-    const grid = await observedGrid(kernels, K, rows, columns, args, 'BF16', null)
+    const grid = await observedGrid(kernels, { weight: K, rows, columns, dtype: 'BF16' }, args, null)
     const rounded = grid.scale.slice()
     roundScales(rounded, plain.scaleDtype)
     expect([grid.scaleDtype, grid.scaleShape, grid.globalScale]).toEqual([plain.scaleDtype, plain.scaleShape, plain.globalScale])
@@ -81,7 +81,7 @@ describe('observedGrid', () => {
     [{ strategy: 'tensor' }, importanceOf(128), /strategy tensor/],
   ])('imatrix_mse without usable statistics weighs all inputs alike, or is an error if strict: %o', async (parts, importance, message) => {
     const argsOf = (observer: string, kwargs: object) => resolveArgs({ ...parts, num_bits: 4, observer, observer_kwargs: { ...kwargs } })
-    const gridOf = (args: QuantizationArgs) => observedGrid(kernels, K, rows, columns, args, 'F32', importance)
+    const gridOf = (args: QuantizationArgs) => observedGrid(kernels, { weight: K, rows, columns, dtype: 'F32' }, args, importance)
     // The steps of imatrix_mse: 0 to 19 of 20.
     const alike = await gridOf(argsOf('mse', { maxshrink: 1, grid: 20, norm: 3 }))
     expect((await gridOf(argsOf('imatrix_mse', {}))).scale).toEqual(alike.scale)

@@ -14,7 +14,8 @@ const [ROWS, COLUMNS] = [24, 64]
 const WEIGHT = Float32Array.from({ length: ROWS * COLUMNS }, (_, i) => Math.tan(Math.sin(i * 12.9898) * 1.5) * 0.02)
 const IMPORTANCE = Float32Array.from({ length: COLUMNS }, (_, column) => 1 + (column % 5))
 
-const search = (args: QuantizationArgs, options: GridSearch) => searchGrid(kernels, WEIGHT, ROWS, COLUMNS, args, 'BF16', options)
+const search = (args: QuantizationArgs, options: GridSearch) =>
+  searchGrid(kernels, { weight: WEIGHT, rows: ROWS, columns: COLUMNS, dtype: 'BF16' }, args, options)
 
 function errors(args: QuantizationArgs, grid: Grid, norm: number, importance: Float32Array | null): Float64Array {
   const back = dequantize(quantizeToGrid(WEIGHT, ROWS, COLUMNS, args, grid))

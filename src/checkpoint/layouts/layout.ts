@@ -10,8 +10,8 @@ export interface Quantized {
   rows: number
   columns: number
   /**
-   * Row major [rows, columns]. Int types: signed codes in Int8Array (-2^(b-1) .. 2^(b-1)-1). Floats: bit patterns in Uint8Array, one a byte:
-   * E4M3 for 8 bits, E2M1 (0 .. 15) for 4. Layouts pack them.
+   * Row major [rows, columns]. Int types: signed codes in Int8Array (-2^(b-1) .. 2^(b-1)-1). Floats: bit patterns in Uint8Array, one a
+   * byte: E4M3 for 8 bits, E2M1 (0 .. 15) for 4. Layouts pack them.
    */
   codes: Int8Array | Uint8Array
   /** Scales as float32, each already representable in `scaleDtype`; row major in `scaleShape`. */
@@ -40,8 +40,8 @@ export interface Layout {
   /** True for the schemes this format stores by default; exactly one layout applies to a scheme. */
   applies(scheme: QuantizationScheme): boolean
   /**
-   * The tensors stored for a weight of [rows, columns], known without the weight: what the plan and `verify` count on. `scaleDtype` is the type
-   * of the model's weights, or of the stored scales; schemes that fix the type of their scales (NVFP4, MX) do not look at it.
+   * The tensors stored for a weight of [rows, columns], known without the weight: what the plan and `verify` count on. `scaleDtype` is the
+   * type of the model's weights, or of the stored scales; schemes that fix the type of their scales (NVFP4, MX) do not look at it.
    */
   tensors(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType): StoredTensor[]
   /** Bytes per suffix, in the order and sizes of `tensors`. */

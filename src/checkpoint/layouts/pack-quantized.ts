@@ -8,8 +8,8 @@ import { weightKind } from '../weight-kind.ts'
 import type { Layout, Quantized, StoredTensor } from './layout.ts'
 
 /**
- * Integer weights alone (W4A16): codes of 1 to 8 bits packed without gaps into 32-bit words along each row, beside the scales and the weight's
- * shape, which says where padding begins. Zero points of groups and channels are packed down the rows.
+ * Integer weights alone (W4A16): codes of 1 to 8 bits packed without gaps into 32-bit words along each row, beside the scales and the
+ * weight's shape, which says where padding begins. Zero points of groups and channels are packed down the rows.
  */
 export const layout: Layout = {
   format: 'pack-quantized',

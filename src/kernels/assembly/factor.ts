@@ -130,8 +130,8 @@ function tileAt(matrix: usize, tiles: usize, row: usize, column: usize): usize {
 }
 
 /**
- * The diagonal tile of one row of tiles: R in `matrix`, its part of M in `lower` [tiles]. To be called for row 0, 1, ..., each followed by its
- * `panels`. 0: not positive definite.
+ * The diagonal tile of one row of tiles: R in `matrix`, its part of M in `lower` [tiles]. To be called for row 0, 1, ..., each followed by
+ * its `panels`. 0: not positive definite.
  */
 export function diagonal(matrix: usize, lower: usize, tiles: usize, row: usize, _lane: usize): i32 {
   const c = tileAt(matrix, tiles, row, row)

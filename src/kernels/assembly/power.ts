@@ -11,7 +11,10 @@ import { exp1, exp2, exp3, exp4, exp5, exp6, log1, log3, log5, log7 } from '../p
 const TERMS = memory.data<f32>([
   <f32>log7, <f32>log5, <f32>log3, <f32>log1, <f32>exp6, <f32>exp5, <f32>exp4, <f32>exp3, <f32>exp2, <f32>exp1, 1, -126, 127.4, 12582912,
 ])
-/** Bits of sqrt(1/2), of 1, and of 12582912, which takes the fraction off numbers below 2^22 in size, half to even, and then counts up with them. */
+/**
+ * Bits of sqrt(1/2), of 1, and of 12582912, which takes the fraction off numbers below 2^22 in size, half to even, and then counts up with
+ * them.
+ */
 const BITS = memory.data<i32>([0x3f3504f3, 0x3f800000, 0x4b400000])
 
 @inline

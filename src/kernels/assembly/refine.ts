@@ -60,7 +60,10 @@ function usable(value: f64, old: f32, dtype: i32): f32 {
   return stored != 0 && Mathf.abs(stored) < Infinity ? stored : old
 }
 
-/** Whether new scales were found and kept. `matrix`: A, `factor`: a copy to use up, `right`: r, `moved`: the solution, then how far scales move. */
+/**
+ * Whether new scales were found and kept. `matrix`: A, `factor`: a copy to use up, `right`: r, `moved`: the solution, then how far scales
+ * move.
+ */
 function refit(
   matrix: usize,
   factor: usize,
@@ -114,7 +117,10 @@ function wanted(c: v128, p: v128, d: v128, s: v128, min: v128, max: v128): v128 
   return f32x4.sub(f32x4.add(code, integer), integer)
 }
 
-/** One sweep over the codes of a group; `last`: `part` need not follow. Whether a code changed. Four codes are asked at once: mostly none changes. */
+/**
+ * One sweep over the codes of a group; `last`: `part` need not follow. Whether a code changed. Four codes are asked at once: mostly none
+ * changes.
+ */
 function descend(
   codes: usize,
   product: usize,
@@ -189,10 +195,10 @@ function lossOf(weight: usize, codes: usize, scale: usize, product: usize, group
 }
 
 /**
- * Rows `from` .. `to` of weight, product [rows, width] float32 (both used up), codes [rows, width] int8, scale, zero [rows, groups] float32,
- * loss [rows]. `hessian`: rows `pitch` bytes apart; `diagonal` [width]. `groupSize` is a multiple of 4, `width` of 8. `scratch`: `lane` of
- * `laneBytes` says whose; it holds `strip` rows (a multiple of refineRows) of codes and parts, a panel, and two matrices of groups x groups
- * with two vectors.
+ * Rows `from` .. `to` of weight, product [rows, width] float32 (both used up), codes [rows, width] int8, scale, zero [rows, groups]
+ * float32, loss [rows]. `hessian`: rows `pitch` bytes apart; `diagonal` [width]. `groupSize` is a multiple of 4, `width` of 8. `scratch`:
+ * `lane` of `laneBytes` says whose; it holds `strip` rows (a multiple of refineRows) of codes and parts, a panel, and two matrices of
+ * groups x groups with two vectors.
  */
 export function refine(
   weight: usize,

@@ -229,8 +229,8 @@ function losses(errors: usize, columns: usize, loss: usize): void {
 }
 
 /**
- * Rows `from` .. `to` (multiples of sweepRows) of the padded matrix. `columns` is a multiple of 4. `factor`: panels of 4 columns, panel p holding
- * rows 0 .. 4p+3 of U. `scale`, `zero`: float32 [groups, stride / 4], so that the scales of neighbouring rows lie side by side.
+ * Rows `from` .. `to` (multiples of sweepRows) of the padded matrix. `columns` is a multiple of 4. `factor`: panels of 4 columns, panel p
+ * holding rows 0 .. 4p+3 of U. `scale`, `zero`: float32 [groups, stride / 4], so that the scales of neighbouring rows lie side by side.
  * `errors`: [lanes, columns, sweepRows] of scratch, `lane` says whose.
  */
 export function sweep(
