@@ -1,17 +1,15 @@
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import type { EngineName } from '../engine/engine.ts'
-import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { UserError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { wholeNumber } from './flags.ts'
 import { compressModel } from './oneshot.ts'
-import { engineOption, jsonOption, threadsOption } from './shared-options.ts'
+import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
 
 /** The legal values of `--compression_type`: recipes of these names come with the package. */
 const COMPRESSION_TYPES = ['FP8-W8A8', 'INT8-W8A16', 'INT8-W8A8', 'INT8-W8A16-RTN', 'INT4-W4A16', 'INT4-W4A16-AWQ'] as const
 
-interface Flags {
+interface Flags extends RunFlags {
   model_id?: string
   modelId?: string
   compression_type?: string
@@ -20,15 +18,6 @@ interface Flags {
   numCalibrationSamples?: number
   max_sequence_length?: number
   maxSequenceLength?: number
-  output?: string
-  dataset?: string
-  seed?: number
-  engine: EngineName | 'auto'
-  threads?: number
-  overwrite?: boolean
-  strict?: boolean
-  json?: boolean
-  quiet?: boolean
 }
 
 const HELP = `
@@ -55,27 +44,11 @@ export function addCompress(program: Command): void {
   const options = [
     ...bothSpellings('model_id', '<model>', 'a checkpoint folder'),
     ...bothSpellings('compression_type', '<type>', 'one of the types below; case does not count'),
-    ...bothSpellings('num_calibration_samples', '<n>', `rows of calibration data (default: ${DEFAULT_ROWS})`, wholeNumber(1)),
-    ...bothSpellings(
-      'max_sequence_length',
-      '<n>',
-      "tokens per row (default: 2048, or the model's positions where it has fewer)",
-      wholeNumber(2),
-    ),
+    ...bothSpellings('num_calibration_samples', '<n>', ROWS_HELP, wholeNumber(1)),
+    ...bothSpellings('max_sequence_length', '<n>', LENGTH_HELP, wholeNumber(2)),
   ]
   for (const option of options) command.addOption(option)
-  command
-    .option('-o, --output <dir>', 'the folder to write (default: {model_id}-{compression_type})')
-    .option('--dataset <name|file>', `calibration data: docs-text, or a .jsonl, .json or .txt file (default: ${DEFAULT_DATASET}, built in)`)
-    .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
-    .addOption(engineOption())
-    .addOption(threadsOption())
-    .option('--overwrite', 'replace a checkpoint in the output folder')
-    .option('--strict', 'treat warnings as errors')
-    .addOption(jsonOption())
-    .option('-q, --quiet', 'no progress')
-    .addHelpText('after', HELP)
-    .action(runCompress)
+  addRunOptions(command, '{model_id}-{compression_type}').addHelpText('after', HELP).action(runCompress)
 }
 
 /** A flag with underscores, as in the scripts that this command follows, and the same with dashes. */

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { builtInDatasets } from '../data/built-in.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -31,7 +32,10 @@ export function addEval(program: Command): void {
     .summary('score a checkpoint on a text')
     .description('Scores a checkpoint, original or compressed, on a text.')
     .argument('<checkpoint>', 'a checkpoint folder')
-    .requiredOption('--perplexity <file|name>', 'perplexity on a .txt, .jsonl or .json file, or on docs-text')
+    .requiredOption(
+      '--perplexity <file|name>',
+      `perplexity on a .txt, .jsonl or .json file, or on ${builtInDatasets('evaluation').join(' or ')}`,
+    )
     .option('--window <n>', "tokens per window (default: 512, or the model's positions where it has fewer)", wholeNumber(2))
     .option('--windows <n>', 'at most so many windows (default: all)', wholeNumber(1))
     .addOption(engineOption())

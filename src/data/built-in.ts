@@ -13,11 +13,17 @@ const BUILT_IN: Readonly<Record<string, Partial<Record<Split, string>>>> = {
 /** Names that are data without being a file. */
 export const BUILT_IN_DATASETS: readonly string[] = Object.keys(BUILT_IN)
 
+/** Those with a text to calibrate with, or to measure on. */
+export function builtInDatasets(split: Split): string[] {
+  return BUILT_IN_DATASETS.filter((name) => BUILT_IN[name][split] !== undefined)
+}
+
 /** The file of a built-in text, or null when `name` is none. Errors: DataError for one that has no such split. */
 export function builtInFile(name: string, split: Split): string | null {
   if (!Object.hasOwn(BUILT_IN, name)) return null
   const path = BUILT_IN[name][split]
   if (path !== undefined) return fileURLToPath(new URL(`../../data/${path}`, import.meta.url))
-  const others = BUILT_IN_DATASETS.filter((other) => BUILT_IN[other][split] !== undefined)
-  throw new DataError(`Cannot use the dataset ${name} for ${split}: it has no such text, expected ${others.join(' or ')}, or a file.`)
+  throw new DataError(
+    `Cannot use the dataset ${name} for ${split}: it has no such text, expected ${builtInDatasets(split).join(' or ')}, or a file.`,
+  )
 }
