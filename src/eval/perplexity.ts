@@ -68,7 +68,8 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
       length: window,
       seed: 0,
       vocab: model.vocab,
-      split: 'evaluation',
+      context: model.maxPositions,
+      purpose: 'evaluation',
     })
     const { engine = 'auto', threads, signal } = options
     const { sum, tokens } = await withEngine({ engine, ...(threads && { threads }), ...(signal && { signal }) }, () =>

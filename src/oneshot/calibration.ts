@@ -43,5 +43,6 @@ export async function calibrationRows({ source }: Plan, options: CalibrationOpti
     length,
     seed: options.seed ?? 0,
     vocab: model.vocab,
+    context: model.maxPositions,
   })
 }
