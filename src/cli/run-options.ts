@@ -3,7 +3,7 @@ import { builtInDatasets } from '../data/built-in.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { wholeNumber } from './flags.ts'
-import { engineOption, jsonOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -12,6 +12,7 @@ export interface RunFlags {
   seed?: number
   engine: EngineName | 'auto'
   threads?: number
+  localFilesOnly?: boolean
   overwrite?: boolean
   strict?: boolean
   json?: boolean
@@ -30,6 +31,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())
     .addOption(threadsOption())
+    .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--strict', 'treat warnings as errors')
     .addOption(jsonOption())

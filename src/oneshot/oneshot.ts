@@ -62,7 +62,7 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   try {
     onProgress({
       type: 'plan',
-      model: plan.source.path,
+      model: plan.origin.reference,
       output: plan.output,
       layers: plan.source.model.layers,
       linears: plan.linears.filter(({ scheme }) => scheme).length,
@@ -112,7 +112,7 @@ async function compress(
   const { name, text } = plan.recipe
   const record: RunRecord = {
     llmpress: packageVersion(),
-    model: plan.source.path,
+    model: plan.origin.reference,
     output: plan.output,
     recipe: { name, text },
     engine: { name: engine.name, detail: engine.detail, threads },

@@ -22,6 +22,8 @@ const ONESHOT: Rules = {
   numCalibrationSamples: whole(1),
   maxSeqLength: whole(2),
   seed: whole(0, 2 ** 32 - 1),
+  localFilesOnly: flag,
+  onDownload: handler,
   engine: engineRule,
   threads: threadsRule,
   signal,

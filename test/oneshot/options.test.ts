@@ -35,6 +35,8 @@ describe('checkOneshot()', () => {
       threads: 64,
       signal: new AbortController().signal,
       onProgress: () => {},
+      onDownload: () => {},
+      localFilesOnly: true,
     }
     expect(() => checkOneshot(all)).not.toThrow()
   })
@@ -105,14 +107,14 @@ describe.each([
 ])('%s()', (name, call) => {
   test.each([[undefined], [null], [''], [5], [{}]])('refuses %o for the checkpoint', async (checkpoint) => {
     expect(await refusal(call, checkpoint, { dataset: 'docs-text' })).toMatch(
-      new RegExp(`^Cannot run ${name}: found .*, expected the path of a checkpoint folder`),
+      new RegExp(`^Cannot run ${name}: found .*, expected a checkpoint folder, or org/name on the hub`),
     )
   })
 })
 
 describe('verify()', () => {
   test('refuses wrong options', async () => {
-    expect(await refusal(verify, TINY, null)).toMatch(/found null, expected an object with against, target, signal/)
+    expect(await refusal(verify, TINY, null)).toMatch(/found null, expected an object with against, target, localFilesOnly, onDownload, signal/)
     expect(await refusal(verify, TINY, { against: '' })).toMatch(/for the option against/)
     expect(await refusal(verify, TINY, { agianst: TINY })).toMatch(/did you mean "against"\?/)
   })
