@@ -34,6 +34,7 @@ export function formOf(name: string): Pick<DataFile, 'form' | 'compression'> | n
 
 /** A local file of data. Errors: DataError when it is none, empty, or of another kind. `path` may differ from `name` in the hub's cache. */
 export function openDataFile(path: string, name = path): DataFile {
+  // A name such as `data/train.parquet` in the hub's cache is a link to a blob without an ending.
   if (!existsSync(path)) throw new DataError(`Cannot read data from ${path}: there is no such file`)
   const expected = `expected a ${FILE_KINDS} file, as it is or as .gz or .zst`
   const stat = statSync(path)

@@ -2,7 +2,7 @@ import type { Rule } from '../util/check-options.ts'
 import { DataError } from '../util/errors.ts'
 import { sampleIndices } from '../util/rng.ts'
 import type { DataItem } from './data-item.ts'
-import type { RowMode, Rows } from './rows.ts'
+import { ROW_MODES, type RowMode, type Rows } from './rows.ts'
 import { type DataSource, openSource, requireDataset, type SourceRequest } from './source.ts'
 import { packedRows, type RowShape, truncatedRows } from './text-rows.ts'
 import { tokenRow } from './token-rows.ts'
@@ -38,7 +38,7 @@ export async function loadRows(request: RowsRequest): Promise<Rows> {
   requireSize('samples', request.samples, 1)
   requireSize('length', request.length, 2)
   const source = await openSource(request)
-  const warnings: string[] = []
+  const warnings = [...source.warnings]
   const first = source.pieces() ? null : await firstItem(source)
   const rows = first?.kind === 'tokens' ? await tokenRows(request, source, warnings) : await textRows(request, source, first, warnings)
   if (rows.length < request.samples) {
@@ -107,6 +107,12 @@ function requireIds(row: Int32Array, vocab: number, source: string): void {
     if (id >= 0 && id < vocab) continue
     throw new DataError(`Cannot use ${source}: found token id ${id}, expected 0 to ${vocab - 1}. Do tokenizer and model belong together?`)
   }
+}
+
+/** What a `rows` option may be. */
+export const rowModeRule: Rule = {
+  expected: ROW_MODES.join(' or '),
+  fits: (value) => ROW_MODES.some((mode) => mode === value),
 }
 
 /** What a `dataset` option may be; requireDataset says more about what is wrong. */

@@ -1,6 +1,7 @@
 import { loadRows } from '../data/load-rows.ts'
-import type { Dataset, Rows } from '../data/rows.ts'
+import type { Dataset, RowMode, Rows } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
+import type { HubOptions } from '../hub/settings.ts'
 import type { Model } from '../models/architecture.ts'
 import { UserError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
@@ -17,8 +18,18 @@ export function defaultLength({ maxPositions }: Model): number {
 }
 
 export interface CalibrationOptions {
-  /** Calibration data: a built-in name, a file, texts, or token rows. The built-in docs-text by default, which needs no network. */
+  /**
+   * Calibration data: a built-in name, a well-known set, `org/name[@revision]` on the hub, a file, texts, conversations or token rows. The
+   * built-in docs-text by default, which needs no network.
+   */
   dataset?: Dataset
+  /** The subset and the split of a dataset of the hub; by default its own for calibration, or train. */
+  datasetConfig?: string
+  split?: string
+  /** The key of the text, the messages or the token ids in objects and tables; by default the first of the usual ones that is there. */
+  textColumn?: string
+  /** `pack` joins documents and cuts them into rows of equal length, `truncate` makes each a row; by default as the data asks for. */
+  rows?: RowMode
   /** Rows of calibration data; 512 by default. */
   numCalibrationSamples?: number
   /** Tokens per row; 2048 by default, or the model's positions where it has fewer. */
@@ -28,7 +39,7 @@ export interface CalibrationOptions {
 }
 
 /** The token rows that calibrate a plan. Errors: UserError for rows longer than the model's positions; DataError as `loadRows`. */
-export async function calibrationRows({ source }: Plan, options: CalibrationOptions): Promise<Rows> {
+export async function calibrationRows({ source }: Plan, options: CalibrationOptions & HubOptions): Promise<Rows> {
   const { model, path } = source
   const length = options.maxSeqLength ?? defaultLength(model)
   if (length > model.maxPositions) {
@@ -44,5 +55,14 @@ export async function calibrationRows({ source }: Plan, options: CalibrationOpti
     seed: options.seed ?? 0,
     vocab: model.vocab,
     context: model.maxPositions,
+    ...definedOf({ config: options.datasetConfig, split: options.split, column: options.textColumn, rows: options.rows }),
+    hub: options,
   })
+}
+
+/** Without the keys whose value is undefined. */
+function definedOf<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
 }

@@ -1,4 +1,4 @@
-import { datasetRule } from '../data/load-rows.ts'
+import { datasetRule, rowModeRule } from '../data/load-rows.ts'
 import { engineRule } from '../engine/open.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
@@ -19,6 +19,10 @@ const ONESHOT: Rules = {
     fits: (value) => Array.isArray(value) && value.every((item) => isObject(item) || (typeof item === 'string' && item.trim() !== '')),
   },
   dataset: datasetRule,
+  datasetConfig: text('the name of a subset'),
+  split: text('the name of a split'),
+  textColumn: text('the name of a column'),
+  rows: rowModeRule,
   numCalibrationSamples: whole(1),
   maxSeqLength: whole(2),
   seed: whole(0, 2 ** 32 - 1),

@@ -28,6 +28,10 @@ describe('checkOneshot()', () => {
       strict: true,
       modifiers: ['./mine.js'],
       dataset: [[1, 2, 3]],
+      datasetConfig: 'main',
+      split: 'train',
+      textColumn: 'text',
+      rows: 'pack',
       numCalibrationSamples: 1,
       maxSeqLength: 2,
       seed: 2 ** 32 - 1,
@@ -114,7 +118,9 @@ describe.each([
 
 describe('verify()', () => {
   test('refuses wrong options', async () => {
-    expect(await refusal(verify, TINY, null)).toMatch(/found null, expected an object with against, target, localFilesOnly, onDownload, signal/)
+    expect(await refusal(verify, TINY, null)).toMatch(
+      /found null, expected an object with against, target, localFilesOnly, onDownload, signal/,
+    )
     expect(await refusal(verify, TINY, { against: '' })).toMatch(/for the option against/)
     expect(await refusal(verify, TINY, { agianst: TINY })).toMatch(/did you mean "against"\?/)
   })

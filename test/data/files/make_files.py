@@ -33,5 +33,16 @@ open("rows.jsonl.zst", "wb").write(zstd(lines(ROWS[:25])) + zstd(lines(ROWS[25:]
 table = pa.table({"n": [row["n"] for row in ROWS], "text": [row["text"] for row in ROWS]})
 for codec in ["snappy", "zstd", "gzip"]:
     pq.write_table(table, f"rows-{codec}.parquet", compression=codec, row_group_size=7)
-pq.write_table(pa.table({"prompt": [chat[0]["content"] for chat in CHATS], "messages": CHATS}), "chats.parquet")
+chats = {"prompt": [chat[0]["content"] for chat in CHATS], "prompt_id": [f"{i:04x}" for i in range(6)], "messages": CHATS}
+pq.write_table(pa.table(chats), "chats.parquet")
+WORDS = {"question": ["How many?", "How much?"], "answer": ["Two and two.\n#### 4", "#### 5"]}
+pq.write_table(pa.table(WORDS), "questions.parquet")
+TASKS = {
+    "input": ["", "2, 3"],
+    "output": ["Blue.", "5"],
+    "instruction": ["Name a colour.", "Add the numbers."],
+    "data_source": ["a", "b"],
+}
+pq.write_table(pa.table(TASKS), "instructions.parquet")
+pq.write_table(pa.table({"text": ["", " = Title = \n", "", " A paragraph . \n"]}), "paragraphs.parquet")
 pq.write_table(pa.table({"input_ids": [[1, 2, 3], [4, 5, 6, 7]]}), "tokens.parquet")
