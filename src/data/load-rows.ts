@@ -61,7 +61,7 @@ async function firstItem(source: DataSource): Promise<DataItem> {
 }
 
 /** How rows of texts or conversations are made where nothing is said. */
-export function rowMode({ rows }: DataSource, first: DataItem | null): RowMode {
+function rowMode({ rows }: DataSource, first: DataItem | null): RowMode {
   return rows ?? (first?.kind === 'chat' ? 'truncate' : 'pack')
 }
 

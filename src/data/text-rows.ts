@@ -84,7 +84,7 @@ export async function truncatedRows(
 }
 
 /** A document's tokens, as many as fit. */
-export function truncated({ text, rendered }: Document, tokenizer: Tokenizer, length: number): Int32Array {
+function truncated({ text, rendered }: Document, tokenizer: Tokenizer, length: number): Int32Array {
   const { prefix, suffix } = rendered ? { prefix: [], suffix: [] } : tokenizer
   const ids = tokenizer.encodePlain(text)
   return Int32Array.from([...prefix, ...ids.slice(0, Math.max(0, length - prefix.length - suffix.length)), ...suffix])

@@ -26,29 +26,34 @@ export interface ModelFolder {
 
 /**
  * The folder that MODEL stands for: itself where there is one, else the model of the hub that `org/name` or `org/name@revision` names, with
- * the files downloaded that a compression needs: config.json, safetensors, tokenizer, chat template, licences.
+ * the files downloaded that a compression needs: config.json, safetensors (unless told otherwise), tokenizer, chat template, licences.
  * Errors: CheckpointError for a repository without safetensors; UserError and RunError as `openRepo`. A path that is neither is given back
  * as it is: opening it says what is wrong with it.
  */
-export async function modelFolder(model: string, options: HubOptions = {}, patience?: Patience): Promise<ModelFolder> {
+export async function modelFolder(
+  model: string,
+  { weights = true, ...options }: HubOptions & { weights?: boolean } = {},
+  patience?: Patience,
+): Promise<ModelFolder> {
   const repo = existsSync(model) ? null : parseRepoId(model, 'model')
   if (repo === null) {
     const name = basename(resolve(model))
     return { path: model, name, id: name, commit: null, reference: model, warnings: [] }
   }
   const hub = await openRepo(repo, hubSettings(options), patience)
-  const files = await wantedFiles(hub)
+  const files = await wantedFiles(hub, weights)
   for (const file of files) await hub.fetch(file)
   const { folder: path, commit, warnings } = hub
   return { path, name: basename(repo.name), id: repo.name, commit, reference: `${repo.name}@${commit}`, warnings }
 }
 
 /** The small files first: what is wrong with them should not cost gigabytes. */
-async function wantedFiles(hub: HubRepo): Promise<string[]> {
+async function wantedFiles(hub: HubRepo, weights: boolean): Promise<string[]> {
   if (!hub.files.includes(CONFIG_FILE)) throw refused(hub, `found no ${CONFIG_FILE}, expected a model in the form of transformers`)
   await hub.fetch(CONFIG_FILE)
   const config = await readConfig(hub.folder)
   const companions = hub.files.filter((file) => isCompanion(file, config))
+  if (!weights) return companions
   if (hub.files.includes(SINGLE_FILE)) return [...companions, SINGLE_FILE]
   if (!hub.files.includes(INDEX_FILE)) throw refused(hub, weightless(hub.files))
   const { weight_map: map } = await readJsonFile(await hub.fetch(INDEX_FILE))

@@ -1,4 +1,4 @@
-import { loadRows } from '../data/load-rows.ts'
+import { loadRows, type RowsRequest } from '../data/load-rows.ts'
 import type { Dataset, RowMode, Rows } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { HubOptions } from '../hub/settings.ts'
@@ -12,9 +12,12 @@ export const DEFAULT_DATASET = 'docs-text'
 /** Rows when nothing else is said, as llm-compressor. */
 export const DEFAULT_ROWS = 512
 
+/** Tokens per row when nothing else is said, where the model has as many positions. */
+export const DEFAULT_LENGTH = 2048
+
 /** Tokens per row when nothing else is said: 2048, or the model's positions where it has fewer. */
 export function defaultLength({ maxPositions }: Model): number {
-  return Math.min(2048, maxPositions)
+  return Math.min(DEFAULT_LENGTH, maxPositions)
 }
 
 export interface CalibrationOptions {
@@ -55,9 +58,14 @@ export async function calibrationRows({ source }: Plan, options: CalibrationOpti
     seed: options.seed ?? 0,
     vocab: model.vocab,
     context: model.maxPositions,
-    ...definedOf({ config: options.datasetConfig, split: options.split, column: options.textColumn, rows: options.rows }),
-    hub: options,
+    ...rowOptions(options),
   })
+}
+
+/** What options say about the source of the rows, in the words of `loadRows`. */
+export function rowOptions(options: CalibrationOptions & HubOptions): Pick<RowsRequest, 'config' | 'split' | 'column' | 'rows' | 'hub'> {
+  const { datasetConfig: config, split, textColumn: column, rows } = options
+  return { ...definedOf({ config, split, column, rows }), hub: options }
 }
 
 /** Without the keys whose value is undefined. */
