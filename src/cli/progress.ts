@@ -11,6 +11,7 @@ export function runProgress(display: Display, now: () => number = () => performa
   let total = 0
   let done = 0
   let label = ''
+  let uploading = false
   let started: number | null = null
   let layersSeconds = 0
   const show = () => {
@@ -27,6 +28,11 @@ export function runProgress(display: Display, now: () => number = () => performa
         display.say(`data: ${source}, ${plural(rows, 'row')}, ${formatCount(tokens)} tokens`)
       })
       .with({ type: 'engine' }, ({ name, detail }) => display.say(`engine: ${name}, ${detail}`))
+      .with({ type: 'upload' }, ({ repo, sent, total: bytes }) => {
+        if (!uploading) display.log(`pushing ${formatBytes(bytes)} to ${repo}`)
+        uploading = true
+        display.show({ done: sent, total: bytes, label: `pushing to ${repo}`, etaSeconds: null })
+      })
       .with({ type: 'warning' }, ({ message }) => warn(message))
       .with({ type: 'layer:start' }, () => {
         started ??= now()

@@ -19,6 +19,7 @@ export interface RunFlags {
   threads?: number
   localFilesOnly?: boolean
   overwrite?: boolean
+  pushToHub?: string
   strict?: boolean
   json?: boolean
   quiet?: boolean
@@ -41,6 +42,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(threadsOption())
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
+    .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--strict', 'treat warnings as errors')
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress')

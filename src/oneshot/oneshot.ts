@@ -1,6 +1,10 @@
+import { basename } from 'node:path'
 import { CheckpointWriter } from '../checkpoint/writer.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
+import { type PushedRepo, pushFolder, requirePushable } from '../hub/push-folder.ts'
+import type { RepoId } from '../hub/repo-id.ts'
+import { type HubSettings, hubSettings } from '../hub/settings.ts'
 import { openKernels } from '../kernels/open.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
@@ -21,6 +25,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   engine?: EngineName | 'auto'
   /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
   threads?: number
+  /** `org/name` or `org/name@branch` on the hub: the finished checkpoint is uploaded there, with its model card. Needs HF_TOKEN. */
+  pushToHub?: string
   /** Stops the run; nothing that looks like a checkpoint is left. */
   signal?: AbortSignal
   /**
@@ -58,6 +64,8 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   const { signal = new AbortController().signal, onProgress = () => {} } = options
   const started = performance.now()
   signal.throwIfAborted()
+  const settings = hubSettings(options)
+  const target = options.pushToHub === undefined ? null : requirePushable(options.pushToHub, settings)
   const plan = await planRun(options)
   try {
     onProgress({
@@ -72,6 +80,7 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
     const writer = await CheckpointWriter.open(plan.output, plan.shards, { overwrite: options.overwrite ?? false })
     try {
       const record = await compress(plan, writer, options, signal, onProgress, started)
+      if (target) record.pushed = await push(target, record, settings, onProgress)
       onProgress({ type: 'done', record })
       return record
     } catch (error) {
@@ -82,6 +91,15 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   } finally {
     await plan.close()
   }
+}
+
+/** Uploads what was written, and nothing else that may stand in the folder. */
+async function push(target: RepoId, record: RunRecord, settings: HubSettings, onProgress: OnProgress): Promise<PushedRepo> {
+  const files = [...record.files.map(({ name }) => name), REPORT_FILE]
+  const title = `${basename(record.output)}, compressed with llmpress ${record.llmpress}`
+  return pushFolder(target, record.output, files, title, settings, (progress) =>
+    onProgress({ type: 'upload', repo: target.name, ...progress }),
+  )
 }
 
 async function compress(
