@@ -10,12 +10,13 @@ export function runProgress(display: Display, now: () => number = () => performa
   const warn = (text: string) => display.say(`${yellow('warning:')} ${text}`)
   let total = 0
   let done = 0
+  let resumed = 0
   let label = ''
   let started: number | null = null
   let layersSeconds = 0
   const show = () => {
     const elapsed = started === null ? 0 : (now() - started) / 1000
-    display.show({ done, total, label, etaSeconds: done > 0 ? (elapsed / done) * (total - done) : null })
+    display.show({ done, total, label, etaSeconds: done > resumed ? (elapsed / (done - resumed)) * (total - done) : null })
   }
   return (event: ProgressEvent) =>
     match(event)
@@ -27,6 +28,11 @@ export function runProgress(display: Display, now: () => number = () => performa
         display.say(`data: ${source}, ${plural(rows, 'row')}, ${formatCount(tokens)} tokens`)
       })
       .with({ type: 'engine' }, ({ name, detail }) => display.say(`engine: ${name}, ${detail}`))
+      .with({ type: 'resume' }, ({ layers, of, linears }) => {
+        resumed = linears
+        done = linears
+        display.say(`going on after layer ${layers} of ${of}, where a run was stopped`)
+      })
       .with({ type: 'warning' }, ({ message }) => warn(message))
       .with({ type: 'layer:start' }, () => {
         started ??= now()

@@ -13,6 +13,7 @@ export interface RunFlags {
   engine: EngineName | 'auto'
   threads?: number
   overwrite?: boolean
+  restart?: boolean
   strict?: boolean
   json?: boolean
   quiet?: boolean
@@ -31,6 +32,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(engineOption())
     .addOption(threadsOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
+    .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
     .option('--strict', 'treat warnings as errors')
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress')

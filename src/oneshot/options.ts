@@ -25,6 +25,8 @@ const ONESHOT: Rules = {
   engine: engineRule,
   threads: threadsRule,
   signal,
+  stop: signal,
+  restart: flag,
   onProgress: handler,
 }
 

@@ -33,14 +33,17 @@ export interface CompressedLayer {
   readonly reports: readonly LinearReport[]
   /** Names of tensors that were rescaled, compressed or not. */
   readonly rescaled: readonly string[]
+  /** What enters the next layer, until that is asked for; null in runs without data and after the head. */
+  readonly hidden: HiddenStates | null
 }
 
 /**
- * Compresses layer by layer without inputs: the weights of one layer at a time are all that is in memory.
+ * Compresses layer by layer without inputs, `from` a layer on: the weights of one layer at a time are all that is in memory.
  */
-export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGenerator<CompressedLayer> {
+export async function* streamLayers(plan: Plan, context: WalkContext, from = 0): AsyncGenerator<CompressedLayer> {
   const { model } = plan.source
   for (const [index, name] of layerNames(plan).entries()) {
+    if (index < from) continue
     const layer = layerInHand(index, name)
     for (const spec of index < model.layers ? model.stages : [model.headStage]) {
       context.signal.throwIfAborted()
@@ -54,9 +57,15 @@ export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGene
 /**
  * Compresses layer by layer with calibration inputs. All batches advance to a stage together; its linears are compressed with the inputs
  * in view, and the batches go on with the outputs of the compressed linears: one forward pass, and later stages see earlier errors.
- * Where a modifier asks for the originals, the rows go through the uncompressed model too, stage by stage beside.
+ * Where a modifier asks for the originals, the rows go through the uncompressed model too, stage by stage beside. `from`: the layer to
+ * begin with, and what gives the hidden states that enter it.
  */
-export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], context: WalkContext): AsyncGenerator<CompressedLayer> {
+export async function* walkLayers(
+  plan: Plan,
+  rows: readonly Int32Array[],
+  context: WalkContext,
+  from: { readonly layer: number; hidden(batches: readonly StreamBatch[]): Promise<HiddenStates> } | null = null,
+): AsyncGenerator<CompressedLayer> {
   const { source } = plan
   const { model } = source
   const batches = streamBatches(rows)
@@ -64,8 +73,8 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
   let hidden: HiddenStates = { compressed: [], originals: null }
   try {
     shared.push(...model.shared(longestRow(batches)))
-    hidden = await embed(plan, batches)
-    for (let index = 0; index < model.layers; index++) {
+    hidden = from ? await from.hidden(batches) : await embed(plan, batches)
+    for (let index = from?.layer ?? 0; index < model.layers; index++) {
       const name = model.layerName(index)
       const cache = plan.cache && new CacheRanges(plan.cache, model.attention.kvHeads)
       const layer = layerInHand(index, name, await loadParameters(source, model.parameters(index)), cache)
@@ -81,7 +90,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
         disposeParameters(layer.parameters)
       }
       requireFinite(hidden.compressed, name)
-      yield finishLayer(plan, layer)
+      yield { ...finishLayer(plan, layer), hidden }
     }
     // The streams of the head own what is left.
     const inputs = hidden
@@ -200,7 +209,7 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
 
 function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
-  return { name: layer.name, tensors: encodeLayer(plan, layer), reports, rescaled: [...layer.rescaled] }
+  return { name: layer.name, tensors: encodeLayer(plan, layer), reports, rescaled: [...layer.rescaled], hidden: null }
 }
 
 /** The hidden states that enter the first layer. */
