@@ -30,7 +30,8 @@ export interface LeverOptions {
 const LEVELS: Readonly<Record<Quality, Levers>> = {
   fast: { scaleSearch: 'conditional_variance', signedScales: false, refinementRounds: 0, inputTarget: 0, residualTarget: 0 },
   balanced: { scaleSearch: 'conditional_variance', signedScales: true, refinementRounds: 3, inputTarget: 0, residualTarget: 0 },
-  best: { scaleSearch: 'conditional_variance', signedScales: true, refinementRounds: 3, inputTarget: 0.5, residualTarget: 0.5 },
+  // Input target 1 against 0.5 on SmolLM2-135M: 17.82 against 18.18 at 4 bits, 20.43 against 20.68 at 3 (held-back rows cap the step).
+  best: { scaleSearch: 'conditional_variance', signedScales: true, refinementRounds: 3, inputTarget: 1, residualTarget: 0.5 },
 }
 
 /** JSON schema properties of `LeverOptions`. */

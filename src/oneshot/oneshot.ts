@@ -99,6 +99,8 @@ async function compress(
   const data = rows && { source: rows.source, rows: rows.rows.length, tokens: rows.rows.reduce((sum, row) => sum + row.length, 0) }
   if (data) onProgress({ type: 'data', ...data })
   const seconds = { data: elapsed(started), layers: 0, total: 0 }
+  // Before the hours of compute: a model folder may be moved while it runs.
+  for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
 
   const { linears, rescaled, engine, threads } =
     rows && data
@@ -127,7 +129,6 @@ async function compress(
     peakMemory: process.resourceUsage().maxRSS * 1024,
     files: [],
   }
-  for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
   await writer.writeFile('config.json', `${JSON.stringify(plan.config, null, 2)}\n`)

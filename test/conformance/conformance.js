@@ -17,11 +17,8 @@ const { verify } = await import(join(ROOT, 'dist', 'index.js'))
 // 32 rows of 256 tokens: enough for a well-conditioned Hessian of 768 columns; the tiny model has 256 positions.
 const ROWS = ['--num-calibration-samples', '32', '--max-seq-length', '256']
 const MODELS = { tiny: join(ROOT, 'test', 'oracles', 'tiny'), 'docs-llama-4m': join(ROOT, 'examples', 'models', 'docs-llama-4m') }
-/**
- * Presets that no shipped recipe has. Not those of NVFP4 and MX: compressed-tensors gives their weights back in bfloat16, which
- * transformers cannot run in float32; test/eval/reference-checkpoints.test.ts holds them to logits.
- */
-const PRESETS = ['FP8', 'FP8_BLOCK', 'W4A8', 'W4AFP8']
+/** Presets that no shipped recipe has. */
+const PRESETS = ['FP8', 'FP8_BLOCK', 'W4A8', 'W4AFP8', 'NVFP4', 'NVFP4A16', 'MXFP4', 'MXFP4A16', 'MXFP8']
 /** Beyond the shipped recipes: presets, the best quality, a quantized cache, a head that has to be untied, and two schemes in one model. */
 const RECIPES = {
   ...Object.fromEntries(

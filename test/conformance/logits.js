@@ -1,10 +1,10 @@
 // What llmpress computes with a checkpoint, in files that load.py reads.
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const dist = new URL('../../dist/', import.meta.url)
 const { forward } = await import(new URL('eval/forward.js', dist).href)
-const { openModel } = await import(new URL('models/open-model.js', dist).href)
+const { allLinears, openModel, readWeight } = await import(new URL('models/open-model.js', dist).href)
 const { openEngine } = await import(new URL('engine/open.js', dist).href)
 const { loadRows } = await import(new URL('data/load-rows.js', dist).href)
 const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
@@ -13,8 +13,9 @@ const ROWS = 2
 const LENGTH = 96
 
 /**
- * Writes into the checkpoint's folder: conformance-rows.json, the token rows; conformance-logits.f32, their logits; and where inputs are
- * quantized at run time conformance-weights.f32, the logits without that.
+ * Writes into the checkpoint's folder: conformance-rows.json, the token rows; conformance-logits.f32, their logits; where inputs are
+ * quantized at run time conformance-weights.f32, the logits without that; and conformance-dequantized/<linear>.f32 for formats whose
+ * weights compressed-tensors gives back in bfloat16 alone (NVFP4, MX).
  * @param {string} folder
  * @param {string} text
  */
@@ -37,6 +38,14 @@ export async function dumpLogits(folder, text) {
       const plain = new Map(stored.map(([name, { scheme, layout }]) => [name, { layout, scheme: { ...scheme, input_activations: null } }]))
       const config = { ...source.config, quantization_config: { ...source.config.quantization_config, kv_cache_scheme: undefined } }
       await writeFile(join(folder, 'conformance-weights.f32'), await logits({ ...source, config, compressed: plain }, rows))
+    }
+    if (stored.some(([, { scheme }]) => scheme.format?.startsWith('nvfp4') || scheme.format?.startsWith('mxfp'))) {
+      await mkdir(join(folder, 'conformance-dequantized'))
+      for (const linear of allLinears(source.model)) {
+        if (!source.compressed.has(linear.name)) continue
+        const weight = await readWeight(source, linear)
+        await writeFile(join(folder, 'conformance-dequantized', `${linear.name}.f32`), Buffer.from(weight.buffer))
+      }
     }
   } finally {
     await source.close()
