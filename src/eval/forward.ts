@@ -9,7 +9,7 @@ import {
   applyLinear,
   disposeLinear,
   disposeParameters,
-  embeddingRows,
+  embedBatches,
   type LinearTensors,
   linearTensors,
   loadBias,
@@ -55,14 +55,7 @@ export async function forward(
   let hidden: Tensor2D[] = []
   try {
     shared.push(...model.shared(longestRow(batches)))
-    for (const { ids } of batches) {
-      const embedded = await embeddingRows(source, ids)
-      try {
-        hidden.push(tf.tidy(() => model.embed(embedded)))
-      } finally {
-        embedded.dispose()
-      }
-    }
+    hidden = await embedBatches(source, batches)
     for (let layer = 0; layer < model.layers; layer++) {
       onHidden?.(layer, hidden, batches)
       hidden = await throughLayer(source, inputs, cacheHooks(caches.get(layer)), layer, hidden, batches, shared, signal)
@@ -126,10 +119,7 @@ async function throughHead(
   signal?: AbortSignal,
 ): Promise<void> {
   const { model } = source
-  const parameters = await loadParameters(
-    source,
-    model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
-  )
+  const parameters = await loadParameters(source, model.headParameters())
   const linears: ServedLinears = new Map()
   const step = Math.max(1, Math.floor(LOGITS / model.vocab))
   try {

@@ -48,7 +48,7 @@ export function section(config: Config, key: string): Config | null {
 }
 
 /** Sizes of grouped-query attention: `kvHeads` divides `heads`, and `headDim` is even, as rotary positions need. */
-interface HeadSizes {
+export interface HeadSizes {
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number

@@ -78,9 +78,11 @@ export async function openModel(path: string): Promise<OpenModel> {
 
 /** Every module that targets and ignore lists can name, with the class names of the field. */
 export function modules(model: Model): { name: string; className: string }[] {
-  const moduleOf = (tensor: string) => tensor.replace(/\.(weight|bias)$/, '')
+  // A norm's weight and its bias are one module; tensors of other names belong to modules that have no class of their own.
   const other = (specs: ParameterSpec[]) =>
-    specs.map(({ name }) => ({ name: moduleOf(name), className: moduleOf(name) === model.embedding ? 'Embedding' : 'RMSNorm' }))
+    specs
+      .filter(({ name }) => name.endsWith('.weight'))
+      .map(({ name, className = 'RMSNorm' }) => ({ name: name.slice(0, -'.weight'.length), className }))
   const linear = (specs: LinearSpec[]) => specs.map(({ name }) => ({ name, className: 'Linear' }))
   const layers = Array.from({ length: model.layers }, (_, layer) => [...linear(model.linears(layer)), ...other(model.parameters(layer))])
   return [...other(model.outerParameters()), ...layers.flat(), ...linear([model.head()])]
@@ -135,7 +137,7 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
     if (spec.name === model.head().name && model.tied && !compressed.has(spec.name)) continue
     const stored = compressed.get(spec.name)
     if (spec.bias) check(`${spec.name}.bias`, [spec.rows])
-    if (!stored?.scheme.weights) check(`${spec.name}.weight`, [spec.rows, spec.columns])
+    if (!stored?.scheme.weights) check(`${spec.name}.weight`, spec.transposed ? [spec.columns, spec.rows] : [spec.rows, spec.columns])
     else {
       const problem = groupSizeProblem(stored.scheme.weights, spec.columns)
       if (problem !== null) {
@@ -164,7 +166,8 @@ export function scaleDtypeOf(reader: TensorReader, linear: string): ScaleDType {
  * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding.
  * Errors: CheckpointError naming the tensor when a value is not finite.
  */
-export async function readWeight({ model, reader, compressed }: OpenModel, { name, rows, columns }: LinearSpec): Promise<Float32Array> {
+export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec): Promise<Float32Array> {
+  const { name, rows, columns } = spec
   const stored = compressed.get(name)
   if (stored?.scheme.weights) {
     const read = (suffix: string) => reader.read(`${name}.${suffix}`)
@@ -174,7 +177,15 @@ export async function readWeight({ model, reader, compressed }: OpenModel, { nam
   const tensor = storedName(model, name)
   const weight = await reader.readFloats(tensor)
   assertFinite(weight, tensor)
-  return weight
+  return spec.transposed ? transpose(weight, columns, rows) : weight
+}
+
+/** [rows, columns] as [columns, rows]. */
+function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length)
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) out[column * rows + row] = values[row * columns + column]
+  return out
 }
 
 /** The tensor that holds a linear's weight: the embedding's for a tied lm_head. */

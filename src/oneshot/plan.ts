@@ -168,7 +168,7 @@ async function sameFolder(output: string, model: string): Promise<boolean> {
 
 function stagedLinears({ model }: OpenModel): StagedLinear[] {
   const layers = Array.from({ length: model.layers }, (_, layer) =>
-    model.linears(layer).map((spec) => ({ spec, layer, stage: stageOf(model.stages, spec.name, model.layerName(layer)) })),
+    model.linears(layer).map((spec) => ({ spec, layer, stage: stageOf(model.stages(layer), spec.name, model.layerName(layer)) })),
   )
   return [...layers.flat(), { spec: model.head(), layer: model.layers, stage: model.headStage }]
 }

@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { StageSpec } from '../models/architecture.ts'
 import { longestRow } from '../models/batches.ts'
-import { disposeLinear, disposeParameters, embeddingRows, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
+import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import { RunError } from '../util/errors.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
@@ -42,7 +42,7 @@ export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGene
   const { model } = plan.source
   for (const [index, name] of layerNames(plan).entries()) {
     const layer = layerInHand(index, name)
-    for (const spec of index < model.layers ? model.stages : [model.headStage]) {
+    for (const spec of index < model.layers ? model.stages(index) : [model.headStage]) {
       context.signal.throwIfAborted()
       await finishStage(plan, context, layer, spec, null)
       await setImmediate()
@@ -76,7 +76,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
         const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
           model.walk(index, input, layer.parameters, shared, shape, original ? undefined : cache?.hooks)
-        hidden = await throughStages(plan, context, layer, model.stages, await Streams.open(batches, inputs, walk, context.signal))
+        hidden = await throughStages(plan, context, layer, model.stages(index), await Streams.open(batches, inputs, walk, context.signal))
       } finally {
         disposeParameters(layer.parameters)
       }
@@ -97,9 +97,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
 async function walkHead(plan: Plan, context: WalkContext, batches: readonly StreamBatch[], inputs: HiddenStates): Promise<CompressedLayer> {
   const { source } = plan
   const { model } = source
-  const isEmbedding = ({ name }: { name: string }) => name.startsWith(`${model.embedding}.`)
-  const specs = model.outerParameters().filter((spec) => !isEmbedding(spec))
-  const layer = layerInHand(model.layers, model.head().name, await loadParameters(source, specs))
+  const layer = layerInHand(model.layers, model.head().name, await loadParameters(source, model.headParameters()))
   try {
     const streams = await Streams.open(batches, inputs, (_, input) => model.walkHead(input, layer.parameters), context.signal)
     try {
@@ -205,21 +203,8 @@ function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
 
 /** The hidden states that enter the first layer. */
 async function embed({ source, needs }: Plan, batches: readonly StreamBatch[]): Promise<HiddenStates> {
-  const compressed: Tensor2D[] = []
-  try {
-    for (const { ids } of batches) {
-      const rows = await embeddingRows(source, ids)
-      try {
-        compressed.push(tf.tidy(() => source.model.embed(rows)))
-      } finally {
-        rows.dispose()
-      }
-    }
-    return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
-  } catch (error) {
-    tf.dispose(compressed)
-    throw error
-  }
+  const compressed = await embedBatches(source, batches)
+  return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
 }
 
 function plannedOf({ linears }: Plan, layer: number, stage: StageSpec): PlannedLinear[] {

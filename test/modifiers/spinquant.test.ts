@@ -154,8 +154,8 @@ describe('SpinQuantModifier', () => {
 
   describe('names what keeps the residual stream from being rotated', () => {
     const withStage = (source: OpenModel, index: number, changes: Partial<StageSpec>): OpenModel => {
-      const stages = source.model.stages.map((stage, i) => (i === index ? { ...stage, ...changes } : stage))
-      return { ...source, model: { ...source.model, stages } }
+      const stages = source.model.stages(0).map((stage, i) => (i === index ? { ...stage, ...changes } : stage))
+      return { ...source, model: { ...source.model, stages: () => stages } }
     }
 
     test.each<[string, (source: OpenModel) => OpenModel]>([
@@ -163,7 +163,11 @@ describe('SpinQuantModifier', () => {
       ['stage "mlp output" does not add its outputs as they are', (source) => withStage(source, 3, { addsToResidual: false })],
       [
         'stage "attention output" has a norm of its own within',
-        (source) => withStage(source, 1, { source: { kind: 'norm', name: 'self_attn.sub_norm', offset: 0 } }),
+        (source) => withStage(source, 1, { source: { kind: 'norm', name: 'self_attn.sub_norm', offset: 0, centered: false } }),
+      ],
+      [
+        'stage "mlp inputs" reads it through a LayerNorm',
+        (source) => withStage(source, 2, { source: { kind: 'norm', name: 'post_attention_layernorm', offset: 0, centered: true } }),
       ],
       [
         'model.layers.0.post_norm.weight has 128 channels and is not folded',
