@@ -137,6 +137,8 @@ export interface Architecture {
    * CheckpointError naming the key that is missing or not supported.
    */
   model(config: Config, at?: TextModel): Model
+  /** Where the text model is found in checkpoints of this type, most likely first; where `model` says, if it is left out. */
+  readonly places?: readonly TextModel[]
 }
 
 /** Where a text model stands in a checkpoint that also sees or hears. */

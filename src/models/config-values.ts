@@ -21,6 +21,11 @@ export function positive(config: Config, key: string, fallback?: number): number
   throw wrong(key, value, 'a number above zero')
 }
 
+/** A finite number above zero of config.json, or null where the key is missing or null. Errors: CheckpointError naming the key. */
+export function optional(config: Config, key: string): number | null {
+  return (config[key] ?? null) === null ? null : positive(config, key)
+}
+
 /** A boolean of config.json. Errors: CheckpointError naming the key. */
 export function flag(config: Config, key: string, fallback: boolean): boolean {
   const value = config[key] ?? fallback

@@ -1,17 +1,8 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { matMul } from '../engine/mat-mul.ts'
-import type {
-  AttentionSizes,
-  BatchShape,
-  LayerHooks,
-  LayerWalk,
-  LinearSpec,
-  Model,
-  ParameterSpec,
-  Parameters,
-  StageSpec,
-} from './architecture.ts'
+import type { AttentionSizes, BatchShape, LayerHooks, LayerWalk, LinearSpec, Model, Parameters, StageSpec } from './architecture.ts'
+import type { EmbedPart } from './parts/embed.ts'
 import type { Norm } from './parts/norm.ts'
 import type { Part, Scope, Table } from './parts/part.ts'
 
@@ -22,15 +13,6 @@ export interface DecoderSizes {
   readonly vocab: number
   readonly maxPositions: number
   readonly tied: boolean
-}
-
-/** What stands between the embedding's rows and the first layer. Names are those of the checkpoint. */
-export interface EmbedPart {
-  /** Channels of the embedding, where they are not the hidden size. */
-  readonly width?: number
-  readonly parameters?: readonly ParameterSpec[]
-  /** rows [tokens, width]; gives [tokens, hidden]. */
-  apply(rows: Tensor2D, scope: Scope): Tensor2D
 }
 
 /** What stands between the last layer and the logits. */
@@ -44,6 +26,11 @@ export interface HeadPart {
   readonly projection?: { readonly weight: string; readonly width: number }
   /** Of the logits: a multiplier, a softcap. */
   readonly bend?: (logits: Tensor2D) => Tensor2D
+}
+
+/** A name below a module; the name itself where the module is the whole model. */
+export function nameBelow(base: string, name: string): string {
+  return base === '' ? name : `${base}.${name}`
 }
 
 /** A decoder-only model, put together from parts. */

@@ -1,6 +1,7 @@
 import type { Model, TextModel } from './architecture.ts'
 import { type Config, count, flag, type HeadSizes } from './config-values.ts'
-import { type DecoderSizes, decoder, type EmbedPart, type HeadPart } from './decoder.ts'
+import { type DecoderSizes, decoder, type HeadPart } from './decoder.ts'
+import type { EmbedPart } from './parts/embed.ts'
 import { sequential } from './parts/layer.ts'
 import { type Norm, type NormKind, norm } from './parts/norm.ts'
 import type { Part, PartMaker } from './parts/part.ts'
@@ -59,11 +60,20 @@ export function layerNorms(config: Config, kind: NormKind): (name: string) => No
   return (name) => norm(kind, name, hidden)
 }
 
-/** A layer with a norm before each part, as Llama's. */
-export function preNormLayer(config: Config, kind: NormKind, attention: PartMaker, mlp: PartMaker): Part {
+/** A layer with a norm before each part, as Llama's; what the parts add is multiplied. */
+export function preNormLayer(config: Config, kind: NormKind, attention: PartMaker, mlp: PartMaker, multiplier = 1): Part {
   const named = layerNorms(config, kind)
   return sequential([
-    { before: named('input_layernorm'), part: attention },
-    { before: named('post_attention_layernorm'), part: mlp },
+    { before: named('input_layernorm'), part: attention, multiplier },
+    { before: named('post_attention_layernorm'), part: mlp, multiplier },
+  ])
+}
+
+/** A layer with a norm before and after each part, as Gemma 2's. */
+export function sandwichLayer(config: Config, kind: NormKind, attention: PartMaker, mlp: PartMaker): Part {
+  const named = layerNorms(config, kind)
+  return sequential([
+    { before: named('input_layernorm'), part: attention, after: named('post_attention_layernorm') },
+    { before: named('pre_feedforward_layernorm'), part: mlp, after: named('post_feedforward_layernorm') },
   ])
 }

@@ -42,8 +42,11 @@ async function architectures(): Promise<Map<string, Architecture>> {
   return known
 }
 
-/** The model that a config.json describes. Errors: CheckpointError for a model_type that is not known, naming those that are. */
-async function readModel(config: Config): Promise<Model> {
+/**
+ * The model that a config.json describes, with the names that the checkpoint has.
+ * Errors: CheckpointError for a model_type that is not known, naming those that are.
+ */
+async function readModel(config: Config, { tensors }: TensorReader): Promise<Model> {
   const known = await architectures()
   const architecture = known.get(String(config.model_type))
   if (!architecture) {
@@ -53,7 +56,8 @@ async function readModel(config: Config): Promise<Model> {
       { file: 'config.json' },
     )
   }
-  return architecture.model(config)
+  const models = (architecture.places ?? [undefined]).map((place) => architecture.model(config, place))
+  return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
 }
 
 /**
@@ -62,9 +66,9 @@ async function readModel(config: Config): Promise<Model> {
  */
 export async function openModel(path: string): Promise<OpenModel> {
   const config = await readConfig(path)
-  const model = await readModel(config)
   const reader = await openCheckpoint(path)
   try {
+    const model = await readModel(config, reader)
     requireLayers(config, model, reader)
     const compressed = await storedSchemes(config, model)
     const opened: OpenModel = { path, name: basename(resolve(path)), config, model, reader, compressed, close: () => reader.close() }
@@ -86,6 +90,16 @@ export function modules(model: Model): { name: string; className: string }[] {
   const linear = (specs: LinearSpec[]) => specs.map(({ name }) => ({ name, className: 'Linear' }))
   const layers = Array.from({ length: model.layers }, (_, layer) => [...linear(model.linears(layer)), ...other(model.parameters(layer))])
   return [...other(model.outerParameters()), ...layers.flat(), ...linear([model.head()])]
+}
+
+/** Modules that loaders take for linears and that are not compressed here: they belong on the ignore list. */
+export function otherLinears(model: Model): string[] {
+  const known = new Set(allLinears(model).map(({ name }) => name))
+  const isLinear = ({ name, className }: { name: string; className: string }) =>
+    (className === 'Linear' || className === 'Router') && !known.has(name)
+  return modules(model)
+    .filter(isLinear)
+    .map(({ name }) => name)
 }
 
 /** The names of all tensors of an uncompressed checkpoint. */

@@ -8,7 +8,7 @@ import { requireUsableOutput } from '../checkpoint/output-folder.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
-import { type OpenModel, openModel, storedName, tensorNames } from '../models/open-model.ts'
+import { type OpenModel, openModel, otherLinears, storedName, tensorNames } from '../models/open-model.ts'
 import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
@@ -130,7 +130,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
   ]).flat()
   const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
   await requireSpace(target, size.after)
-  const ignore = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
+  const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...otherLinears(source.model)]
   const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
   const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)

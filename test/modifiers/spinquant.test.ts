@@ -64,11 +64,46 @@ const MATRICES: [string, Options][] = [
   ['R1 and R2 by random matrices', { transform_type: 'random-matrix', seed: 3 }],
   ['R1 in blocks', { transform_block_size: 16 }],
 ]
-const MODELS = [...oracleNames('architectures').map((name) => `architectures/${name}`), 'tiny']
+/** What keeps the residual stream of an architecture from being rotated, and the values of another's heads. */
+const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
+  gemma2: 'stage "attention output" does not add its outputs as they are',
+  gemma3: 'stage "attention output" does not add its outputs as they are',
+  gpt2: 'stage "head" reads it through a LayerNorm',
+  gpt_neox: 'stage "head" reads it through a LayerNorm',
+  'gpt_neox-sequential': 'stage "head" reads it through a LayerNorm',
+  granite: 'stage "attention output" does not add its outputs as they are',
+  olmo2: 'stage "attention inputs" does not read it through a norm',
+  opt: 'stage "head" reads it through a LayerNorm',
+  'opt-350m': 'stage "head" reads it without a norm',
+  starcoder2: 'stage "head" reads it through a LayerNorm',
+}
+const FUSED_VALUES = ['gpt2', 'gpt_neox', 'gpt_neox-sequential', 'phi3', 'rope-longrope-long', 'rope-longrope-short-partial']
+const MODELS = oracleNames('architectures')
+const RESIDUAL = MODELS.filter((name) => !FIXED_RESIDUAL[name])
+const VALUES = MODELS.filter((name) => !FUSED_VALUES.includes(name))
+/** The models that can be rotated, with all the ways that they can be. */
+const ROTATABLE = [...MODELS.map((name) => `architectures/${name}`), 'tiny'].flatMap((path) => {
+  const of = (names: readonly string[]) => path === 'tiny' || names.some((name) => path === `architectures/${name}`)
+  const matrices = MATRICES.filter(([, { rotations = ['R1', 'R2'] }]) => {
+    const wanted = rotations.map((rotation) => rotation.toUpperCase())
+    return (!wanted.includes('R1') || of(RESIDUAL)) && (!wanted.includes('R2') || of(VALUES))
+  })
+  return matrices.length > 0 ? [[path, matrices] as const] : []
+})
 
 describe('SpinQuantModifier', () => {
-  describe.each(MODELS)('%s', (name) => {
-    test.each(MATRICES)('logits in float32 stay within 1e-4 of their spread under %s, where norms and biases count', async (_, options) => {
+  test.each(Object.entries(FIXED_RESIDUAL))('refuses to rotate the residual stream of %s: %s', async (name, reason) => {
+    const source = await open(oracleFolder(`architectures/${name}`))
+    await expect(rotate(source, { rotations: ['R1'], transform_type: 'random-matrix' })).rejects.toThrow(reason)
+  })
+
+  test.each(FUSED_VALUES)('refuses to rotate the values of %s: one linear makes queries, keys and values', async (name) => {
+    const source = await open(oracleFolder(`architectures/${name}`))
+    await expect(rotate(source, { rotations: ['R2'] })).rejects.toThrow('makes the values alone, head for head')
+  })
+
+  describe.each(ROTATABLE)('%s', (name, matrices) => {
+    test.each(matrices)('logits in float32 stay within 1e-4 of their spread under %s, where norms and biases count', async (_, options) => {
       const source = await open(await floatCopy(oracleFolder(name), lively))
       const rows = [Int32Array.from({ length: 24 }, (_, i) => (i * 37) % source.model.vocab)]
       const logits = await logitsOf(source, rows)

@@ -21,7 +21,7 @@ const gelu: Activation = {
 }
 
 /** GELU in the paper's approximation by tanh. */
-export const geluTanh: Activation = {
+const geluTanh: Activation = {
   apply: (x) => {
     const inner = tf.mul(tf.add(x, tf.mul(tf.mul(tf.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI))
     return tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(inner), 1))
@@ -47,4 +47,9 @@ export function readActivation(config: Config, key: string, fallback: keyof type
 /** tanh(x / cap) * cap, or x where there is no cap (arXiv 2408.00118). */
 export function softcap<T extends Tensor>(x: T, cap: number | null): T {
   return cap === null ? x : tf.mul(tf.tanh(tf.div(x, cap)), cap)
+}
+
+/** What bends logits to stay within a cap; nothing where there is none. */
+export function capped(cap: number | null): (logits: Tensor2D) => Tensor2D {
+  return (logits) => softcap(logits, cap)
 }

@@ -23,7 +23,7 @@ export interface Norm {
 }
 
 /** x / rms(x), of x or of x - mean(x), over the last axis; no weight. */
-export function normalize(x: Tensor2D, epsilon: number, centered = false): Tensor2D {
+function normalize(x: Tensor2D, epsilon: number, centered = false): Tensor2D {
   const values = centered ? tf.sub<Tensor2D>(x, tf.mean(x, -1, true)) : x
   return tf.mul(values, tf.rsqrt(tf.add(tf.mean(tf.square(values), -1, true), epsilon)))
 }
@@ -46,9 +46,18 @@ export function norm({ epsilon, centered = false, offset = 0, bias = false }: No
 }
 
 /** The norm of each head of its own: x [tokens, heads * width], one weight of `width` channels for all heads. */
-export function perHead(inner: Norm, width: number): Norm {
+function perHead(inner: Norm, width: number): Norm {
   return {
     ...inner,
     apply: (x, scope) => tf.reshape(inner.apply(tf.reshape(x, [-1, width]), scope), x.shape),
   }
+}
+
+/** Norms of each query and key head, by their names below the layer. */
+export function headNorms(
+  kind: NormKind,
+  headDim: number,
+  [q, k]: readonly [string, string] = ['self_attn.q_norm', 'self_attn.k_norm'],
+): { readonly queryNorm: Norm; readonly keyNorm: Norm } {
+  return { queryNorm: perHead(norm(kind, q, headDim), headDim), keyNorm: perHead(norm(kind, k, headDim), headDim) }
 }

@@ -111,7 +111,7 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
 }
 
 /** The tables of a rotation for the rows at hand. */
-export function rotationOf({ cos, sin, channels, interleaved }: RotaryTables, scope: Scope): Rotation {
+function rotationOf({ cos, sin, channels, interleaved }: RotaryTables, scope: Scope): Rotation {
   return { cos: scope.table(cos) as Tensor2D, sin: scope.table(sin) as Tensor2D, channels, interleaved }
 }
 

@@ -43,8 +43,3 @@ function maskTable(sees: (token: number, other: number) => boolean): Table {
 export function causalMask(window: number | null = null): Table {
   return maskTable((token, other) => window === null || token - other < window)
 }
-
-/** The causal mask within chunks of so many tokens, as Llama 4's local layers have it. */
-export function chunkedMask(chunk: number): Table {
-  return maskTable((token, other) => Math.floor(token / chunk) === Math.floor(other / chunk))
-}
