@@ -15,6 +15,7 @@ import {
   loadBias,
   loadParameters,
 } from '../models/weights.ts'
+import { CheckpointError } from '../util/errors.ts'
 import { fakeQuantize, fakeQuantizeCache } from './fake-quantize.ts'
 import { type ServedCache, servedCache } from './served-cache.ts'
 import { type ServedInputs, servedInputs } from './served-inputs.ts'
@@ -48,6 +49,7 @@ export async function forward(
   { signal, onHidden, onLogits }: ForwardOptions,
 ): Promise<void> {
   const { model } = source
+  if (model.unknown !== undefined) throw new CheckpointError(`Cannot evaluate ${source.path}: ${model.unknown}.`, { file: 'config.json' })
   const inputs = await servedInputs(source)
   const caches = await servedCache(source)
   const batches = cutBatches(rows)

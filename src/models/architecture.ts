@@ -91,6 +91,8 @@ export interface AttentionSizes {
 /** A model with its config read: everything the rest of the code knows about an architecture. */
 export interface Model {
   readonly modelType: string
+  /** Why nothing can be computed with it: its architecture is not known, and its linears were found by name. Absent where it is known. */
+  readonly unknown?: string
   readonly layers: number
   readonly hidden: number
   readonly vocab: number

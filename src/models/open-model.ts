@@ -13,6 +13,8 @@ import { CheckpointError } from '../util/errors.ts'
 import { loadFolder } from '../util/load-folder.ts'
 import type { Architecture, LinearSpec, Model, ParameterSpec } from './architecture.ts'
 import type { Config } from './config-values.ts'
+import { genericModel } from './generic.ts'
+import { towerPatterns } from './towers.ts'
 
 /** How a linear of a compressed checkpoint is stored. */
 export interface StoredScheme {
@@ -46,16 +48,21 @@ async function architectures(): Promise<Map<string, Architecture>> {
  * The model that a config.json describes, with the names that the checkpoint has.
  * Errors: CheckpointError for a model_type that is not known, naming those that are.
  */
-async function readModel(config: Config, { tensors }: TensorReader): Promise<Model> {
+async function readModel(config: Config, reader: TensorReader): Promise<Model> {
   const known = await architectures()
   const architecture = known.get(String(config.model_type))
   if (!architecture) {
     const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
-    throw new CheckpointError(
-      `Cannot read the model: model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}.`,
-      { file: 'config.json' },
-    )
+    const unknown =
+      `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}; ` +
+      'only recipes that need no data (QuantizationModifier with W4A16, W8A16, FP8_DYNAMIC ...) work without its architecture'
+    const generic = await genericModel(String(config.model_type), reader, unknown)
+    if (generic) return generic
+    throw new CheckpointError(`Cannot read the model: ${unknown}, and here neither their linears nor an output projection were found.`, {
+      file: 'config.json',
+    })
   }
+  const { tensors } = reader
   const models = (architecture.places ?? [undefined]).map((place) => architecture.model(config, place))
   return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
 }
@@ -84,22 +91,31 @@ export async function openModel(path: string): Promise<OpenModel> {
 export function modules(model: Model): { name: string; className: string }[] {
   // A norm's weight and its bias are one module; tensors of other names belong to modules that have no class of their own.
   const other = (specs: ParameterSpec[]) =>
-    specs
-      .filter(({ name }) => name.endsWith('.weight'))
-      .map(({ name, className = 'RMSNorm' }) => ({ name: name.slice(0, -'.weight'.length), className }))
+    specs.filter(({ name }) => name.endsWith('.weight')).map(({ name, className = 'RMSNorm' }) => ({ name: moduleOf(name), className }))
   const linear = (specs: LinearSpec[]) => specs.map(({ name }) => ({ name, className: 'Linear' }))
   const layers = Array.from({ length: model.layers }, (_, layer) => [...linear(model.linears(layer)), ...other(model.parameters(layer))])
   return [...other(model.outerParameters()), ...layers.flat(), ...linear([model.head()])]
 }
 
-/** Modules that loaders take for linears and that are not compressed here: they belong on the ignore list. */
-export function otherLinears(model: Model): string[] {
-  const known = new Set(allLinears(model).map(({ name }) => name))
-  const isLinear = ({ name, className }: { name: string; className: string }) =>
-    (className === 'Linear' || className === 'Router') && !known.has(name)
-  return modules(model)
-    .filter(isLinear)
-    .map(({ name }) => name)
+/**
+ * Modules that loaders may take for linears and that are not compressed here, for the ignore list: routers, projections outside the layers,
+ * and all matrices that the architecture does not name, such as those of a vision tower.
+ */
+export function otherLinears({ model, reader }: OpenModel): string[] {
+  const linears = new Set(allLinears(model).map(({ name }) => name))
+  const own = modules(model).filter(({ name, className }) => (className === 'Linear' || className === 'Router') && !linears.has(name))
+  const known = tensorNames(model)
+  const foreign = [...reader.tensors.values()].filter(
+    ({ name, shape }) => shape.length === 2 && name.endsWith('.weight') && !known.has(name) && !linears.has(moduleOf(name)),
+  )
+  return [
+    ...new Set([...own.map(({ name }) => name), ...foreign.map(({ name }) => moduleOf(name))]),
+    ...towerPatterns(reader.tensors.keys()),
+  ]
+}
+
+function moduleOf(weight: string): string {
+  return weight.slice(0, -'.weight'.length)
 }
 
 /** The names of all tensors of an uncompressed checkpoint. */
