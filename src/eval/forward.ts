@@ -102,14 +102,14 @@ async function throughLayer(
   }
 }
 
-/** Keys and values as a quantized cache gives them back. */
+/** Keys and values as a quantized cache gives them back; experts compute what is routed to them. */
 function cacheHooks(served: ServedCache | undefined): LayerHooks {
-  if (!served) return {}
+  if (!served) return { routedOnly: true }
   const { args, k, v } = served
   // Head after head in one row, so that a block of columns is a head.
   const through = (x: Tensor3D, scales: Float32Array): Tensor3D =>
     tf.reshape(fakeQuantizeCache(tf.reshape(x, [1, x.size]), args, scales), x.shape)
-  return { cache: (keys, values) => [through(keys, k), through(values, v)] }
+  return { routedOnly: true, cache: (keys, values) => [through(keys, k), through(values, v)] }
 }
 
 async function throughHead(

@@ -42,6 +42,13 @@ export interface LayerHooks {
    * go on with. Runs within a tidy: tensors are valid during the call.
    */
   cache?(keys: Tensor3D, values: Tensor3D): readonly [keys: Tensor3D, values: Tensor3D]
+  /**
+   * Sees how tokens are routed: the weights [tokens, experts] of the experts of `module` (below the layer), zero where a token does not go.
+   * Tensors are valid during the call.
+   */
+  route?(module: string, weights: Tensor2D): void
+  /** Experts need only see the tokens that are routed to them. Otherwise the requests are the same for every batch. */
+  readonly routedOnly?: boolean
 }
 
 /**

@@ -26,6 +26,13 @@ export function optional(config: Config, key: string): number | null {
   return (config[key] ?? null) === null ? null : positive(config, key)
 }
 
+/** A list of numbers of config.json, empty where the key is missing or null. Errors: CheckpointError naming the key. */
+export function numberList(config: Config, key: string): number[] {
+  const value = config[key] ?? []
+  if (Array.isArray(value) && value.every((item) => typeof item === 'number')) return value
+  throw wrong(key, value, 'a list of numbers')
+}
+
 /** A boolean of config.json. Errors: CheckpointError naming the key. */
 export function flag(config: Config, key: string, fallback: boolean): boolean {
   const value = config[key] ?? fallback

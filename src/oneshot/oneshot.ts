@@ -9,6 +9,7 @@ import { type CalibrationOptions, calibrationRows } from './calibration.ts'
 import { checkedChunks } from './checked-chunks.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
+import { type ExpertTokens, starvedExperts } from './expert-tokens.ts'
 import { requireMemory } from './memory.ts'
 import { modelCard } from './model-card.ts'
 import { checkOneshot } from './options.ts'
@@ -100,7 +101,7 @@ async function compress(
   if (data) onProgress({ type: 'data', ...data })
   const seconds = { data: elapsed(started), layers: 0, total: 0 }
 
-  const { linears, rescaled, engine, threads } =
+  const { linears, rescaled, experts, engine, threads } =
     rows && data
       ? await withEngine({ engine: options.engine ?? 'auto', ...withThreads(options), signal }, (opened) => {
           requireMemory(plan, data.rows, data.tokens, opened.name)
@@ -119,9 +120,10 @@ async function compress(
     seed: options.seed ?? 0,
     data,
     linears,
+    ...(experts.length > 0 && { experts }),
     rewritten: [...new Set([...plan.source.reader.rewritten, ...rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
-    warnings: [...warnings, ...linears.flatMap(concerns)],
+    warnings: [...warnings, ...linears.flatMap(concerns), ...starvedExperts(experts)],
     size: plan.size,
     seconds,
     peakMemory: process.resourceUsage().maxRSS * 1024,
@@ -148,19 +150,26 @@ async function computeLayers(
   signal: AbortSignal,
   onProgress: OnProgress,
   seconds: RunRecord['seconds'],
-): Promise<{ linears: LinearReport[]; rescaled: string[]; engine: Engine; threads: number }> {
+): Promise<WrittenLayers & { engine: Engine; threads: number }> {
   const kernels = await openKernels(withThreads(options))
   try {
     onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
     const started = performance.now()
     const context: WalkContext = { engine, kernels, signal, onProgress }
     const layers = rows ? walkLayers(plan, rows, context) : streamLayers(plan, context)
-    const { linears, rescaled } = await writeLayers(plan, writer, layers, signal, onProgress)
+    const written = await writeLayers(plan, writer, layers, signal, onProgress)
     seconds.layers = elapsed(started)
-    return { linears, rescaled, engine, threads: kernels.threads }
+    return { ...written, engine, threads: kernels.threads }
   } finally {
     await kernels.close()
   }
+}
+
+/** What the layers said when they were written. */
+interface WrittenLayers {
+  linears: LinearReport[]
+  rescaled: string[]
+  experts: ExpertTokens[]
 }
 
 function withThreads({ threads }: OneshotOptions): { threads?: number } {
@@ -174,11 +183,12 @@ async function writeLayers(
   layers: ReturnType<typeof streamLayers>,
   signal: AbortSignal,
   onProgress: OnProgress,
-): Promise<{ linears: LinearReport[]; rescaled: string[] }> {
+): Promise<WrittenLayers> {
   const { model, reader } = plan.source
   const started = performance.now()
   const linears: LinearReport[] = []
   const rescaled: string[] = []
+  const experts: ExpertTokens[] = []
   const written = new Set<string>()
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
@@ -195,6 +205,7 @@ async function writeLayers(
     }
     linears.push(...added.reports)
     rescaled.push(...added.rescaled)
+    experts.push(...added.experts)
     if (index < model.layers) {
       await copyUntouched(index)
       const seconds = elapsed(started)
@@ -206,7 +217,7 @@ async function writeLayers(
     index++
   }
   await copyUntouched(model.layers)
-  return { linears, rescaled }
+  return { linears, rescaled, experts }
 }
 
 // Half of what a linear does, or more, is lost: no scheme that is meant to be used comes near.

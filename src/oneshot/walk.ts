@@ -12,8 +12,9 @@ import { RunError } from '../util/errors.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
+import type { ExpertTokens } from './expert-tokens.ts'
 import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
-import type { Plan, PlannedLinear } from './plan.ts'
+import type { Plan } from './plan.ts'
 import { rescaleInputs } from './rescale-inputs.ts'
 import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
 
@@ -33,6 +34,8 @@ export interface CompressedLayer {
   readonly reports: readonly LinearReport[]
   /** Names of tensors that were rescaled, compressed or not. */
   readonly rescaled: readonly string[]
+  /** Calibration tokens of its experts, where it has any. */
+  readonly experts: readonly ExpertTokens[]
 }
 
 /**
@@ -41,7 +44,7 @@ export interface CompressedLayer {
 export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGenerator<CompressedLayer> {
   const { model } = plan.source
   for (const [index, name] of layerNames(plan).entries()) {
-    const layer = layerInHand(index, name)
+    const layer = layerInHand(plan, index, name)
     for (const spec of index < model.layers ? model.stages(index) : [model.headStage]) {
       context.signal.throwIfAborted()
       await finishStage(plan, context, layer, spec, null)
@@ -68,14 +71,14 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
     for (let index = 0; index < model.layers; index++) {
       const name = model.layerName(index)
       const cache = plan.cache && new CacheRanges(plan.cache, model.attention.kvHeads)
-      const layer = layerInHand(index, name, await loadParameters(source, model.parameters(index)), cache)
+      const layer = layerInHand(plan, index, name, await loadParameters(source, model.parameters(index)), cache)
       // From here on the streams own the inputs.
       const inputs = hidden
       hidden = { compressed: [], originals: null }
       try {
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
         const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
-          model.walk(index, input, layer.parameters, shared, shape, original ? undefined : cache?.hooks)
+          model.walk(index, input, layer.parameters, shared, shape, original ? undefined : { ...cache?.hooks, ...layer.experts.hooks })
         hidden = await throughStages(plan, context, layer, model.stages(index), await Streams.open(batches, inputs, walk, context.signal))
       } finally {
         disposeParameters(layer.parameters)
@@ -97,7 +100,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
 async function walkHead(plan: Plan, context: WalkContext, batches: readonly StreamBatch[], inputs: HiddenStates): Promise<CompressedLayer> {
   const { source } = plan
   const { model } = source
-  const layer = layerInHand(model.layers, model.head().name, await loadParameters(source, model.headParameters()))
+  const layer = layerInHand(plan, model.layers, model.head().name, await loadParameters(source, model.headParameters()))
   try {
     const streams = await Streams.open(batches, inputs, (_, input) => model.walkHead(input, layer.parameters), context.signal)
     try {
@@ -132,7 +135,7 @@ async function throughStages(
 async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
   const { index, name } = layer
   const { layers } = plan.source.model
-  const planned = plannedOf(plan, index, spec)
+  const planned = layer.planned.filter(({ stage }) => stage === spec)
   if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const inHand = await readLinears(plan, planned)
@@ -198,17 +201,13 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
 
 function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
-  return { name: layer.name, tensors: encodeLayer(plan, layer), reports, rescaled: [...layer.rescaled] }
+  return { name: layer.name, tensors: encodeLayer(plan, layer), reports, rescaled: [...layer.rescaled], experts: layer.experts.counts }
 }
 
 /** The hidden states that enter the first layer. */
 async function embed({ source, needs }: Plan, batches: readonly StreamBatch[]): Promise<HiddenStates> {
   const compressed = await embedBatches(source, batches)
   return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
-}
-
-function plannedOf({ linears }: Plan, layer: number, stage: StageSpec): PlannedLinear[] {
-  return linears.filter((linear) => linear.layer === layer && linear.stage === stage)
 }
 
 function layerNames({ source: { model } }: Plan): string[] {

@@ -72,9 +72,11 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   gpt_neox: 'stage "head" reads it through a LayerNorm',
   'gpt_neox-sequential': 'stage "head" reads it through a LayerNorm',
   granite: 'stage "attention output" does not add its outputs as they are',
+  mixtral: 'stage "expert 0 inputs" does not read it through a norm',
   olmo2: 'stage "attention inputs" does not read it through a norm',
   opt: 'stage "head" reads it through a LayerNorm',
   'opt-350m': 'stage "head" reads it without a norm',
+  qwen3_moe: 'stage "expert 0 inputs" does not read it through a norm',
   starcoder2: 'stage "head" reads it through a LayerNorm',
 }
 const FUSED_VALUES = ['gpt2', 'gpt_neox', 'gpt_neox-sequential', 'phi3', 'rope-longrope-long', 'rope-longrope-short-partial']
