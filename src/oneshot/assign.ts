@@ -62,6 +62,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     for (const [index, item] of completed.entries()) {
       requireLinears(source, entry, item, matched.assigned, index)
       const specs = linears.flatMap(({ spec }) => (matched.assigned.get(spec.name) === index ? [spec] : []))
+      requireExpressible(entry, item, specs)
       if (specs.length === 0) {
         throw entry.errorAt(
           item.path,
@@ -181,6 +182,18 @@ function reportUnmatched(
     if (strict) throw entry.errorAt(['ignore', index], `Cannot apply ${entry.definition.names[0]}: ${message}`)
     return message
   })
+}
+
+/** compressed-tensors knows linears [rows, columns] only: its Conv1D is left alone without a word, and would be compressed in name only. */
+function requireExpressible(entry: RecipeModifier, { path }: NamedScheme, specs: readonly LinearSpec[]): void {
+  const transposed = specs.filter((spec) => spec.transposed)
+  if (transposed.length === 0) return
+  const more = transposed.length > 1 ? ` and ${transposed.length - 1} more` : ''
+  throw entry.errorAt(
+    path,
+    `Cannot compress ${transposed[0].name}${more}: its weight is stored transposed (Conv1D), which compressed-tensors cannot express, ` +
+      `expected linears; "re:.*${transposed[0].name.replace(/^.*\d+\./, '\\.')}$" and its likes in ignore leave them as they are`,
+  )
 }
 
 /** A pattern may pass over norms, as it does for the peer; embeddings, and norms that are named, are asked for in vain. */

@@ -4,6 +4,7 @@ import { env } from 'node:process'
 import { replaceDurably } from '../checkpoint/durable.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { UserError } from '../util/errors.ts'
+import type { ExpertTokens } from './expert-tokens.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { type HiddenFile, writeHidden } from './hidden-file.ts'
 import type { HiddenStates } from './streams.ts'
@@ -25,6 +26,8 @@ export interface Progress {
   readonly reports: readonly LinearReport[]
   /** Names of tensors that were rescaled. */
   readonly rescaled: readonly string[]
+  /** Calibration tokens of the experts. */
+  readonly experts: readonly ExpertTokens[]
   /** Spent on the layers. */
   readonly seconds: number
   /** What computed: another engine rounds otherwise. */

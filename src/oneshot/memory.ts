@@ -24,8 +24,11 @@ const WASM_LIMIT = 3.6e9
  */
 export function forecastMemory({ source: { model }, needs }: Plan, tokens: number): MemoryForecast {
   const originals = needs === 'originals'
-  const stages = model.stages.map(({ linears, addsToResidual }) => {
-    const specs = model.linears(0).filter(({ name }) => linears.some((linear) => name.endsWith(`.${linear}`)))
+  const kinds = new Map(Array.from({ length: model.layers }, (_, layer) => [model.stages(layer), layer]))
+  const all = [...kinds].flatMap(([stages, layer]) => stages.map((stage) => ({ ...stage, layer })))
+  const stages = all.map(({ linears, addsToResidual, layer }) => {
+    const names = new Set(linears.map((linear) => `${model.layerName(layer)}.${linear}`))
+    const specs = model.linears(layer).filter(({ name }) => names.has(name))
     const columns = Math.max(...specs.map((spec) => spec.columns))
     const weights = specs.reduce((sum, spec) => sum + spec.rows * spec.columns, 0)
     const ahead = originals && addsToResidual ? model.hidden : 0

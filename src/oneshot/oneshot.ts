@@ -11,6 +11,7 @@ import { packageVersion } from '../util/package-version.ts'
 import { type CalibrationOptions, calibrationRows } from './calibration.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
+import { starvedExperts } from './expert-tokens.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { readHidden } from './hidden-file.ts'
 import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
@@ -159,9 +160,10 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     seed: options.seed ?? 0,
     data,
     linears,
+    ...(progress.experts.length > 0 && { experts: [...progress.experts] }),
     rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
-    warnings: [...plan.warnings, ...(rows?.warnings ?? []), ...linears.flatMap(concerns)],
+    warnings: [...plan.warnings, ...(rows?.warnings ?? []), ...linears.flatMap(concerns), ...starvedExperts(progress.experts)],
     size: plan.size,
     seconds: { data: dataSeconds, layers: progress.seconds, total: elapsed(started) + (resumed?.seconds ?? 0) },
     peakMemory: process.resourceUsage().maxRSS * 1024,

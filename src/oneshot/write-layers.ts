@@ -15,10 +15,11 @@ export async function writeLayers(
   const first = resumed?.layers ?? 0
   const reports = [...(resumed?.reports ?? [])]
   const rescaled = [...(resumed?.rescaled ?? [])]
+  const experts = [...(resumed?.experts ?? [])]
   const written = new Set<string>(resumed?.tensors)
   const progress = (layers: number): Progress => {
     const seconds = (resumed?.seconds ?? 0) + (performance.now() - started) / 1000
-    return { layers, tensors: [...written], reports, rescaled, seconds, engine }
+    return { layers, tensors: [...written], reports, rescaled, experts, seconds, engine }
   }
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
@@ -40,6 +41,7 @@ export async function writeLayers(
     }
     reports.push(...added.reports)
     rescaled.push(...added.rescaled)
+    experts.push(...added.experts)
     if (index < model.layers) {
       await copyUntouched(index)
       const seconds = (performance.now() - started) / 1000
