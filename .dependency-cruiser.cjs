@@ -3,6 +3,7 @@ const LAYERS = [
   ['util'],
   ['numerics'],
   ['kernels', 'checkpoint', 'engine'],
+  ['hub'],
   ['schemes'],
   ['models', 'data', 'servers'],
   ['modifiers'],

@@ -1,10 +1,13 @@
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { parseRepoId } from '../hub/repo-id.ts'
 import { UserError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { wholeNumber } from './flags.ts'
 import { compressModel } from './oneshot.ts'
 import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
+import { MODEL_HELP } from './shared-options.ts'
 
 /** The legal values of `--compression_type`: recipes of these names come with the package. */
 const COMPRESSION_TYPES = ['FP8-W8A8', 'INT8-W8A16', 'INT8-W8A8', 'INT8-W8A16-RTN', 'INT4-W4A16', 'INT4-W4A16-AWQ'] as const
@@ -42,7 +45,7 @@ export function addCompress(program: Command): void {
     .summary('compress a model by one of six types')
     .description('Compresses a model by the name of a compression type and writes a compressed-tensors checkpoint.')
   const options = [
-    ...bothSpellings('model_id', '<model>', 'a checkpoint folder'),
+    ...bothSpellings('model_id', '<model>', MODEL_HELP),
     ...bothSpellings('compression_type', '<type>', 'one of the types below; case does not count'),
     ...bothSpellings('num_calibration_samples', '<n>', ROWS_HELP, wholeNumber(1)),
     ...bothSpellings('max_sequence_length', '<n>', LENGTH_HELP, wholeNumber(2)),
@@ -62,17 +65,23 @@ function bothSpellings(name: string, value: string, description: string, parser?
 async function runCompress(flags: Flags): Promise<void> {
   const { model_id, modelId, compression_type, compressionType, num_calibration_samples, max_sequence_length, maxSequenceLength, ...rest } =
     flags
-  const model = required('--model_id', modelId ?? model_id, 'a checkpoint folder')
+  const model = required('--model_id', modelId ?? model_id, MODEL_HELP)
   const recipe = typeOf(required('--compression_type', compressionType ?? compression_type, `one of ${COMPRESSION_TYPES.join(', ')}`))
   const numCalibrationSamples = rest.numCalibrationSamples ?? num_calibration_samples
   const maxSeqLength = maxSequenceLength ?? max_sequence_length
   await compressModel(model, {
     ...rest,
     recipe,
-    output: rest.output ?? `${resolve(model)}-${recipe}`,
+    output: rest.output ?? `${outputName(model)}-${recipe}`,
     ...(numCalibrationSamples !== undefined && { numCalibrationSamples }),
     ...(maxSeqLength !== undefined && { maxSeqLength }),
   })
+}
+
+/** Beside a folder; in the current folder for a model of the hub. */
+function outputName(model: string): string {
+  const repo = existsSync(model) ? null : parseRepoId(model, 'model')
+  return repo ? resolve(basename(repo.name)) : resolve(model)
 }
 
 function required(flag: string, value: string | undefined, expected: string): string {

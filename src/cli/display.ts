@@ -60,8 +60,10 @@ function barDisplay(stream: NodeJS.WriteStream): Display {
   let last: Standing | null = null
   const draw = ({ done, total, label, etaSeconds }: Standing) => {
     const payload = { label, eta_text: etaSeconds === null ? '' : `${formatSeconds(etaSeconds)} to go` }
-    if (bar.isActive) bar.update(done, payload)
-    else bar.start(total, done, payload)
+    if (bar.isActive) {
+      bar.setTotal(total)
+      bar.update(done, payload)
+    } else bar.start(total, done, payload)
   }
   return {
     say(text) {

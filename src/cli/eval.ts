@@ -3,12 +3,13 @@ import { builtInDatasets } from '../data/built-in.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
+import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
 import { formatCount, formatSeconds, plural } from './format.ts'
 import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
 import { layerProgress } from './progress.ts'
-import { engineOption, jsonOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, MODEL_HELP, threadsOption } from './shared-options.ts'
 
 interface Flags {
   perplexity: string
@@ -16,6 +17,7 @@ interface Flags {
   windows?: number
   engine: EngineName | 'auto'
   threads?: number
+  localFilesOnly?: boolean
   json?: boolean
   quiet?: boolean
 }
@@ -31,7 +33,7 @@ export function addEval(program: Command): void {
     .command('eval')
     .summary('score a checkpoint on a text')
     .description('Scores a checkpoint, original or compressed, on a text.')
-    .argument('<checkpoint>', 'a checkpoint folder')
+    .argument('<checkpoint>', MODEL_HELP)
     .requiredOption(
       '--perplexity <file|name>',
       `perplexity on a .txt, .jsonl or .json file, or on ${builtInDatasets('evaluation').join(' or ')}`,
@@ -40,6 +42,7 @@ export function addEval(program: Command): void {
     .option('--windows <n>', 'at most so many windows (default: all)', wholeNumber(1))
     .addOption(engineOption())
     .addOption(threadsOption())
+    .addOption(localFilesOption())
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress')
     .addHelpText('after', EXAMPLES)
@@ -51,7 +54,13 @@ async function runEval(checkpoint: string, { perplexity: dataset, json = false, 
   const display = openDisplay({ quiet })
   try {
     const score = await interruptible((signal) =>
-      perplexity(checkpoint, { dataset, ...flags, signal, onLayer: layerProgress(display, 'scoring') }),
+      perplexity(checkpoint, {
+        dataset,
+        ...flags,
+        signal,
+        onLayer: layerProgress(display, 'scoring'),
+        onDownload: downloadProgress(display),
+      }),
     )
     display.stop()
     const { windows, window, tokens, seconds, warnings } = score

@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import type { Inspection } from '../eval/inspect.ts'
 import { colorsFor } from './colors.ts'
+import { withDownloads } from './downloads.ts'
 import { formatBytes, formatCount, plural } from './format.ts'
 import { print, printJson } from './output.ts'
-import { jsonOption } from './shared-options.ts'
+import { jsonOption, localFilesOption, MODEL_HELP } from './shared-options.ts'
 import { facts, table } from './tables.ts'
 import { moduleTree } from './tree.ts'
 
@@ -18,15 +19,16 @@ export function addInspect(program: Command): void {
     .command('inspect')
     .summary('show what a checkpoint is made of')
     .description('Shows any safetensors checkpoint as a tree: how each module is stored, bits, shape, bytes. Reads headers only.')
-    .argument('<dir>', 'a checkpoint folder')
+    .argument('<dir>', MODEL_HELP)
+    .addOption(localFilesOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(runInspect)
 }
 
-async function runInspect(dir: string, { json = false }: { json?: boolean }): Promise<void> {
+async function runInspect(dir: string, { json = false, ...flags }: { json?: boolean; localFilesOnly?: boolean }): Promise<void> {
   const { inspect } = await import('../index.ts')
-  const inspection = await inspect(dir)
+  const inspection = await withDownloads((hub) => inspect(dir, { ...flags, ...hub }))
   if (json) printJson(inspection)
   else print(describeInspection(inspection))
 }

@@ -1,12 +1,13 @@
 import type { Command } from 'commander'
 import type { OnProgress } from '../oneshot/events.ts'
 import { openDisplay } from './display.ts'
+import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
-import { modifiersOption, recipeOption } from './shared-options.ts'
+import { MODEL_HELP, modifiersOption, recipeOption } from './shared-options.ts'
 import { closingReport } from './tables.ts'
 
 interface Flags extends RunFlags {
@@ -28,7 +29,7 @@ export function addOneshot(program: Command): void {
     .command('oneshot')
     .summary('compress a model')
     .description('Compresses a model as a recipe says and writes a compressed-tensors checkpoint.')
-    .argument('<model>', 'a checkpoint folder')
+    .argument('<model>', MODEL_HELP)
     .addOption(recipeOption())
     .addOption(modifiersOption())
     .option('--num-calibration-samples <n>', ROWS_HELP, wholeNumber(1))
@@ -48,7 +49,7 @@ export async function compressModel(model: string, { json = false, quiet = false
   }
   try {
     const record = await interruptible(
-      (signal, stop) => oneshot({ model, ...flags, signal, stop, onProgress }),
+      (signal, stop) => oneshot({ model, ...flags, signal, stop, onProgress, onDownload: downloadProgress(display) }),
       'Interrupted: no new checkpoint was left.',
       { canStop: () => inLayers, message: 'Stopping after the layer in hand, to be gone on with; once more to quit at once.' },
     )

@@ -6,11 +6,12 @@ import type { ServerFinding } from '../servers/server.ts'
 import type { Target } from '../servers/targets.ts'
 import { UserError } from '../util/errors.ts'
 import { colorsFor } from './colors.ts'
+import { withDownloads } from './downloads.ts'
 import { formatCount, plural } from './format.ts'
 import { foldLayers } from './layer-names.ts'
 import { print, printJson } from './output.ts'
 import { findingsText, plannedModel, targetOption } from './servers.ts'
-import { jsonOption, modifiersOption, recipeOption } from './shared-options.ts'
+import { jsonOption, localFilesOption, MODEL_HELP, modifiersOption, recipeOption } from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
 interface Flags {
@@ -20,6 +21,7 @@ interface Flags {
   overwrite?: boolean
   strict?: boolean
   target?: Target
+  localFilesOnly?: boolean
   json?: boolean
 }
 
@@ -55,14 +57,17 @@ export function addPlan(program: Command): void {
   program
     .command('plan')
     .summary('show what oneshot would do')
-    .description('Shows what oneshot would do with a model and a recipe. Reads no weights, writes nothing.')
-    .argument('<model>', 'a checkpoint folder')
+    .description(
+      'Shows what oneshot would do with a model and a recipe. Reads no weights, writes nothing (a model of the hub is downloaded first).',
+    )
+    .argument('<model>', MODEL_HELP)
     .addOption(recipeOption())
     .addOption(modifiersOption())
     .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
     .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
     .addOption(targetOption())
+    .addOption(localFilesOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(runPlan)
@@ -71,7 +76,7 @@ export function addPlan(program: Command): void {
 async function runPlan(model: string, { json = false, target, ...flags }: Flags): Promise<void> {
   const { planRun } = await import('../index.ts')
   const { servedBy, serverProblems, targetVersion } = await import('../servers/servers.ts')
-  const plan = await planRun({ model, ...flags })
+  const plan = await withDownloads((hub) => planRun({ model, ...flags, ...hub }))
   try {
     const served = plannedModel(plan)
     const findings = target ? serverProblems(target, served) : null
@@ -109,7 +114,7 @@ function summarize(plan: Plan): Omit<PlanSummary, 'servedBy' | 'findings'> {
     schemes.set(key, entry)
   }
   return {
-    model: plan.source.path,
+    model: plan.origin.reference,
     modelType: plan.source.model.modelType,
     recipe: plan.recipe.name,
     output: plan.output,

@@ -1,17 +1,23 @@
 import type { Command } from 'commander'
-import { builtInDatasets } from '../data/built-in.ts'
+import type { RowMode } from '../data/rows.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
+import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
-import { engineOption, jsonOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
   output?: string
   dataset?: string
+  datasetConfig?: string
+  split?: string
+  textColumn?: string
+  rows?: RowMode
   seed?: number
   engine: EngineName | 'auto'
   threads?: number
+  localFilesOnly?: boolean
   overwrite?: boolean
   restart?: boolean
   strict?: boolean
@@ -24,13 +30,17 @@ export const LENGTH_HELP = "tokens per row (default: 2048, or the model's positi
 
 /** Adds what every command that compresses can be told. `folder`: where the result goes where nothing is said. */
 export function addRunOptions(command: Command, folder: string): Command {
-  const names = builtInDatasets('calibration').join(', ')
   return command
     .option('-o, --output <dir>', `the folder to write (default: ${folder})`)
-    .option('--dataset <name|file>', `calibration data: ${names}, or a .jsonl, .json or .txt file (default: ${DEFAULT_DATASET}, built in)`)
+    .option('--dataset <name|file>', `${DATASET_HELP} (default: ${DEFAULT_DATASET}, built in)`)
+    .addOption(datasetConfigOption())
+    .addOption(splitOption())
+    .addOption(textColumnOption())
+    .addOption(rowsOption())
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())
     .addOption(threadsOption())
+    .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
     .option('--strict', 'treat warnings as errors')

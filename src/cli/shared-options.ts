@@ -29,6 +29,13 @@ export function modifiersOption(): Option {
   return new Option('--modifiers <module...>', 'your own modifiers that the recipe names: paths or packages that export `modifier`')
 }
 
+export const MODEL_HELP = 'a checkpoint folder, or org/name[@revision] on the hub'
+
+/** `--local-files-only`, for every command that takes a model. */
+export function localFilesOption(): Option {
+  return new Option('--local-files-only', 'take models and datasets of the hub from its cache alone')
+}
+
 /** `--json` */
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document to stdout; where an error prevents it, stdout stays empty')

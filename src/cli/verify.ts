@@ -2,16 +2,17 @@ import type { Command } from 'commander'
 import type { Target } from '../servers/targets.ts'
 import { RunError } from '../util/errors.ts'
 import { colorsFor } from './colors.ts'
+import { withDownloads } from './downloads.ts'
 import { formatBytes, plural } from './format.ts'
-import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
 import { findingsText, targetOption } from './servers.ts'
-import { jsonOption } from './shared-options.ts'
+import { jsonOption, localFilesOption, MODEL_HELP } from './shared-options.ts'
 import { verificationTable } from './tables.ts'
 
 interface Flags {
   against?: string
   target?: Target
+  localFilesOnly?: boolean
   json?: boolean
 }
 
@@ -29,19 +30,19 @@ export function addVerify(program: Command): void {
     .description(
       'Re-opens a checkpoint and reads every tensor of it: names, types, shapes, finite values; with --against, the error of each linear; with --target, what of a server runs it.',
     )
-    .argument('<dir>', 'a checkpoint folder')
-    .option('--against <model>', 'the original to compare with')
+    .argument('<dir>', MODEL_HELP)
+    .option('--against <model>', 'the original to compare with, a folder or org/name[@revision]')
     .addOption(targetOption())
+    .addOption(localFilesOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(runVerify)
 }
 
-async function runVerify(dir: string, { against, target, json = false }: Flags): Promise<void> {
+async function runVerify(dir: string, { json = false, ...flags }: Flags): Promise<void> {
   const { verify } = await import('../index.ts')
-  const found = await interruptible((signal) =>
-    verify(dir, { ...(against !== undefined && { against }), ...(target && { target }), signal }),
-  )
+  const { target } = flags
+  const found = await withDownloads((hub) => verify(dir, { ...flags, ...hub }))
   const { problems, tensors, bytes, notes = [], findings } = found
   if (json) printJson(found)
   else {

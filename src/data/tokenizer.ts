@@ -1,22 +1,31 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { DataError } from '../util/errors.ts'
+import { loadChatTemplate, type RenderChat } from './chat-template.ts'
+import { type JsonObject, readJsonObject } from './json-object.ts'
 
 /** A model's own way of cutting text into token ids. */
 export interface Tokenizer {
   /** The ids that transformers gives for `tokenizer(text).input_ids`: with the special tokens that the model's post-processor adds. */
   encode(text: string): number[]
+  /** The same without those special tokens: for what a chat template has written. */
+  encodePlain(text: string): number[]
   /** The text, special tokens included. */
   decode(ids: readonly number[]): string
   /** The largest id + 1. */
   readonly vocabSize: number
+  /** What `encode` puts before every text: the token that begins a sequence, where the model wants one. */
+  readonly prefix: readonly number[]
+  /** What `encode` puts after every text. */
+  readonly suffix: readonly number[]
+  /** Renders a conversation by the model's chat template; null where it has none. */
+  readonly renderChat: RenderChat | null
 }
 
 /**
- * Reads tokenizer.json and, where there is one, tokenizer_config.json of a model folder.
- * DataError when the first is missing or either is damaged.
+ * Reads tokenizer.json and, where they are there, tokenizer_config.json and the chat template of a model folder.
+ * DataError when the first is missing or one is damaged.
  */
 export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const file = join(modelDir, 'tokenizer.json')
@@ -26,25 +35,12 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
       `Cannot tokenise text: ${file} is missing, expected the tokenizer beside the model. Copy it there, or give rows of token ids instead of text`,
     )
   }
-  const definition = await readObject(file)
-  const config = existsSync(configFile) ? await readObject(configFile) : {}
-  return wrap(build(file, definition, config))
+  const definition = await readJsonObject(file)
+  const config = existsSync(configFile) ? await readJsonObject(configFile) : {}
+  return wrap(build(file, definition, config), await loadChatTemplate(modelDir, config))
 }
 
-async function readObject(file: string): Promise<object> {
-  let value: unknown
-  try {
-    value = JSON.parse(await readFile(file, 'utf8'))
-  } catch (error) {
-    throw new DataError(`Cannot read ${file}: ${(error as Error).message}`)
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new DataError(`Cannot read ${file}: found ${Array.isArray(value) ? 'an array' : typeof value}, expected a JSON object`)
-  }
-  return value
-}
-
-function build(file: string, definition: object, config: object): HuggingFaceTokenizer {
+function build(file: string, definition: JsonObject, config: JsonObject): HuggingFaceTokenizer {
   try {
     return new HuggingFaceTokenizer(definition, config)
   } catch (error) {
@@ -54,14 +50,25 @@ function build(file: string, definition: object, config: object): HuggingFaceTok
   }
 }
 
-function wrap(inner: HuggingFaceTokenizer): Tokenizer {
+function wrap(inner: HuggingFaceTokenizer, renderChat: RenderChat | null): Tokenizer {
   let largest = -1
   for (const id of inner.get_vocab(true).values()) if (id > largest) largest = id
+  const encode = (text: string) => inner.encode(text).ids
+  const encodePlain = (text: string) => inner.encode(text, { add_special_tokens: false }).ids
   return {
-    encode: (text) => inner.encode(text).ids,
+    encode,
+    encodePlain,
     // The package refuses to decode nothing, and removes spaces before punctuation unless told otherwise, which transformers 5 does not
     // for byte-level BPE, whatever tokenizer_config.json says.
     decode: (ids) => (ids.length === 0 ? '' : inner.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     vocabSize: largest + 1,
+    ...added(encode('a'), encodePlain('a')),
+    renderChat,
   }
+}
+
+/** The special tokens on both sides of a text. */
+function added(whole: readonly number[], plain: readonly number[]): Pick<Tokenizer, 'prefix' | 'suffix'> {
+  const at = whole.findIndex((_, start) => plain.every((id, i) => whole[start + i] === id))
+  return { prefix: whole.slice(0, at), suffix: whole.slice(at + plain.length) }
 }

@@ -6,6 +6,8 @@ import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
+import { modelFolder } from '../hub/model-folder.ts'
+import type { HubOptions } from '../hub/settings.ts'
 import { elementCount } from '../numerics/dtype.ts'
 import { viewAs } from '../numerics/view.ts'
 import { matchTargets } from '../schemes/match.ts'
@@ -53,10 +55,11 @@ interface Compression {
  * Looks into any safetensors checkpoint by its headers and config.json alone; neither the architecture nor the way it is compressed need be
  * known. Errors: CheckpointError where the folder holds none.
  */
-export async function inspect(checkpoint: string): Promise<Inspection> {
-  checkInspect(checkpoint)
-  const config = await readConfig(checkpoint)
-  const reader = await openCheckpoint(checkpoint)
+export async function inspect(checkpoint: string, options: HubOptions = {}): Promise<Inspection> {
+  checkInspect(checkpoint, options)
+  const { path, warnings } = await modelFolder(checkpoint, options)
+  const config = await readConfig(path)
+  const reader = await openCheckpoint(path)
   try {
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
@@ -72,12 +75,12 @@ export async function inspect(checkpoint: string): Promise<Inspection> {
       path: checkpoint,
       modelType: typeof config.model_type === 'string' ? config.model_type : null,
       format,
-      files: await fileSizes(checkpoint, new Set(tensors.map(({ file }) => file))),
+      files: await fileSizes(path, new Set(tensors.map(({ file }) => file))),
       tensors: tensors.length,
       bytes: tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
       dtypes,
       modules,
-      notes,
+      notes: [...warnings, ...notes],
     }
   } finally {
     await reader.close()

@@ -2,9 +2,11 @@ import { datasetRule } from '../data/load-rows.ts'
 import { engineRule } from '../engine/open.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { targetRule } from '../servers/targets.ts'
-import { checkFolder, checkOptions, folder, handler, type Rules, signal, whole } from '../util/check-options.ts'
+import { checkFolder, checkOptions, flag, folder, handler, type Rules, signal, whole } from '../util/check-options.ts'
 
-const VERIFY: Rules = { against: folder, target: targetRule, signal }
+const HUB: Rules = { localFilesOnly: flag, onDownload: handler, signal }
+
+const VERIFY: Rules = { against: folder, target: targetRule, ...HUB }
 
 const PERPLEXITY: Rules = {
   dataset: { ...datasetRule, required: true },
@@ -12,7 +14,7 @@ const PERPLEXITY: Rules = {
   windows: whole(1),
   engine: engineRule,
   threads: threadsRule,
-  signal,
+  ...HUB,
   onLayer: handler,
 }
 
@@ -22,9 +24,10 @@ export function checkVerify(checkpoint: unknown, options: unknown): void {
   checkOptions('verify', options, VERIFY)
 }
 
-/** Checks the argument of `inspect`. Errors: UserError. */
-export function checkInspect(checkpoint: unknown): void {
+/** Checks the arguments of `inspect`. Errors: UserError. */
+export function checkInspect(checkpoint: unknown, options: unknown): void {
   checkFolder('inspect', checkpoint)
+  checkOptions('inspect', options, HUB)
 }
 
 /** Checks the arguments of `perplexity`. Errors: UserError that names the argument or option. */

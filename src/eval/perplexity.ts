@@ -5,13 +5,15 @@ import type { Dataset } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
+import { modelFolder } from '../hub/model-folder.ts'
+import type { HubOptions } from '../hub/settings.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { type OpenModel, openModel } from '../models/open-model.ts'
 import { UserError } from '../util/errors.ts'
 import { forward } from './forward.ts'
 import { checkPerplexity } from './options.ts'
 
-export interface PerplexityOptions {
+export interface PerplexityOptions extends HubOptions {
   /** Text to score: a file, a built-in name, texts, or token rows. */
   dataset: Dataset
   /** Tokens per window; 512 by default, or the model's positions where it has fewer. Windows do not overlap. */
@@ -20,7 +22,6 @@ export interface PerplexityOptions {
   windows?: number
   engine?: EngineName | 'auto'
   threads?: number
-  signal?: AbortSignal
   /** Called as each layer begins and when all is done; `of` is the model's layers, times the blocks that a long text is scored in. */
   onLayer?(layer: number, of: number): void
 }
@@ -53,7 +54,8 @@ const BLOCK_ELEMENTS = 1 << 27
 export async function perplexity(checkpoint: string, options: PerplexityOptions): Promise<Perplexity> {
   checkPerplexity(checkpoint, options)
   const started = performance.now()
-  const source = await openModel(checkpoint)
+  const folder = await modelFolder(checkpoint, options)
+  const source = await openModel(folder.path)
   try {
     const { model } = source
     const window = options.window ?? Math.min(512, model.maxPositions)
@@ -63,12 +65,13 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
     const samples = options.windows ?? ALL
     const { rows, warnings } = await loadRows({
       dataset: options.dataset,
-      tokenizer: () => loadTokenizer(checkpoint),
+      tokenizer: () => loadTokenizer(folder.path),
       samples,
       length: window,
       seed: 0,
       vocab: model.vocab,
-      split: 'evaluation',
+      context: model.maxPositions,
+      purpose: 'evaluation',
     })
     const { engine = 'auto', threads, signal } = options
     const { sum, tokens } = await withEngine({ engine, ...(threads && { threads }), ...(signal && { signal }) }, () =>
@@ -82,7 +85,7 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
       window: rows.reduce((longest, { length }) => Math.max(longest, length), 0),
       seconds,
       // That there are fewer windows than ALL says nothing.
-      warnings: warnings.filter((warning) => !warning.includes(String(ALL))),
+      warnings: [...folder.warnings, ...warnings].filter((warning) => !warning.includes(String(ALL))),
     }
   } finally {
     await source.close()

@@ -3,6 +3,8 @@ import { parseQuantizationConfig } from '../checkpoint/config.ts'
 import { type JsonObject, readJsonFile } from '../checkpoint/json-file.ts'
 import { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
+import { modelFolder } from '../hub/model-folder.ts'
+import type { HubOptions } from '../hub/settings.ts'
 import type { LinearSpec, Model } from '../models/architecture.ts'
 import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
 import type { DType, FloatDType } from '../numerics/dtype.ts'
@@ -16,12 +18,11 @@ import type { Target } from '../servers/targets.ts'
 import { checkVerify } from './options.ts'
 import { servedCheckpoint } from './served-checkpoint.ts'
 
-export interface VerifyOptions {
+export interface VerifyOptions extends HubOptions {
   /** The original, to compare with. */
   against?: string
   /** A server that is to load it. */
   target?: Target
-  signal?: AbortSignal
 }
 
 /** One linear of a verified checkpoint. */
@@ -55,10 +56,11 @@ export interface Verification {
 export async function verify(checkpoint: string, options: VerifyOptions = {}): Promise<Verification> {
   checkVerify(checkpoint, options)
   const { against, target, signal } = options
-  const source = await openModel(checkpoint)
-  const original = against === undefined ? null : await openModel(against)
+  const folder = await modelFolder(checkpoint, options)
+  const source = await openModel(folder.path)
+  const original = against === undefined ? null : await openModel((await modelFolder(against, options)).path)
   try {
-    const rewritten = await rewrittenTensors(checkpoint)
+    const rewritten = await rewrittenTensors(folder.path)
     const problems: string[] = []
     const notes: string[] = []
     const floats = floatTensors(source.model)

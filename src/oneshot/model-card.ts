@@ -10,7 +10,7 @@ export function modelCard(plan: Plan, record: RunRecord): string {
   const folder = basename(plan.output)
   const data = record.data ? `${record.data.rows} rows, ${record.data.tokens} tokens of ${record.data.source}` : 'none needed'
   return `---
-base_model: ${plan.source.name}
+base_model: ${plan.origin.id}
 library_name: transformers
 tags:
 - compressed-tensors
@@ -18,7 +18,7 @@ tags:
 ---
 # ${folder}
 
-${plan.source.name} compressed to ${schemes.join(' and ')} with llmpress ${record.llmpress}.
+${plan.origin.id} compressed to ${schemes.join(' and ')} with llmpress ${record.llmpress}.
 
 | | |
 |---|---|

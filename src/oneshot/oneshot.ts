@@ -77,7 +77,7 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   try {
     onProgress({
       type: 'plan',
-      model: plan.source.path,
+      model: plan.origin.reference,
       output: plan.output,
       layers: plan.source.model.layers,
       linears: plan.linears.filter(({ scheme }) => scheme).length,
@@ -153,7 +153,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   const linears = [...progress.reports]
   const record: RunRecord = {
     llmpress: packageVersion(),
-    model: plan.source.path,
+    model: plan.origin.reference,
     output: plan.output,
     recipe: { name, text },
     engine: { name: engine.name, detail: engine.detail, threads },

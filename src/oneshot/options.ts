@@ -1,7 +1,22 @@
-import { datasetRule } from '../data/load-rows.ts'
+import { datasetRule, rowModeRule } from '../data/load-rows.ts'
 import { engineRule } from '../engine/open.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
+
+/** The options that say what calibrates, and where the hub comes in. */
+export const CALIBRATION: Rules = {
+  dataset: datasetRule,
+  datasetConfig: text('the name of a subset'),
+  split: text('the name of a split'),
+  textColumn: text('the name of a column'),
+  rows: rowModeRule,
+  numCalibrationSamples: whole(1),
+  maxSeqLength: whole(2),
+  seed: whole(0, 2 ** 32 - 1),
+  localFilesOnly: flag,
+  onDownload: handler,
+  signal,
+}
 
 /** The options of `oneshot`; `planRun` takes the same ones, and has no use for some. */
 const ONESHOT: Rules = {
@@ -18,13 +33,9 @@ const ONESHOT: Rules = {
     expected: 'a list of modifiers, packages or paths',
     fits: (value) => Array.isArray(value) && value.every((item) => isObject(item) || (typeof item === 'string' && item.trim() !== '')),
   },
-  dataset: datasetRule,
-  numCalibrationSamples: whole(1),
-  maxSeqLength: whole(2),
-  seed: whole(0, 2 ** 32 - 1),
+  ...CALIBRATION,
   engine: engineRule,
   threads: threadsRule,
-  signal,
   stop: signal,
   restart: flag,
   onProgress: handler,

@@ -8,6 +8,8 @@ import { requireUsableOutput } from '../checkpoint/output-folder.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
+import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
+import type { HubOptions } from '../hub/settings.ts'
 import { type OpenModel, openModel, otherLinears, storedName, tensorNames } from '../models/open-model.ts'
 import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
@@ -23,8 +25,8 @@ import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
 import type { StagedLinear } from './staged-linear.ts'
 
-export interface PlanOptions {
-  /** A checkpoint folder. */
+export interface PlanOptions extends HubOptions {
+  /** A checkpoint folder, or `org/name` or `org/name@revision` on the hub. */
   model: string
   /** A recipe file, the name of a shipped recipe, a scheme preset, YAML text, or an object. */
   recipe: string | object
@@ -49,6 +51,8 @@ export interface PlannedLinear extends StagedLinear {
 /** Everything a run will do, settled before compute. Close it when done. */
 export interface Plan {
   readonly source: OpenModel
+  /** Where the source comes from. */
+  readonly origin: ModelFolder
   readonly recipe: Recipe
   readonly output: string
   readonly modifiers: readonly PlannedModifier[]
@@ -71,15 +75,17 @@ export interface Plan {
 }
 
 /**
- * Settles a run from the recipe, config.json and the tensor headers; reads no weights and writes nothing.
+ * Settles a run from the recipe, config.json and the tensor headers; reads no weights and writes nothing, but that a model of the hub is
+ * downloaded into its cache first.
  * Errors: UserError and its kinds, for everything that can be known to go wrong.
  */
 export async function planRun(options: PlanOptions): Promise<Plan> {
   checkOneshot(options, 'planRun')
   const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
-  const original = await openModel(options.model)
+  const origin = await modelFolder(options.model, options)
+  const original = { ...(await openModel(origin.path)), name: origin.name }
   try {
-    return await settle(await rewritten(original, recipe), recipe, options)
+    return await settle(await rewritten(original, recipe), origin, recipe, options)
   } catch (error) {
     await original.close()
     throw error
@@ -101,7 +107,12 @@ async function rewritten(source: OpenModel, { modifiers }: Recipe): Promise<Open
   return view
 }
 
-async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = false, strict = false }: PlanOptions): Promise<Plan> {
+async function settle(
+  source: OpenModel,
+  origin: ModelFolder,
+  recipe: Recipe,
+  { output, overwrite = false, strict = false }: PlanOptions,
+): Promise<Plan> {
   if (source.config.quantization_config) {
     throw new CheckpointError(
       `Cannot compress ${source.path}: it is already quantized (config.json has quantization_config), expected an original.`,
@@ -122,7 +133,13 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
   const cache = cacheScheme(recipe)
   const needs = needsOf(modifiers, linears, cache)
   if (needs !== 'weights') requireArchitecture(source, 'a recipe that needs calibration data')
-  const allWarnings = [...warnings, ...untiedHead(source, schemes), ...foreignTensors(source, passThrough), ...unknownModel(source)]
+  const allWarnings = [
+    ...origin.warnings,
+    ...warnings,
+    ...untiedHead(source, schemes),
+    ...foreignTensors(source, passThrough),
+    ...unknownModel(source),
+  ]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cacheDtype = linears[0].dtype
   // In the order in which the walk writes them, so that shards fill one after the other.
@@ -139,6 +156,7 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
   const untied = source.model.tied && schemes.has(source.model.head().name)
   return {
     source,
+    origin,
     recipe,
     output: target,
     modifiers,

@@ -26,7 +26,7 @@ export const signal: Rule = {
   expected: 'an AbortSignal',
   fits: (value) => isObject(value) && typeof value.aborted === 'boolean' && typeof value.throwIfAborted === 'function',
 }
-export const folder = text('the path of a checkpoint folder')
+export const folder = text('a checkpoint folder, or org/name on the hub')
 
 /** Checks that the first argument of a call is a folder's path. Errors: UserError. */
 export function checkFolder(call: string, checkpoint: unknown): void {

@@ -11,10 +11,23 @@ import { DataError } from '../../src/util/errors.ts'
 import golden from './transformers-ids.json' with { type: 'json' }
 
 /** One id a UTF-16 unit: rows show which characters they are made of. */
+const units = (text: string) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))
 const characters: Tokenizer = {
-  encode: (text) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i)),
+  encode: units,
+  encodePlain: units,
   decode: (ids) => String.fromCharCode(...ids),
   vocabSize: 65536,
+  prefix: [],
+  suffix: [],
+  renderChat: null,
+}
+/** Puts `^` before and `$` after a text, and writes conversations as `^u:...` and so on. */
+const framed: Tokenizer = {
+  ...characters,
+  encode: (text) => units(`^${text}$`),
+  prefix: units('^'),
+  suffix: units('$'),
+  renderChat: (messages) => `^${messages.map(({ role, content }) => `${role[0]}:${content};`).join('')}`,
 }
 const request = (more: Partial<RowsRequest> & Pick<RowsRequest, 'dataset'>): RowsRequest => ({
   tokenizer: async () => characters,
@@ -29,7 +42,7 @@ const sha256 = (rows: Int32Array[]) =>
   rows.reduce((hash, row) => hash.update(new Uint8Array(row.buffer)), createHash('sha256')).digest('hex')
 
 let folder: string
-const write = async (name: string, content: string) => {
+const write = async (name: string, content: string | Uint8Array) => {
   const file = join(folder, name)
   await writeFile(file, content)
   return file
@@ -61,7 +74,7 @@ describe('loadRows of docs-text', () => {
   })
 
   it('keeps the evaluation text apart', async () => {
-    expect(sha256((await docs({ samples: 96, split: 'evaluation' })).rows)).toBe(evaluation.rows96)
+    expect(sha256((await docs({ samples: 96, purpose: 'evaluation' })).rows)).toBe(evaluation.rows96)
   })
 
   it('cuts the same rows from a prefix as from the whole, wherever the prefix ends', async () => {
@@ -108,12 +121,22 @@ describe('loadRows of files', () => {
     ['column.jsonl', '{"prompt": "abc", "answer": "d"}', /column\.jsonl:1: found prompt, answer, expected a text under "text"/],
     ['number.jsonl', '{"text": 3}', /number\.jsonl:1: "text" holds a number, expected a text/],
     ['item.json', '["abc", 7]', /item\.json, item 2: found a number, expected a string or an object with "text"/],
-    ['object.json', '{"text": "abc"}', /object\.json: found an object, expected an array/],
-    ['table.csv', 'a,b', /table\.csv: found the ending "\.csv", expected \.txt, \.jsonl or \.json/],
+    ['object.json', '{\n"text": "abc"}', /object\.json:1: .*expected one JSON value a line/],
+    ['empty-row.jsonl', '{"text": "abc"}\n{"text": " "}', /empty-row\.jsonl:2: "text" holds an empty text/],
+    ['nothing.jsonl', '\n\n', /found no rows in .*nothing\.jsonl/],
+    ['latin1.csv', Buffer.from('text\ncaf\xe9', 'latin1'), /latin1\.csv: found bytes that are not UTF-8/],
+    ['ragged.csv', 'text,n\nab,1\ncd', /ragged\.csv: .*line 3.*expected a table/],
+    ['columns.csv', 'a,b\n1,2', /columns\.csv:2: found a, b, expected a text under "text"/],
+    ['mixed.jsonl', '"ab"\n[1, 2]', /mixed\.jsonl:2: found token ids after texts/],
+    ['turn.jsonl', '{"messages": [{"role": "user"}]}', /message 1 of .*turn\.jsonl:1: "content" holds nothing/],
+    ['table.xlsx', 'a,b', /table\.xlsx: found the ending "\.xlsx", expected a \.txt, \.jsonl, \.json, \.csv/],
+    ['rows.parquet', 'PAR0', /rows\.parquet: .*expected a whole \.parquet file/],
+    ['cut.jsonl.gz', Buffer.from('1f8b0800', 'hex'), /cut\.jsonl\.gz: unexpected end of file, expected a whole gzip file/],
+    ['cut.jsonl.zst', 'no zstd', /cut\.jsonl\.zst: .*expected a whole zstd file/],
     ['one.txt', 'a', /one\.txt: found 1 tokens, expected at least 2/],
     ['big.json', '[[1, 2], [3, 70000]]', /found token id 70000, expected 0 to 65535/],
-    ['half.json', '[[1, 2], [3, 4.5]]', /row 1 of .*half\.json: found 4.5 at position 1, expected token ids/],
-    ['short.json', '[[1, 2], [3]]', /row 1 of .*short\.json: found 1 tokens, expected at least 2/],
+    ['half.json', '[[1, 2], [3, 4.5]]', /half\.json, item 2: found 4.5 at position 1, expected token ids/],
+    ['short.json', '[[1, 2], [3]]', /short\.json, item 2: found 1 tokens, expected at least 2/],
   ])('rejects %s', async (name, content, message) => {
     const dataset = await write(name, content)
     const failure = loadRows(request({ dataset }))
@@ -135,6 +158,97 @@ describe('loadRows of files', () => {
     await expect(loadRows(request({ dataset: 'ultrachat' }))).rejects.toThrow(
       'Cannot find the dataset "ultrachat": expected the built-in docs-text',
     )
+  })
+})
+
+describe('loadRows of tables and archives', () => {
+  it.each(['rows.jsonl', 'rows.jsonl.gz', 'rows.jsonl.zst', 'rows-zstd.parquet'])('makes the same rows of %s', async (name) => {
+    const { rows } = await loadRows(request({ dataset: `test/data/files/${name}`, length: 64, samples: 8 }))
+    const { rows: plain } = await loadRows(request({ dataset: 'test/data/files/rows.jsonl', length: 64, samples: 8 }))
+    expect(words(rows)).toEqual(words(plain))
+    expect(rows.length).toBe(8)
+  })
+
+  it('reads token rows from a .parquet file', async () => {
+    const { rows } = await loadRows(request({ dataset: 'test/data/files/tokens.parquet' }))
+    expect(rows).toEqual([Int32Array.of(1, 2, 3), Int32Array.of(4, 5, 6, 7)])
+  })
+
+  it('draws the rows of a .parquet file at random for a seed', async () => {
+    const draw = async (seed: number) =>
+      words(
+        (await loadRows(request({ dataset: 'test/data/files/rows-zstd.parquet', rows: 'truncate', length: 99, samples: 9, seed }))).rows,
+      )
+    expect(await draw(1)).toEqual(await draw(1))
+    expect(new Set(await draw(1)).size).toBe(9)
+    expect(await draw(2)).not.toEqual(await draw(1))
+  })
+})
+
+describe('loadRows with a tokenizer that begins and ends texts', () => {
+  const framedRequest = (more: Partial<RowsRequest> & Pick<RowsRequest, 'dataset'>) => request({ tokenizer: async () => framed, ...more })
+
+  it('begins every packed row of calibration as the tokenizer begins a text', async () => {
+    const { rows } = await loadRows(framedRequest({ dataset: ['abcdefgh'], samples: 9 }))
+    expect(words(rows)).toEqual(['^abc', '^def'])
+  })
+
+  it('begins a text to score once', async () => {
+    const { rows } = await loadRows(framedRequest({ dataset: ['abcdefgh'], samples: 9, purpose: 'evaluation' }))
+    expect(words(rows)).toEqual(['^abc', 'defg'])
+  })
+
+  it('gives the beginning to a text that is shorter than a row', async () => {
+    expect(words((await loadRows(framedRequest({ dataset: ['ab'], samples: 1, length: 9 }))).rows)).toEqual(['^ab'])
+  })
+
+  it('keeps both ends of a truncated row', async () => {
+    const { rows, warnings } = await loadRows(framedRequest({ dataset: ['abcdefgh', 'xy'], rows: 'truncate' }))
+    expect(words(rows)).toEqual(['^ab$', '^xy$'])
+    expect(warnings).toEqual([])
+  })
+
+  it('writes conversations by the chat template, one a row, and adds nothing to what it writes', async () => {
+    const dataset = [
+      [
+        { role: 'user', content: 'hi' },
+        { role: 'assistant', content: 'yes' },
+      ],
+      [{ role: 'user', content: 'bye' }],
+    ]
+    const { rows, source } = await loadRows(framedRequest({ dataset, length: 12 }))
+    expect(words(rows)).toEqual(['^u:hi;a:yes;', '^u:bye;'])
+    expect(source).toBe('2 conversations')
+  })
+
+  it('packs conversations when told to, without doubling the beginning', async () => {
+    const dataset = [[{ role: 'user', content: 'hi' }], [{ role: 'user', content: 'bye' }]]
+    const { rows } = await loadRows(framedRequest({ dataset, length: 6, rows: 'pack' }))
+    expect(words(rows)).toEqual(['^u:hi;', '^u:bye'])
+  })
+
+  it('reads messages of files in both usual forms', async () => {
+    const dataset = await write(
+      'chats.jsonl',
+      '{"messages": [{"role": "user", "content": "hi"}]}\n{"conversations": [{"from": "human", "value": "ho"}, {"from": "gpt", "value": "he"}]}\n' +
+        '{"messages": [{"role": "user", "content": [{"type": "text", "text": "ha"}]}]}',
+    )
+    const { rows } = await loadRows(framedRequest({ dataset, length: 12, samples: 3 }))
+    expect(words(rows)).toEqual(['^u:hi;', '^u:ho;a:he;', '^u:ha;'])
+  })
+})
+
+describe('loadRows of conversations without a template', () => {
+  it('joins the contents and says so', async () => {
+    const dataset = [
+      [
+        { role: 'user', content: 'hi' },
+        { role: 'assistant', content: 'yes' },
+      ],
+    ]
+    const { rows, warnings } = await loadRows(request({ dataset, length: 12, samples: 1 }))
+    expect(words(rows)).toEqual(['hi\n\nyes'])
+    expect(warnings).toEqual(['the model has no chat template: the messages of 1 conversation are joined by blank lines, without roles'])
   })
 })
 
@@ -162,6 +276,20 @@ describe('loadRows of values', () => {
     const { rows, warnings } = await loadRows(request({ dataset: [[1, 2, 3, 4, 5], Int32Array.of(6, 7)] }))
     expect(rows).toEqual([Int32Array.of(1, 2, 3, 4), Int32Array.of(6, 7)])
     expect(warnings).toEqual(['cut to 4 tokens what is longer in 2 token rows: 1 of 2 rows'])
+  })
+
+  it("refuses token rows beyond the model's positions", async () => {
+    const failure = loadRows(
+      request({
+        dataset: [
+          [1, 2, 3],
+          [1, 2, 3, 4, 5],
+        ],
+        context: 4,
+      }),
+    )
+    await expect(failure).rejects.toThrow(DataError)
+    await expect(failure).rejects.toThrow('Cannot use row 1 of 2 token rows: found 5 tokens, expected at most the 4 positions of the model')
   })
 
   it('draws rows of the whole data at random, the same for the same seed', () => {
@@ -193,8 +321,8 @@ describe('loadRows of values', () => {
       },
       'Cannot use row 1 of 2 token rows: found 4.5 at position 1',
     ],
-    [{ dataset: [[1, 2], 'three'] as unknown as Dataset }, 'Cannot use row 1 of 2 token rows: found a string'],
-    [{ dataset: [null] as unknown as Dataset }, 'Cannot use row 0 of 1 token row: found null'],
+    [{ dataset: [[1, 2], 'three'] as unknown as Dataset }, 'Cannot use row 1 of 2 token rows: found a text'],
+    [{ dataset: [null] as unknown as Dataset }, 'Cannot read data from row 0 of 1 token row: found null'],
     [{ dataset: [Object.assign(new Array(3), { 0: 1, 2: 3 })] as Dataset }, 'found nothing at position 1'],
     [{ dataset: 5 as unknown as Dataset }, 'Cannot use the dataset: found 5'],
     [{ dataset: '' }, 'Cannot use the dataset: found ""'],

@@ -28,6 +28,10 @@ describe('checkOneshot()', () => {
       strict: true,
       modifiers: ['./mine.js'],
       dataset: [[1, 2, 3]],
+      datasetConfig: 'main',
+      split: 'train',
+      textColumn: 'text',
+      rows: 'pack',
       numCalibrationSamples: 1,
       maxSeqLength: 2,
       seed: 2 ** 32 - 1,
@@ -37,6 +41,8 @@ describe('checkOneshot()', () => {
       restart: false,
       signal: new AbortController().signal,
       onProgress: () => {},
+      onDownload: () => {},
+      localFilesOnly: true,
     }
     expect(() => checkOneshot(all)).not.toThrow()
   })
@@ -107,14 +113,16 @@ describe.each([
 ])('%s()', (name, call) => {
   test.each([[undefined], [null], [''], [5], [{}]])('refuses %o for the checkpoint', async (checkpoint) => {
     expect(await refusal(call, checkpoint, { dataset: 'docs-text' })).toMatch(
-      new RegExp(`^Cannot run ${name}: found .*, expected the path of a checkpoint folder`),
+      new RegExp(`^Cannot run ${name}: found .*, expected a checkpoint folder, or org/name on the hub`),
     )
   })
 })
 
 describe('verify()', () => {
   test('refuses wrong options', async () => {
-    expect(await refusal(verify, TINY, null)).toMatch(/found null, expected an object with against, target, signal/)
+    expect(await refusal(verify, TINY, null)).toMatch(
+      /found null, expected an object with against, target, localFilesOnly, onDownload, signal/,
+    )
     expect(await refusal(verify, TINY, { against: '' })).toMatch(/for the option against/)
     expect(await refusal(verify, TINY, { agianst: TINY })).toMatch(/did you mean "against"\?/)
   })

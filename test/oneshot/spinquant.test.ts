@@ -31,7 +31,7 @@ async function scoreOf(checkpoint: string): Promise<number> {
     length: 256,
     seed: 0,
     vocab: 4096,
-    split: 'evaluation',
+    purpose: 'evaluation',
   })
   return (await perplexity(checkpoint, { dataset: rows, engine: 'wasm' })).perplexity
 }

@@ -1,0 +1,70 @@
+import { DataError } from '../util/errors.ts'
+import { type ChatMessage, chatMessages } from './chat.ts'
+import type { DataRecord } from './data-record.ts'
+import { kindOf } from './kind-of.ts'
+
+/** One item of calibration data: a text, a conversation or a row of token ids (not checked yet). */
+export type DataItem = { readonly where: string } & (
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
+  | { readonly kind: 'tokens'; readonly ids: ArrayLike<unknown> }
+)
+
+/** How a set keeps its items: the columns that are read, and what is made of a row. */
+export interface ItemForm {
+  /** Those of the columns there are that are needed. Errors: DataError for one that is missing. */
+  columns(there: readonly string[]): readonly string[] | null
+  item(record: DataRecord): DataItem
+}
+
+/** Keys that hold an item where none is named, the first that is there. */
+const USUAL_COLUMNS = ['text', 'messages', 'conversations', 'input_ids'] as const
+
+/** The form of data that follows no template: a text, messages or token ids, alone or under a key. `column`: the key; null for the usual. */
+export function plainForm(column: string | null): ItemForm {
+  return {
+    columns(there) {
+      const found = (column === null ? USUAL_COLUMNS : [column]).find((name) => there.includes(name))
+      return found === undefined ? null : [found]
+    },
+    item: ({ value, where }) => itemOf(value, where) ?? keyedItem(value, column, where),
+  }
+}
+
+function keyedItem(value: unknown, column: string | null, where: string): DataItem {
+  const keys = column === null ? USUAL_COLUMNS : [column]
+  const expected = column === null ? `"text" (or ${USUAL_COLUMNS.slice(1).join(', ')})` : `"${column}"`
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new DataError(`Cannot read data from ${where}: found ${kindOf(value)}, expected a string or an object with ${expected}`)
+  const row = value as Record<string, unknown>
+  const key = keys.find((name) => Object.hasOwn(row, name))
+  if (key === undefined) {
+    const has = Object.keys(row).slice(0, 8).join(', ') || 'no keys'
+    throw new DataError(
+      `Cannot read data from ${where}: found ${has}, expected a text under ${expected}. Name the right column (--text-column)`,
+    )
+  }
+  const item = itemOf(row[key], where, key)
+  if (item) return item
+  throw new DataError(
+    `Cannot read data from ${where}: "${key}" holds ${kindOf(row[key])}, expected a text, messages or token ids. Name the right column (--text-column)`,
+  )
+}
+
+/** A value that is an item as it is, null for one that is none. Errors: DataError for an empty one. */
+function itemOf(value: unknown, where: string, key?: string): DataItem | null {
+  const empty = (what: string) =>
+    new DataError(
+      `Cannot use ${where}: ${key ? `"${key}" holds ` : 'found '}an empty ${what}, expected something to calibrate on. Remove it`,
+    )
+  if (typeof value === 'string') {
+    if (value.trim() === '') throw empty('text')
+    return { kind: 'text', text: value, where }
+  }
+  if (value instanceof Int32Array) return { kind: 'tokens', ids: value, where }
+  if (!Array.isArray(value)) return null
+  if (value.length === 0) throw empty('row')
+  if (typeof value[0] === 'object' && value[0] !== null && !Array.isArray(value[0]))
+    return { kind: 'chat', messages: chatMessages(value, where), where }
+  return { kind: 'tokens', ids: value, where }
+}

@@ -1,0 +1,108 @@
+import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub'
+import { UserError } from '../util/errors.ts'
+import { downloadBlob, type RepoFile } from './download-blob.ts'
+import { hubError, isUnreachable } from './hub-error.ts'
+import { isThere, RepoCache } from './repo-cache.ts'
+import type { RepoId } from './repo-id.ts'
+import { PATIENCE, type Patience, retryingFetch } from './retrying-fetch.ts'
+import type { HubSettings } from './settings.ts'
+
+/** A repository at one commit, on the hub or in the cache. */
+export interface HubRepo {
+  readonly repo: RepoId
+  readonly commit: string
+  /** The folder of its files in the cache; holds those that were asked for, now or before. */
+  readonly folder: string
+  /** Paths of the files that can be asked for. */
+  readonly files: readonly string[]
+  /** What is out of the ordinary. */
+  readonly warnings: readonly string[]
+  /** The local path of a file, downloaded first where it is not in the cache. Errors: UserError and RunError as `downloadBlob`. */
+  fetch(path: string): Promise<string>
+}
+
+/**
+ * Asks the hub what a repository holds; the cache alone where nothing else is allowed, or where the hub cannot be reached and the cache
+ * knows the revision. Errors: UserError for a repository that is not there or not readable; RunError where the hub fails.
+ */
+export async function openRepo(repo: RepoId, settings: HubSettings, patience: Patience = PATIENCE): Promise<HubRepo> {
+  const cache = new RepoCache(settings.cacheDir, repo)
+  if (settings.localFilesOnly) return cachedRepo(repo, cache, 'only local files are allowed')
+  try {
+    const { commit, files } = await listRepo(repo, settings, patience)
+    await cache.remember(repo.revision, commit)
+    return remoteRepo(repo, commit, files, cache, settings, patience)
+  } catch (error) {
+    settings.signal.throwIfAborted()
+    if (!isUnreachable(error) || (await cache.commitOf(repo.revision)) === null) throw hubError(error, repo, settings)
+    const known = await cachedRepo(repo, cache, 'the hub cannot be reached')
+    return { ...known, warnings: [`${settings.endpoint} cannot be reached: ${repo.name}@${repo.revision} is taken as it is in the cache`] }
+  }
+}
+
+async function cachedRepo(repo: RepoId, cache: RepoCache, why: string): Promise<HubRepo> {
+  const commit = await cache.commitOf(repo.revision)
+  if (commit === null)
+    throw new UserError(
+      `Cannot find ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there. Download it first.`,
+    )
+  return {
+    repo,
+    commit,
+    folder: cache.snapshot(commit),
+    files: await cache.filesOf(commit),
+    warnings: [],
+    async fetch(path) {
+      const file = cache.file(commit, path)
+      if (await isThere(file)) return file
+      throw new UserError(`Cannot find ${path} of ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there.`)
+    },
+  }
+}
+
+async function listRepo(repo: RepoId, settings: HubSettings, patience: Patience): Promise<{ commit: string; files: RepoFile[] }> {
+  const common = {
+    revision: repo.revision,
+    hubUrl: settings.endpoint,
+    fetch: retryingFetch(settings.signal, patience),
+    ...(settings.token !== null && { accessToken: settings.token }),
+  }
+  const named = { ...common, name: repo.name, additionalFields: ['sha' as const] }
+  const { sha: commit } = repo.type === 'model' ? await modelInfo(named) : await datasetInfo(named)
+  const files: RepoFile[] = []
+  for await (const entry of listFiles({ ...common, repo: { type: repo.type, name: repo.name }, revision: commit, recursive: true })) {
+    const etag = entry.lfs?.oid ?? entry.oid
+    if (entry.type === 'file' && etag !== undefined) files.push({ path: entry.path, size: entry.size, etag })
+  }
+  return { commit, files }
+}
+
+function remoteRepo(
+  repo: RepoId,
+  commit: string,
+  files: readonly RepoFile[],
+  cache: RepoCache,
+  settings: HubSettings,
+  patience: Patience,
+): HubRepo {
+  return {
+    repo,
+    commit,
+    folder: cache.snapshot(commit),
+    files: files.map(({ path }) => path),
+    warnings: [],
+    async fetch(path) {
+      const file = files.find((entry) => entry.path === path)
+      if (!file) throw new UserError(`Cannot find ${path} in ${repo.name}@${repo.revision}: there is no such file on the hub, expected it.`)
+      const pointer = cache.file(commit, path)
+      if (await isThere(pointer)) return pointer
+      try {
+        await downloadBlob({ repo, commit, file, cache, settings, patience })
+      } catch (error) {
+        throw hubError(error, repo, settings)
+      }
+      await cache.link(file.etag, commit, path)
+      return pointer
+    },
+  }
+}
