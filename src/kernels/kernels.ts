@@ -114,7 +114,8 @@ export interface Kernels {
   searchScales(input: SearchInput): Promise<Int32Array>
   /**
    * Lowers (w - q)ᵀ H (w - q) of every row by turns: all scales of the row by least squares, kept only if the loss falls, then each code in
-   * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding.
+   * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding. The first is
+   * left out where scales stay.
    */
   refine(input: RefineInput): Promise<RefineResult>
   close(): Promise<void>

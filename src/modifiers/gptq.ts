@@ -52,7 +52,10 @@ const schema = {
 
 type Options = FromSchema<typeof schema>
 
-/** GPTQ (arXiv 2210.17323): rounds column by column and lets the columns not yet rounded make up for each error. */
+/**
+ * GPTQ (arXiv 2210.17323): rounds column by column, to integers or floats with any scales, and lets the columns not yet rounded make up for
+ * each error.
+ */
 export const modifier: ModifierDefinition<Options> = {
   names: ['GPTQModifier', 'gptq'],
   description: 'Rounds column by column and corrects the columns that follow, weighing errors by calibration inputs (arXiv 2210.17323).',

@@ -24,6 +24,7 @@ const RECIPES = {
   ...Object.fromEntries(
     PRESETS.map((scheme) => [`rtn-${scheme.toLowerCase()}`, `QuantizationModifier: {scheme: ${scheme}, ignore: [lm_head]}\n`]),
   ),
+  'gptq-fp8-block': 'GPTQModifier: {scheme: FP8_BLOCK, ignore: [lm_head]}\n',
   'gptq-best': 'GPTQModifier: {scheme: W4A16, group_size: 64, quality: best, ignore: [lm_head]}\n',
   'fp8-kv-cache': `QuantizationModifier:
   scheme: FP8_DYNAMIC
