@@ -1,3 +1,4 @@
+import { configText } from '../checkpoint/config.ts'
 import { CheckpointWriter } from '../checkpoint/writer.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
@@ -132,7 +133,7 @@ async function compress(
   for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
-  await writer.writeFile('config.json', `${JSON.stringify(plan.config, null, 2)}\n`)
+  await writer.writeFile('config.json', await configText(plan.source.path, plan.config))
   record.files = writer.files()
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   signal.throwIfAborted()
