@@ -129,6 +129,8 @@ export interface Model {
   headParameters(): ParameterSpec[]
   /** lm_head as a linear (named so even when tied). */
   head(): LinearSpec
+  /** What loaders call the head, where that is not its name in the checkpoint. */
+  readonly headAlias?: string
   /** Tensors that every layer shares for rows of up to `length` tokens (RoPE tables); the caller disposes of them. */
   shared(length: number): Tensor[]
   /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, embeddingWidth]; always a new tensor. */

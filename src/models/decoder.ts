@@ -21,6 +21,8 @@ export interface HeadPart {
   readonly norm: Norm | null
   /** The output projection: `lm_head`. */
   readonly name?: string
+  /** What loaders call it, where that differs. */
+  readonly alias?: string
   readonly bias?: boolean
   /** A projection [width, hidden] between the norm and the head, which then has so many columns. */
   readonly projection?: { readonly weight: string; readonly width: number }
@@ -105,6 +107,7 @@ export function decoder(spec: DecoderSpec): Model {
     embedParameters,
     headParameters,
     head: () => headLinear,
+    ...(head.alias && { headAlias: head.alias }),
     shared: (length) => tables.map((table) => table.make(length)),
     embed: (rows, batch, parameters) => embed?.apply(rows, scopeOf(parameters, '', batch)) ?? tf.clone(rows),
     walk: (layer, h, parameters, shared, batch, hooks) =>

@@ -56,7 +56,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     if (!definition.quantizes) continue
     const completed = entry.schemes.map((item) => complete(entry, item))
     const schemes = completed.map(({ scheme }) => scheme)
-    const matched = at(entry, () => matchTargets(modules(source.model), schemes, ignoreOf(entry)))
+    const matched = at(entry, () => matchTargets(modules(source.model), schemes, ignoreOf(entry, source)))
     warnings.push(...reportUnmatched(entry, completed, matched, strict))
     const targets = new Map<string, QuantizationScheme>()
     for (const [index, item] of completed.entries()) {
@@ -160,8 +160,10 @@ function complete(entry: RecipeModifier, item: NamedScheme): NamedScheme {
   return { ...item, scheme }
 }
 
-function ignoreOf({ options }: RecipeModifier): readonly string[] {
-  return patterns(options.ignore as string | readonly string[] | undefined)
+/** A head that the checkpoint calls otherwise than recipes do is meant by either name. */
+function ignoreOf({ options }: RecipeModifier, { model }: OpenModel): readonly string[] {
+  const list = patterns(options.ignore as string | readonly string[] | undefined)
+  return list.map((pattern) => (pattern === model.headAlias ? model.head().name : pattern))
 }
 
 function reportUnmatched(

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { configText } from '../checkpoint/config.ts'
 import { CheckpointWriter, type Leftover } from '../checkpoint/writer.ts'
 import type { Rows } from '../data/rows.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
@@ -139,6 +140,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   if (data) onProgress({ type: 'data', ...data })
   const dataSeconds = elapsed(started)
   // Before the hours of compute: a model folder may be moved while it runs.
+  const config = await configText(plan.source.path, plan.config)
   for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
 
   const { progress, engine, threads } =
@@ -171,7 +173,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   }
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
-  await writer.writeFile('config.json', `${JSON.stringify(plan.config, null, 2)}\n`)
+  await writer.writeFile('config.json', config)
   record.files = writer.files()
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   signal.throwIfAborted()

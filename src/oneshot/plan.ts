@@ -150,7 +150,8 @@ async function settle(
   ]).flat()
   const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
   await requireSpace(target, size.after)
-  const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...otherLinears(source)]
+  const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
+  const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...alias, ...otherLinears(source)]
   const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
   const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { compareEngines } from './engines.js'
+import { compressFamilies } from './families.js'
 import { dumpLogits } from './logits.js'
 import { compareStages } from './stages.js'
 
@@ -126,6 +127,7 @@ try {
       await dumpLogits(output, join(ROOT, 'data', 'docs-text', 'eval.txt'))
     }
   }
+  await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
 
   if (engine === 'native') {

@@ -11,6 +11,7 @@ const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
 
 const ROWS = 2
 const LENGTH = 96
+const SHORT = 24
 
 /**
  * Writes into the checkpoint's folder: conformance-rows.json, the token rows; conformance-logits.f32, their logits; where inputs are
@@ -20,17 +21,31 @@ const LENGTH = 96
  * @param {string} text
  */
 export async function dumpLogits(folder, text) {
+  await dump(folder, async (/** @type {number} */ vocab) => {
+    const loaded = { dataset: text, tokenizer: () => loadTokenizer(folder), samples: ROWS, length: LENGTH, seed: 0, vocab }
+    return (await loadRows(loaded)).rows
+  })
+}
+
+/**
+ * The same for a model without a tokenizer, on rows of mixed tokens.
+ * @param {string} folder
+ */
+export async function dumpTokenLogits(folder) {
+  await dump(folder, async (/** @type {number} */ vocab) =>
+    Array.from({ length: ROWS }, (_, row) => Int32Array.from({ length: SHORT }, (_, i) => 3 + ((i * 37 + row * 11) % (vocab - 3)))),
+  )
+}
+
+/**
+ * @param {string} folder
+ * @param {(vocab: number) => Promise<Int32Array[]>} rowsFor
+ */
+async function dump(folder, rowsFor) {
   await openEngine({ engine: 'wasm' })
   const source = await openModel(folder)
   try {
-    const { rows } = await loadRows({
-      dataset: text,
-      tokenizer: () => loadTokenizer(folder),
-      samples: ROWS,
-      length: LENGTH,
-      seed: 0,
-      vocab: source.model.vocab,
-    })
+    const rows = await rowsFor(source.model.vocab)
     await writeFile(join(folder, 'conformance-rows.json'), JSON.stringify(rows.map((/** @type {Int32Array} */ row) => [...row])))
     await writeFile(join(folder, 'conformance-logits.f32'), await logits(source, rows))
     const stored = [...source.compressed]

@@ -136,7 +136,8 @@ function answerFile(
   // Another host than the hub's, as it is in earnest: clients treat the two differently.
   const linked = { 'X-Linked-Size': String(bytes.length), 'X-Linked-ETag': `"${sha256(bytes)}"` }
   if (bytes.length < LARGE) sendBytes(bytes, headers, fault, request, response)
-  else response.writeHead(302, { ...commit, ...linked, Location: `${hub.url.replace('127.0.0.1', 'localhost')}/cdn/${sha256(bytes)}` }).end()
+  else
+    response.writeHead(302, { ...commit, ...linked, Location: `${hub.url.replace('127.0.0.1', 'localhost')}/cdn/${sha256(bytes)}` }).end()
 }
 
 function sendBytes(

@@ -49,7 +49,7 @@ export const architecture: Architecture = {
       embedding: 'gpt_neox.embed_in',
       layerList: 'gpt_neox.layers',
       layer: () => layer,
-      head: { norm: norm(kind, 'gpt_neox.final_layer_norm', hidden), name: 'embed_out' },
+      head: { norm: norm(kind, 'gpt_neox.final_layer_norm', hidden), name: 'embed_out', alias: 'lm_head' },
     })
   },
 }
