@@ -130,7 +130,7 @@ describe('oneshot, stopped and called again', () => {
     const layers: number[] = []
     await runTiny(GPTQ, { model, output, restart: true, onProgress: (event) => event.type === 'layer:start' && layers.push(event.index) })
     expect(layers).toEqual([0, 1])
-    await expectSameFiles(output, (await runTiny(GPTQ)).output)
+    await expectSameFiles(output, (await runTiny(GPTQ, { model })).output)
   })
 
   test.each([
