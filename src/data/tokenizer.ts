@@ -4,6 +4,7 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { DataError } from '../util/errors.ts'
 import { loadChatTemplate, type RenderChat } from './chat-template.ts'
 import { type JsonObject, readJsonObject } from './json-object.ts'
+import { preparedDefinition } from './tokenizer-definition.ts'
 
 /** A model's own way of cutting text into token ids. */
 export interface Tokenizer {
@@ -30,6 +31,7 @@ export interface Tokenizer {
 export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const file = join(modelDir, 'tokenizer.json')
   const configFile = join(modelDir, 'tokenizer_config.json')
+  const modelConfig = join(modelDir, 'config.json')
   if (!existsSync(file)) {
     throw new DataError(
       `Cannot tokenise text: ${file} is missing, expected the tokenizer beside the model. Copy it there, or give rows of token ids instead of text`,
@@ -37,7 +39,9 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   }
   const definition = await readJsonObject(file)
   const config = existsSync(configFile) ? await readJsonObject(configFile) : {}
-  return wrap(build(file, definition, config), await loadChatTemplate(modelDir, config))
+  const model = existsSync(modelConfig) ? await readJsonObject(modelConfig) : {}
+  const prepared = preparedDefinition(file, definition, config, String(model.model_type))
+  return wrap(build(file, prepared, config), await loadChatTemplate(modelDir, config))
 }
 
 function build(file: string, definition: JsonObject, config: JsonObject): HuggingFaceTokenizer {
@@ -69,6 +73,7 @@ function wrap(inner: HuggingFaceTokenizer, renderChat: RenderChat | null): Token
 
 /** The special tokens on both sides of a text. */
 function added(whole: readonly number[], plain: readonly number[]): Pick<Tokenizer, 'prefix' | 'suffix'> {
+  if (plain.length === 0) return { prefix: whole, suffix: [] }
   const at = whole.findIndex((_, start) => plain.every((id, i) => whole[start + i] === id))
   return { prefix: whole.slice(0, at), suffix: whole.slice(at + plain.length) }
 }
