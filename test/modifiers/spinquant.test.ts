@@ -66,8 +66,15 @@ const MATRICES: [string, Options][] = [
 ]
 /** What keeps the residual stream of an architecture from being rotated, and the values of another's heads. */
 const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
+  bloom: 'stage "head" reads it through a LayerNorm',
+  cohere: 'stage "head" reads it through a LayerNorm',
+  cohere2: 'stage "head" reads it through a LayerNorm',
+  'falcon-40b': 'stage "head" reads it through a LayerNorm',
+  'falcon-7b': 'stage "head" reads it through a LayerNorm',
+  'falcon-rw': 'stage "head" reads it through a LayerNorm',
   gemma2: 'stage "attention output" does not add its outputs as they are',
   gemma3: 'stage "attention output" does not add its outputs as they are',
+  glm4: 'stage "attention output" does not add its outputs as they are',
   gpt2: 'stage "head" reads it through a LayerNorm',
   gpt_neox: 'stage "head" reads it through a LayerNorm',
   'gpt_neox-sequential': 'stage "head" reads it through a LayerNorm',
@@ -77,9 +84,22 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   opt: 'stage "head" reads it through a LayerNorm',
   'opt-350m': 'stage "head" reads it without a norm',
   qwen3_moe: 'stage "expert 0 inputs" does not read it through a norm',
+  stablelm: 'stage "head" reads it through a LayerNorm',
+  'stablelm-parallel': 'stage "head" reads it through a LayerNorm',
   starcoder2: 'stage "head" reads it through a LayerNorm',
 }
-const FUSED_VALUES = ['gpt2', 'gpt_neox', 'gpt_neox-sequential', 'phi3', 'rope-longrope-long', 'rope-longrope-short-partial']
+const FUSED_VALUES = [
+  'bloom',
+  'falcon-40b',
+  'falcon-7b',
+  'falcon-rw',
+  'gpt2',
+  'gpt_neox',
+  'gpt_neox-sequential',
+  'phi3',
+  'rope-longrope-long',
+  'rope-longrope-short-partial',
+]
 const MODELS = oracleNames('architectures')
 const RESIDUAL = MODELS.filter((name) => !FIXED_RESIDUAL[name])
 const VALUES = MODELS.filter((name) => !FUSED_VALUES.includes(name))

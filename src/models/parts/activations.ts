@@ -21,7 +21,7 @@ const gelu: Activation = {
 }
 
 /** GELU in the paper's approximation by tanh. */
-const geluTanh: Activation = {
+export const geluTanh: Activation = {
   apply: (x) => {
     const inner = tf.mul(tf.add(x, tf.mul(tf.mul(tf.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI))
     return tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(inner), 1))

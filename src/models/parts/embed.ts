@@ -2,6 +2,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { matMul } from '../../engine/mat-mul.ts'
 import type { ParameterSpec } from '../architecture.ts'
+import type { Norm } from './norm.ts'
 import type { Scope } from './part.ts'
 
 /** What stands between the embedding's rows and the first layer. Names are those of the checkpoint. */
@@ -16,6 +17,11 @@ export interface EmbedPart {
 /** The embedding's rows times a number. */
 export function scaledEmbedding(scale: number): EmbedPart {
   return { apply: (rows) => tf.mul(rows, scale) }
+}
+
+/** The embedding's rows through a norm. */
+export function normedEmbedding(norm: Norm): EmbedPart {
+  return { parameters: norm.parameters, apply: (rows, scope) => norm.apply(rows, scope) }
 }
 
 /** A learned vector for every position, added to the embedding's rows. */

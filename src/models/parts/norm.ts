@@ -61,3 +61,18 @@ export function headNorms(
 ): { readonly queryNorm: Norm; readonly keyNorm: Norm } {
   return { queryNorm: perHead(norm(kind, q, headDim), headDim), keyNorm: perHead(norm(kind, k, headDim), headDim) }
 }
+
+/** A norm of each head with a weight of its own: the parameters hold them, one for all heads or one a head. */
+export function ownHeadNorms({ epsilon, centered = false }: NormKind, parameters: readonly ParameterSpec[], headDim: number): Norm {
+  const [{ name }] = parameters
+  return {
+    name,
+    parameters,
+    source: { kind: 'norm', name, offset: 0, centered },
+    apply: (x, scope) => {
+      const weights = parameters.map((parameter) => tf.reshape(scope.parameter(parameter.name), [-1]))
+      const normed = tf.reshape(normalize(tf.reshape(x, [-1, headDim]), epsilon, centered), x.shape)
+      return tf.mul(normed, tf.concat(weights))
+    },
+  }
+}

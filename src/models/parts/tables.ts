@@ -43,3 +43,29 @@ function maskTable(sees: (token: number, other: number) => boolean): Table {
 export function causalMask(window: number | null = null): Table {
   return maskTable((token, other) => window === null || token - other < window)
 }
+
+/** The causal mask with a penalty for distance, a slope a head (ALiBi, arXiv 2108.12409): [heads, length, length]. */
+export function alibiMask(heads: number, scale = 1): Table {
+  const slopes = alibiSlopes(heads)
+  return {
+    make: (length) => {
+      const mask = new Float32Array(heads * length * length).fill(MASKED)
+      for (const [head, slope] of slopes.entries()) {
+        for (let token = 0; token < length; token++) {
+          const row = (head * length + token) * length
+          for (let other = 0; other <= token; other++) mask[row + other] = slope * (other - token) * scale
+        }
+      }
+      return tf.tensor3d(mask, [heads, length, length])
+    },
+    cut: (made, length) => (made.shape[1] === length ? made : tf.slice(made, [0, 0, 0], [heads, length, length])),
+  }
+}
+
+/** 2^(-8 i / n) for a power of two; the heads beyond it take every other slope of the next. */
+function alibiSlopes(heads: number): number[] {
+  const whole = 2 ** Math.floor(Math.log2(heads))
+  const slope = (i: number, count: number) => 2 ** ((-8 * i) / count)
+  const first = Array.from({ length: whole }, (_, i) => slope(i + 1, whole))
+  return [...first, ...Array.from({ length: heads - whole }, (_, i) => slope(2 * i + 1, 2 * whole))]
+}
