@@ -35,23 +35,28 @@ function definite(n) {
   return h
 }
 
+/** What codes are: 4-bit integers, or small floats. */
+const int4 = { float: null, min: -8, max: 7 }
+const e4m3 = { float: /** @type {const} */ ('E4M3'), min: -448, max: 448 }
+const e2m1 = { float: /** @type {const} */ ('E2M1'), min: -6, max: 6 }
+
 /**
  * @param {number} rows
  * @param {number} columns
+ * @param {typeof int4 | typeof e4m3 | typeof e2m1} codes
  */
-function sweepInput(rows, columns) {
+function sweepInput(rows, columns, codes) {
   const groups = Math.ceil(columns / 64)
   return {
     rows,
     columns,
     weight: uniform(rows * columns),
     factor: definite(columns).map((value, at) => (at % columns < Math.floor(at / columns) ? 0 : value)),
-    scale: new Float32Array(rows * groups).fill(1 / 7),
+    scale: new Float32Array(rows * groups).fill(1 / codes.max),
     zeroPoint: null,
     groups,
     groupOf: Int32Array.from({ length: columns }, (_, j) => Math.floor(j / 64)),
-    min: -8,
-    max: 7,
+    ...codes,
   }
 }
 
@@ -85,17 +90,18 @@ function refineInput(rows, columns) {
       hessian[i * columns + j] = sum
     }
   }
-  const product = weight.map((w) => 0.3 * w)
+  const codes = Int8Array.from(weight, (w) => Math.max(-8, Math.min(7, Math.round(w * 7.5))))
+  const error = weight.map((w, at) => w - codes[at] / 7.5)
+  const product = error.map((e) => 0.3 * e)
   for (let row = 0; row < rows; row++) {
     for (let t = 0; t < tokens; t++) {
       let sum = 0
-      for (let j = 0; j < columns; j++) sum += (weight[row * columns + j] * x[t * columns + j]) / tokens
+      for (let j = 0; j < columns; j++) sum += (error[row * columns + j] * x[t * columns + j]) / tokens
       for (let j = 0; j < columns; j++) product[row * columns + j] += sum * x[t * columns + j]
     }
   }
-  const codes = Int8Array.from(weight, (w) => Math.max(-8, Math.min(7, Math.round(w * 7.5))))
   const scale = new Float32Array((rows * columns) / 64).fill(2 / 15)
-  const problem = { rows, columns, weight, product, hessian, codes, scale, zeroPoint: null, groupSize: 64, min: -8, max: 7 }
+  const problem = { rows, columns, weight, product, hessian, codes, scale, zeroPoint: null, groupSize: 64, ...int4 }
   return { ...problem, rounds: 3, scaleDtype: /** @type {const} */ ('F32') }
 }
 
@@ -118,8 +124,11 @@ const contenders = [referenceKernels(), await wasmKernels({ threads: 1 }), await
 /** @type {{ name: string, flop: number, work: (kernels: Kernels) => Promise<unknown> }[]} */
 const rows = []
 for (const [height, columns] of sweeps) {
-  const input = sweepInput(height, columns)
-  rows.push({ name: `sweep ${height} x ${columns}`, flop: height * columns ** 2, work: (kernels) => kernels.sweep(input) })
+  for (const codes of [int4, e4m3, e2m1]) {
+    const input = sweepInput(height, columns, codes)
+    const name = `sweep ${height} x ${columns}${codes.float ? `, ${codes.float}` : ''}`
+    rows.push({ name, flop: height * columns ** 2, work: (kernels) => kernels.sweep(input) })
+  }
 }
 for (const n of factors) {
   const h = definite(n)

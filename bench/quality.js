@@ -61,6 +61,10 @@ const CASES = {
     { SmoothQuantModifier: { smoothing_strength: 0.8 } },
     ...gptq({ scheme: 'W8A8' })(quality),
   ],
+  'gptq-nvfp4a16': gptq({ scheme: 'NVFP4A16' }),
+  'gptq-mxfp4a16': gptq({ scheme: 'MXFP4A16' }),
+  'gptq-fp8-block': gptq({ scheme: 'FP8_BLOCK' }),
+  'gptq-fp8-dynamic': gptq({ scheme: 'FP8_DYNAMIC' }),
   // Cases of other models, without figures of the reference at hand.
   'rtn-w4a16-g64': rtn(group(4, 64)),
   'rtn-w4a16-g64-asym': rtn(group(4, 64, false)),

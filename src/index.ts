@@ -40,4 +40,4 @@ export { dequantize, quantizeToGrid, relativeError } from './schemes/quantize.ts
 export { schemeLabel } from './schemes/scheme.ts'
 export type { ServerFinding } from './servers/server.ts'
 export type { Target } from './servers/targets.ts'
-export { CheckpointError, DataError, type Position, RecipeError, RunError, UserError } from './util/errors.ts'
+export { CheckpointError, DataError, type Position, RecipeError, RunError, RunStopped, UserError } from './util/errors.ts'

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type JsonObject, readJsonFile } from './json-file.ts'
+import { numberLiterals, stringifyWith } from './json-text.ts'
 import { layoutFor } from './layouts.ts'
 import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
 
@@ -57,6 +59,14 @@ function writtenArgs(args: QuantizationArgs): JsonObject {
   }
   const kept = Object.entries(args).filter(([key, value]) => value !== null && !omitted[key as keyof typeof omitted])
   return Object.fromEntries(kept)
+}
+
+/**
+ * The text of a config.json to write in place of that of a model folder: numbers that are still the same stand as they stood there.
+ */
+export async function configText(dir: string, config: Readonly<JsonObject>): Promise<string> {
+  const literals = numberLiterals(await readFile(join(dir, CONFIG_FILE), 'utf8'))
+  return `${stringifyWith(config, literals)}\n`
 }
 
 /**

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs'
-import { access, lstat, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { access, lstat, mkdir, readdir, readFile, rm, rmdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { UserError } from '../util/errors.ts'
+import { replaceDurably } from './durable.ts'
 import { looksLikeCheckpoint } from './old-checkpoint.ts'
 import { lockFile } from './output-lock.ts'
 import { writeError } from './write-error.ts'
@@ -11,8 +12,17 @@ export const STAGING = '.llmpress'
 
 const LOCK = 'lock'
 
-/** An output folder that this run alone may write to, with an empty staging folder in it. */
+/** In the staging folder while files are moved up: a list of all their names. */
+const PUBLISHING = 'publishing.json'
+
+/** An output folder that this run alone may write to, with a staging folder in it. */
 export interface ClaimedOutput {
+  /** Names of the files that a stopped run was moving up, whole all of them; null where it had not come so far. */
+  readonly publishing: readonly string[] | null
+  /** Removes what a stopped run left in the staging folder, but for the files named, and what it had already moved up. */
+  clear(keep: ReadonlySet<string>): Promise<void>
+  /** Writes down that files are moved up from now on, so that it can be finished whenever it is stopped. */
+  beginPublishing(names: readonly string[]): Promise<void>
   /** Removes the staging folder with the lock, and the output folder if it was made for this run and is empty. */
   discard(): Promise<void>
   /** Releases the lock and leaves everything else. */
@@ -20,7 +30,7 @@ export interface ClaimedOutput {
 }
 
 /**
- * Makes or checks the output folder and takes it for this run; what a killed run left in its staging folder is removed.
+ * Makes or checks the output folder and takes it for this run; what a stopped run left in its staging folder is still there.
  * Errors: UserError when it is not such a folder, may not be written, or another run is writing there.
  */
 export async function claimOutput(output: string, overwrite: boolean): Promise<ClaimedOutput> {
@@ -29,12 +39,19 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
   try {
     await mkdir(staging, { recursive: true })
     const release = await lockFile(join(staging, LOCK), output)
-    for (const name of await readdir(staging)) if (name !== LOCK) await rm(join(staging, name), { recursive: true, force: true })
+    const publishing = await publishingNames(output)
+    const beginPublishing = (names: readonly string[]) => replaceDurably(join(staging, PUBLISHING), JSON.stringify(names))
+    const clear = async (keep: ReadonlySet<string>) => {
+      for (const name of publishing ?? []) await rm(join(output, name), { force: true })
+      for (const name of await readdir(staging)) {
+        if (name !== LOCK && !keep.has(name)) await rm(join(staging, name), { recursive: true, force: true })
+      }
+    }
     const discard = async () => {
       await rm(staging, { recursive: true, force: true })
       if (isNew && (await readdir(output).catch(absent))?.length === 0) await rmdir(output)
     }
-    return { discard, release }
+    return { publishing, clear, beginPublishing, discard, release }
   } catch (cause) {
     throw writeError(cause, output)
   }
@@ -47,12 +64,26 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
 export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
   try {
     const entries = await readdir(output).catch(absent)
+    const moved = new Set(await publishingNames(output))
     if (overwrite) assertReplaceable(output, entries ?? [])
-    else assertUnused(output, entries ?? [])
+    else
+      assertUnused(
+        output,
+        (entries ?? []).filter((name) => !moved.has(name)),
+      )
     await requireWritable(output)
     return entries === undefined ? 'new' : 'there'
   } catch (cause) {
     throw writeError(cause, output)
+  }
+}
+
+async function publishingNames(output: string): Promise<readonly string[] | null> {
+  try {
+    const names: unknown = JSON.parse(await readFile(join(output, STAGING, PUBLISHING), 'utf8'))
+    return Array.isArray(names) && names.every((name) => typeof name === 'string' && name === basename(name)) ? names : null
+  } catch {
+    return null
   }
 }
 

@@ -44,6 +44,31 @@ export class ShardFile {
   }
 
   /**
+   * Takes up the file that a stopped run left, with the tensors of `written` whole in it. Errors: RunError where there is no such file or it
+   * was made for other tensors.
+   */
+  async resume(written: ReadonlySet<string>): Promise<void> {
+    const kept = [...this.#entries.keys()].filter((name) => written.has(name))
+    if (kept.length === 0) return
+    const handle = await this.#reopen()
+    this.#opening = Promise.resolve(handle)
+    for (const name of kept) {
+      this.#begun.add(name)
+      this.#missing.delete(name)
+    }
+    if (this.#missing.size === 0) await this.#seal(handle)
+  }
+
+  /** Makes what was written so far survive a crash. */
+  async sync(): Promise<void> {
+    try {
+      await (await this.#opening)?.sync()
+    } catch (cause) {
+      throw writeError(cause, this.path)
+    }
+  }
+
+  /**
    * Writes one tensor from chunks of any size. Errors: RunError when type, shape or length are not those planned, the tensor was already
    * written, or the disk is full; UserError when writing is not allowed.
    */
@@ -106,6 +131,17 @@ export class ShardFile {
     } catch (cause) {
       throw writeError(cause, this.path)
     }
+  }
+
+  async #reopen(): Promise<FileHandle> {
+    const handle = await open(this.path, 'r+').catch((cause: unknown) => {
+      throw new RunError(`Cannot go on with ${this.path}: ${cause instanceof Error ? cause.message : cause}.`, { cause })
+    })
+    const header = Buffer.alloc(this.#header.length)
+    const { bytesRead } = await handle.read(header, 0, header.length, 0)
+    if (bytesRead === header.length && header.equals(this.#header)) return handle
+    await handle.close()
+    throw new RunError(`Cannot go on with ${this.path}: its header is not the one planned, expected the file of the stopped run.`)
   }
 
   async #seal(handle: FileHandle): Promise<void> {

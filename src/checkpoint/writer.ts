@@ -1,13 +1,30 @@
-import { open, rename } from 'node:fs/promises'
+import { readdir, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { RunError } from '../util/errors.ts'
 import { CONFIG_FILE } from './config.ts'
+import { syncFolder, writeDurably } from './durable.ts'
 import { removeOldCheckpoint } from './old-checkpoint.ts'
 import { type ClaimedOutput, claimOutput, STAGING } from './output-folder.ts'
 import { ShardFile } from './shard-file.ts'
 import { INDEX_FILE, type Shard, shardIndex } from './shards.ts'
 import type { TensorData, TensorInfo } from './tensor.ts'
 import { writeError } from './write-error.ts'
+
+/** What a stopped run left in the staging folder that is to be gone on with. */
+export interface Leftover {
+  /** Names of the tensors that are whole on disk. */
+  readonly tensors: ReadonlySet<string>
+  /** Names of other files to keep. */
+  readonly files: readonly string[]
+}
+
+/** How a checkpoint is opened for writing. */
+export interface WriterOptions {
+  /** Replaces the checkpoint in the folder, which stays until `finish`. */
+  readonly overwrite?: boolean
+  /** Looks through the staging folder once it is this run's, and says what to go on with; null: nothing, it is cleared. */
+  readonly leftover?: (staging: string) => Promise<Leftover | null>
+}
 
 /**
  * Writes a checkpoint that is there whole or not at all. Files are made in OUTPUT/.llmpress and moved up by `finish`, config.json last:
@@ -24,24 +41,43 @@ export class CheckpointWriter {
   readonly #others = new Map<string, number>()
   readonly #overwrite: boolean
   readonly #claim: ClaimedOutput
+  /** Names of the files that a stopped run was moving up. */
+  #left: readonly string[] | null = null
   #state: 'open' | 'moving' | 'finished' | 'aborted' = 'open'
 
   /**
-   * Prepares a folder for the tensors of `shards`. It must not exist, be empty or hold only what a killed run left in `.llmpress`; with
-   * `overwrite` it may hold a checkpoint, which stays until `finish`. Errors: UserError when it is not such a folder or not writable.
+   * Prepares a folder for the tensors of `shards`. It must not exist, be empty or hold only what a stopped run left in `.llmpress`; with
+   * `overwrite` it may hold a checkpoint, which stays until `finish`. Errors: UserError when it is not such a folder or not writable;
+   * RunError when what a stopped run left is not what `leftover` says; what `leftover` throws. The leftovers stay then.
    */
   static async open(
     output: string,
     shards: readonly Shard[],
-    { overwrite = false }: { overwrite?: boolean } = {},
+    { overwrite = false, leftover = async () => null }: WriterOptions = {},
   ): Promise<CheckpointWriter> {
     const claim = await claimOutput(output, overwrite)
+    let left: Leftover | null = null
+    try {
+      left = await leftover(join(output, STAGING))
+      if (left && claim.publishing) {
+        const writer = new CheckpointWriter(output, shards, overwrite, claim)
+        writer.#left = claim.publishing
+        return writer
+      }
+      const kept = left && shards.filter(({ tensors }) => tensors.some(({ name }) => left?.tensors.has(name)))
+      await claim.clear(new Set([...(left?.files ?? []), ...(kept ?? []).map(({ file }) => file)]))
+    } catch (error) {
+      // What the stopped run left may still be gone on with in another way.
+      await claim.release()
+      throw error
+    }
     const writer = new CheckpointWriter(output, shards, overwrite, claim)
     try {
+      if (left) for (const file of writer.#files) await file.resume(left.tensors)
       await writer.#writeIndex()
       return writer
     } catch (error) {
-      await writer.abort()
+      await writer.abort({ keep: left !== null })
       throw error
     }
   }
@@ -55,6 +91,23 @@ export class CheckpointWriter {
     this.#index = index && `${JSON.stringify(index, null, 2)}\n`
     this.#files = shards.map((shard) => new ShardFile(join(output, STAGING), shard))
     this.#fileOf = new Map(shards.flatMap(({ tensors }, i) => tensors.map(({ name }): [string, ShardFile] => [name, this.#files[i]])))
+  }
+
+  /** The folder that files are made in until the checkpoint is whole. */
+  get staging(): string {
+    return join(this.#output, STAGING)
+  }
+
+  /** True where the run that was stopped was moving its files up: all that is left to do is `publish`. */
+  get isPublishing(): boolean {
+    return this.#left !== null
+  }
+
+  /** Makes the tensors written so far survive a crash. */
+  async sync(): Promise<void> {
+    this.#assertOpen()
+    for (const file of this.#files) await file.sync()
+    await syncFolder(this.staging)
   }
 
   /** Writes one tensor. Errors: as `writeChunks`. */
@@ -99,9 +152,24 @@ export class CheckpointWriter {
     this.#assertComplete()
     for (const file of this.#files) await file.finish()
     this.#state = 'moving'
-    try {
+    const names = [...this.#shards.map(({ file }) => file), ...this.#others.keys()]
+    await this.#publish(names, async () => {
       if (this.#overwrite) await removeOldCheckpoint(this.#output, syncFolder)
-      await this.#publish()
+      await this.#claim.beginPublishing(names)
+    })
+  }
+
+  /** Goes on where a stopped run was moving its files up. Errors: as `finish`. */
+  async publish(): Promise<void> {
+    if (!this.#left) throw new RangeError('Cannot publish: no stopped run was moving files, expected finish()')
+    this.#state = 'moving'
+    await this.#publish(this.#left, async () => {})
+  }
+
+  async #publish(names: readonly string[], prepare: () => Promise<void>): Promise<void> {
+    try {
+      await prepare()
+      await this.#moveUp(names)
     } catch (cause) {
       await this.#claim.release().catch(() => {})
       const staging = join(this.#output, STAGING)
@@ -112,14 +180,14 @@ export class CheckpointWriter {
   }
 
   /**
-   * Removes what was written, and the output folder if this writer made it. Does nothing after a first `abort` or a `finish` that got as far
-   * as moving files.
+   * Removes what was written, and the output folder if this writer made it; with `keep` it leaves all for a run that goes on. Does nothing
+   * after a first `abort` or a `finish` that got as far as moving files.
    */
-  async abort(): Promise<void> {
+  async abort({ keep = false }: { keep?: boolean } = {}): Promise<void> {
     if (this.#state !== 'open') return
     this.#state = 'aborted'
     await Promise.all(this.#files.map((file) => file.close()))
-    await this.#claim.discard()
+    await (keep ? this.#claim.release() : this.#claim.discard())
   }
 
   async #writeIndex(): Promise<void> {
@@ -127,16 +195,19 @@ export class CheckpointWriter {
   }
 
   async #writeOther(name: string, content: Uint8Array | string): Promise<void> {
-    await writeDurably(join(this.#output, STAGING, name), content)
+    await writeDurably(join(this.staging, name), content)
     this.#others.set(name, Buffer.byteLength(content))
   }
 
-  async #publish(): Promise<void> {
-    const others = [...this.#others.keys()].filter((name) => name !== CONFIG_FILE)
-    const move = (name: string) => rename(join(this.#output, STAGING, name), join(this.#output, name))
-    for (const name of [...this.#shards.map(({ file }) => file), ...others]) await move(name)
+  /** Those that are still below, config.json last. */
+  async #moveUp(names: readonly string[]): Promise<void> {
+    const below = new Set(await readdir(this.staging))
+    const move = async (name: string) => {
+      if (below.has(name)) await rename(join(this.staging, name), join(this.#output, name))
+    }
+    for (const name of names) if (name !== CONFIG_FILE) await move(name)
     await syncFolder(this.#output)
-    if (this.#others.has(CONFIG_FILE)) await move(CONFIG_FILE)
+    if (names.includes(CONFIG_FILE)) await move(CONFIG_FILE)
     await syncFolder(this.#output)
     await this.#claim.discard()
   }
@@ -153,30 +224,5 @@ export class CheckpointWriter {
     const shown = missing.slice(0, 5).join(', ')
     const more = missing.length > 5 ? ` and ${missing.length - 5} more` : ''
     throw new RunError(`Cannot finish the checkpoint ${this.#output}: ${missing.length} planned tensors were not written: ${shown}${more}.`)
-  }
-}
-
-async function writeDurably(path: string, content: Uint8Array | string): Promise<void> {
-  try {
-    const handle = await open(path, 'w')
-    try {
-      await handle.writeFile(content)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  } catch (cause) {
-    throw writeError(cause, path)
-  }
-}
-
-/** Makes renames in a folder durable. Windows cannot open folders and needs none of this. */
-async function syncFolder(dir: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(dir)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

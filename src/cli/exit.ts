@@ -1,16 +1,17 @@
 import { CommanderError } from 'commander'
 import { match, P } from 'ts-pattern'
-import { RunError, UserError } from '../util/errors.ts'
+import { RunError, RunStopped, UserError } from '../util/errors.ts'
 import { Interrupted } from './interrupt.ts'
 
-/** 0 ok; 1 the run failed; 2 the user can put it right: flags, recipe, model, data; 130 interrupted. */
-export type ExitCode = 0 | 1 | 2 | 130
+/** 0 ok; 1 the run failed; 2 the user can put it right: flags, recipe, model, data; 75 stopped, to be gone on with; 130 interrupted. */
+export type ExitCode = 0 | 1 | 2 | 75 | 130
 
 /** The exit code that an error stands for. */
 export function exitCodeOf(error: unknown): ExitCode {
   return match(error)
     .returnType<ExitCode>()
     .with(P.instanceOf(Interrupted), () => 130)
+    .with(P.instanceOf(RunStopped), () => 75)
     .with(P.instanceOf(UserError), () => 2)
     .with(P.instanceOf(CommanderError), ({ exitCode }) => (exitCode === 0 ? 0 : 2))
     .otherwise(() => 1)
@@ -23,7 +24,8 @@ export function exitCodeOf(error: unknown): ExitCode {
 export function messageOf(error: unknown, { debug }: { debug: boolean }): string | null {
   if (error instanceof CommanderError) return null
   if (debug) return error instanceof Error ? withCauses(error) : String(error)
-  if (error instanceof UserError || error instanceof RunError || error instanceof Interrupted) return error.message
+  if (error instanceof UserError || error instanceof RunError || error instanceof RunStopped || error instanceof Interrupted)
+    return error.message
   if (isSystemError(error)) return `The system refused: ${error.message}.`
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   return `Unexpected ${what}\nThis is a bug in llmpress. Please report it with what the same command prints under --debug.`

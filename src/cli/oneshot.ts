@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { OnProgress } from '../oneshot/events.ts'
 import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
@@ -40,10 +41,17 @@ export function addOneshot(program: Command): void {
 export async function compressModel(model: string, { json = false, quiet = false, ...flags }: Flags): Promise<void> {
   const { oneshot } = await import('../index.ts')
   const display = openDisplay({ quiet })
+  const show = runProgress(display)
+  let inLayers = false
+  const onProgress: OnProgress = (event) => {
+    inLayers ||= event.type === 'layer:start'
+    show(event)
+  }
   try {
     const record = await interruptible(
-      (signal) => oneshot({ model, ...flags, signal, onProgress: runProgress(display), onDownload: downloadProgress(display) }),
+      (signal, stop) => oneshot({ model, ...flags, signal, stop, onProgress, onDownload: downloadProgress(display) }),
       'Interrupted: no new checkpoint was left.',
+      { canStop: () => inLayers, message: 'Stopping after the layer in hand, to be gone on with; once more to quit at once.' },
     )
     if (json) printJson(record)
     else print(`${quiet ? '' : '\n'}${closingReport(record)}`)

@@ -14,7 +14,7 @@ import { addPlan } from './plan.ts'
 import { addVerify } from './verify.ts'
 
 const AFTER_HELP = `
-Exit codes: 0 ok, 1 failed, 2 wrong use or input, 130 interrupted. Results go to stdout, all else to stderr.
+Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
 On errors stdout stays empty, also under --json, and the message is on stderr (verify prints what it found, then fails).
 
 Examples:

@@ -10,13 +10,14 @@ export function runProgress(display: Display, now: () => number = () => performa
   const warn = (text: string) => display.say(`${yellow('warning:')} ${text}`)
   let total = 0
   let done = 0
+  let resumed = 0
   let label = ''
   let uploading = false
   let started: number | null = null
   let layersSeconds = 0
   const show = () => {
     const elapsed = started === null ? 0 : (now() - started) / 1000
-    display.show({ done, total, label, etaSeconds: done > 0 ? (elapsed / done) * (total - done) : null })
+    display.show({ done, total, label, etaSeconds: done > resumed ? (elapsed / (done - resumed)) * (total - done) : null })
   }
   return (event: ProgressEvent) =>
     match(event)
@@ -32,6 +33,11 @@ export function runProgress(display: Display, now: () => number = () => performa
         if (!uploading) display.log(`pushing ${formatBytes(bytes)} to ${repo}`)
         uploading = true
         display.show({ done: sent, total: bytes, label: `pushing to ${repo}`, etaSeconds: null })
+      })
+      .with({ type: 'resume' }, ({ layers, of, linears }) => {
+        resumed = linears
+        done = linears
+        display.say(`going on after layer ${layers} of ${of}, where a run was stopped`)
       })
       .with({ type: 'warning' }, ({ message }) => warn(message))
       .with({ type: 'layer:start' }, () => {

@@ -9,12 +9,13 @@ import {
   applyLinear,
   disposeLinear,
   disposeParameters,
-  embeddingRows,
+  embedBatches,
   type LinearTensors,
   linearTensors,
   loadBias,
   loadParameters,
 } from '../models/weights.ts'
+import { CheckpointError } from '../util/errors.ts'
 import { fakeQuantize, fakeQuantizeCache } from './fake-quantize.ts'
 import { type ServedCache, servedCache } from './served-cache.ts'
 import { type ServedInputs, servedInputs } from './served-inputs.ts'
@@ -48,6 +49,7 @@ export async function forward(
   { signal, onHidden, onLogits }: ForwardOptions,
 ): Promise<void> {
   const { model } = source
+  if (model.unknown !== undefined) throw new CheckpointError(`Cannot evaluate ${source.path}: ${model.unknown}.`, { file: 'config.json' })
   const inputs = await servedInputs(source)
   const caches = await servedCache(source)
   const batches = cutBatches(rows)
@@ -55,14 +57,7 @@ export async function forward(
   let hidden: Tensor2D[] = []
   try {
     shared.push(...model.shared(longestRow(batches)))
-    for (const { ids } of batches) {
-      const embedded = await embeddingRows(source, ids)
-      try {
-        hidden.push(tf.tidy(() => model.embed(embedded)))
-      } finally {
-        embedded.dispose()
-      }
-    }
+    hidden = await embedBatches(source, batches)
     for (let layer = 0; layer < model.layers; layer++) {
       onHidden?.(layer, hidden, batches)
       hidden = await throughLayer(source, inputs, cacheHooks(caches.get(layer)), layer, hidden, batches, shared, signal)
@@ -107,14 +102,14 @@ async function throughLayer(
   }
 }
 
-/** Keys and values as a quantized cache gives them back. */
+/** Keys and values as a quantized cache gives them back; experts compute what is routed to them. */
 function cacheHooks(served: ServedCache | undefined): LayerHooks {
-  if (!served) return {}
+  if (!served) return { routedOnly: true }
   const { args, k, v } = served
   // Head after head in one row, so that a block of columns is a head.
   const through = (x: Tensor3D, scales: Float32Array): Tensor3D =>
     tf.reshape(fakeQuantizeCache(tf.reshape(x, [1, x.size]), args, scales), x.shape)
-  return { cache: (keys, values) => [through(keys, k), through(values, v)] }
+  return { routedOnly: true, cache: (keys, values) => [through(keys, k), through(values, v)] }
 }
 
 async function throughHead(
@@ -126,10 +121,7 @@ async function throughHead(
   signal?: AbortSignal,
 ): Promise<void> {
   const { model } = source
-  const parameters = await loadParameters(
-    source,
-    model.outerParameters().filter(({ name }) => !name.startsWith(`${model.embedding}.`)),
-  )
+  const parameters = await loadParameters(source, model.headParameters())
   const linears: ServedLinears = new Map()
   const step = Math.max(1, Math.floor(LOGITS / model.vocab))
   try {

@@ -79,8 +79,7 @@ export async function pushFolder(
       onUpload({ file: value.path, sent: [...sent.values()].reduce((sum, bytes) => sum + bytes, 0), total })
     }
   } catch (error) {
-    signal.throwIfAborted()
-    throw pushError(error, repo, folder, endpoint)
+    throw pushError(signal.aborted ? null : error, repo, folder, endpoint)
   }
 }
 
@@ -89,9 +88,11 @@ function alreadyThere(error: unknown): void {
   if (!(error instanceof HubApiError && error.statusCode === 409)) throw error
 }
 
+/** `error`: null where the caller stopped the upload. */
 function pushError(error: unknown, { name }: RepoId, folder: string, endpoint: string): unknown {
   const action = `Cannot push to ${name} on ${endpoint}`
   const stays = `The checkpoint is whole in ${folder}; \`hf upload ${name} ${folder}\` pushes it.`
+  if (error === null) return new RunError(`${action}: it was stopped, expected to be let finish. ${stays}`)
   if (error instanceof HubApiError) {
     const said = typeof error.data?.error === 'string' ? ` (${error.data.error})` : ''
     if (error.statusCode === 401 || error.statusCode === 403)

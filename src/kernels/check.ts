@@ -1,14 +1,28 @@
 import { RunError } from '../util/errors.ts'
 import type { RefineInput, SearchInput, SweepInput } from './kernels.ts'
+import { smallFloats } from './small-floats.ts'
 
 function expectLength(action: string, what: string, found: number, expected: number): void {
   if (found !== expected) throw new RunError(`Cannot ${action}: ${what} has ${found} values, expected ${expected}`)
 }
 
-function checkCodes(action: string, min: number, max: number): void {
+function checkIntegers(action: string, min: number, max: number): void {
   if (!(Number.isInteger(min) && Number.isInteger(max) && -128 <= min && min <= max && max <= 127)) {
     throw new RunError(`Cannot ${action}: codes ${min} to ${max}, expected integers within -128 to 127`)
   }
+}
+
+/** RunError unless codes are integers of a byte, or floats over their whole range without zero points. */
+function checkCodes(action: string, { float, min, max, zeroPoint }: Pick<SweepInput, 'float' | 'min' | 'max' | 'zeroPoint'>): void {
+  if (!float) {
+    checkIntegers(action, min, max)
+    return
+  }
+  const most = smallFloats[float].max
+  if (min !== -most || max !== most) {
+    throw new RunError(`Cannot ${action}: codes ${min} to ${max}, expected ${-most} to ${most} for ${float}`)
+  }
+  if (zeroPoint) throw new RunError(`Cannot ${action}: ${float} with zero points, expected none`)
 }
 
 /** How many groups of `groupSize` there are in a row. */
@@ -35,7 +49,7 @@ export function checkSweepInput(input: SweepInput): void {
   expectLength(action, 'groupOf', groupOf.length, columns)
   const stray = groupOf.findIndex((group) => group < 0 || group >= groups)
   if (stray >= 0) throw new RunError(`Cannot ${action}: column ${stray} is in group ${groupOf[stray]}, expected 0 to ${groups - 1}`)
-  checkCodes(action, input.min, input.max)
+  checkCodes(action, input)
 }
 
 /** RunError unless `h` has n x n values. */
@@ -57,7 +71,7 @@ export function checkSearchInput(input: SearchInput): void {
     const stray = importance.findIndex((value) => !(value >= 0))
     if (stray >= 0) throw new RunError(`Cannot ${action}: the importance of column ${stray} is ${importance[stray]}, expected 0 or more`)
   }
-  checkCodes(action, input.min, input.max)
+  checkIntegers(action, input.min, input.max)
   if (!(norm >= 1 && norm <= 8)) throw new RunError(`Cannot ${action}: norm is ${norm}, expected 1 to 8`)
 }
 
@@ -73,7 +87,7 @@ export function checkRefineInput(input: RefineInput): void {
   expectLength(action, 'codes', input.codes.length, rows * columns)
   expectLength(action, 'scale', input.scale.length, rows * groups)
   if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, rows * groups)
-  checkCodes(action, input.min, input.max)
+  checkCodes(action, input)
   for (let j = 0; j < columns; j++) {
     const value = hessian[j * columns + j] ?? 0
     if (!(value > 0)) throw new RunError(`Cannot ${action}: the diagonal of the Hessian at column ${j} is ${value}, expected more than 0`)

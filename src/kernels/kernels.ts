@@ -1,6 +1,9 @@
 import type { FloatDType } from '../numerics/dtype.ts'
 
-/** Integer rounding of a matrix column by column with error feedback: what GPTQ does once its factor is known. */
+/** Floats of so few bits that they are codes: four of exponent and three of mantissa, or two and one. */
+export type SmallFloat = 'E4M3' | 'E2M1'
+
+/** Rounding of a matrix column by column with error feedback: what GPTQ does once its factor is known. */
 export interface SweepInput {
   rows: number
   columns: number
@@ -15,14 +18,16 @@ export interface SweepInput {
   groups: number
   /** [columns] the group whose scale a column uses; in sweep order. */
   groupOf: Int32Array
-  /** Smallest and largest code. */
+  /** What codes are: floats of this kind, which have no zero points, or integers (null). */
+  float: SmallFloat | null
+  /** Smallest and largest code; of floats their values: ±448, ±6. */
   min: number
   max: number
 }
 
 export interface SweepResult {
-  /** Codes [rows, columns] in sweep order. */
-  codes: Int8Array
+  /** Codes [rows, columns] in sweep order; of floats their bit patterns, in a Uint8Array. */
+  codes: Int8Array | Uint8Array
   /** Per row Σ_j e_j², e_j = (w_j - q_j) / U_jj: the growth of tr(E H Eᵀ) that the sweep accepted. */
   loss: Float32Array
 }
@@ -56,30 +61,32 @@ export interface RefineInput {
   columns: number
   /** W [rows, columns]: what the codes stand for. */
   weight: Float32Array
-  /** W H [rows, columns] */
+  /** (W - Q) H [rows, columns], Q what the codes given stand for. */
   product: Float32Array
   /** H [columns, columns], damped: symmetric, positive definite. */
   hessian: Float32Array
-  /** [rows, columns] */
-  codes: Int8Array
+  /** [rows, columns]; of floats their bit patterns, in a Uint8Array. */
+  codes: Int8Array | Uint8Array
   /** [rows, groups] */
   scale: Float32Array
   /** [rows, groups]; null: all zero. */
   zeroPoint: Int8Array | null
   /** Divides `columns`; may be equal to it. */
   groupSize: number
-  /** Smallest and largest code. */
+  /** What codes are: floats of this kind, which have no zero points, or integers (null). */
+  float: SmallFloat | null
+  /** Smallest and largest code; of floats their values: ±448, ±6. */
   min: number
   max: number
   /** How many times scales and codes are each bettered once; 0: only `loss` is found. */
   rounds: number
-  /** What new scales are rounded to. */
-  scaleDtype: FloatDType
+  /** What new scales are rounded to; null: scales stay as they are. */
+  scaleDtype: FloatDType | null
 }
 
 export interface RefineResult {
-  /** [rows, columns] */
-  codes: Int8Array
+  /** [rows, columns], of the kind given. */
+  codes: Int8Array | Uint8Array
   /** [rows, groups] */
   scale: Float32Array
   /** [rows] (w - q)ᵀ H (w - q) at the end. */
@@ -91,7 +98,8 @@ export interface Kernels {
   readonly name: 'wasm' | 'reference'
   readonly threads: number
   /**
-   * For every row: q_j = clamp(round(w_j / s + z)), e_j = (w_j - (q_j - z) s) / U_jj, w_k -= e_j U_jk for k > j (GPTQ, arXiv 2210.17323).
+   * For every row: q_j = round(clamp(w_j / s + z)), e_j = (w_j - (q_j - z) s) / U_jj, w_k -= e_j U_jk for k > j (GPTQ, arXiv 2210.17323).
+   * Rounds to the nearest integer or float, halves to even.
    */
   sweep(input: SweepInput): Promise<SweepResult>
   /**
@@ -106,7 +114,8 @@ export interface Kernels {
   searchScales(input: SearchInput): Promise<Int32Array>
   /**
    * Lowers (w - q)ᵀ H (w - q) of every row by turns: all scales of the row by least squares, kept only if the loss falls, then each code in
-   * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding.
+   * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding. The first is
+   * left out where scales stay.
    */
   refine(input: RefineInput): Promise<RefineResult>
   close(): Promise<void>

@@ -1,43 +1,9 @@
-import { roundHalfEven } from '../numerics/round.ts'
 import { RunError } from '../util/errors.ts'
 import { checkFactorInput, checkRefineInput, checkSearchInput, checkSweepInput } from './check.ts'
-import type { Kernels, SweepInput, SweepResult } from './kernels.ts'
+import type { Kernels } from './kernels.ts'
 import { refine } from './reference-refine.ts'
 import { searchScales } from './reference-search.ts'
-
-const { fround } = Math
-
-/** One row: `w` [columns] is consumed, `codes` [columns] filled; returns the loss, summed in float64. */
-function sweepRow(input: SweepInput, row: number, w: Float32Array, codes: Int8Array): number {
-  const { columns, factor, scale, zeroPoint, groups, groupOf, min, max } = input
-  let loss = 0
-  for (let j = 0; j < columns; j++) {
-    const u = j * columns
-    const group = row * groups + (groupOf[j] ?? 0)
-    const s = scale[group] ?? 0
-    const z = zeroPoint?.[group] ?? 0
-    const clamped = Math.min(Math.max(fround(fround((w[j] ?? 0) / s) + z), min), max)
-    const q = roundHalfEven(clamped)
-    const dq = fround(fround(q - z) * s)
-    const e = fround(fround((w[j] ?? 0) - dq) / (factor[u + j] ?? 0))
-    for (let k = j + 1; k < columns; k++) w[k] = fround((w[k] ?? 0) - fround(e * (factor[u + k] ?? 0)))
-    codes[j] = q
-    loss += e * e
-  }
-  return loss
-}
-
-function sweep(input: SweepInput): SweepResult {
-  checkSweepInput(input)
-  const { rows, columns } = input
-  const codes = new Int8Array(rows * columns)
-  const loss = new Float32Array(rows)
-  for (let row = 0; row < rows; row++) {
-    const from = row * columns
-    loss[row] = sweepRow(input, row, input.weight.slice(from, from + columns), codes.subarray(from, from + columns))
-  }
-  return { codes, loss }
-}
+import { sweep } from './reference-sweep.ts'
 
 /**
  * Forward elimination of [H | I] with H = RᵀR, rows and columns reversed: what is left of I is R⁻ᵀ = M, MᵀM = inverse(H).
@@ -83,6 +49,7 @@ export function referenceKernels(): Kernels {
     threads: 1,
     async sweep(input) {
       check()
+      checkSweepInput(input)
       return sweep(input)
     },
     async inverseFactor(h, n) {

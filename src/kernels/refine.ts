@@ -1,6 +1,7 @@
 import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { RefineInput, RefineResult } from './kernels.ts'
+import { smallFloats } from './small-floats.ts'
 import { refineColumns, refineDepth, refineRows, refineStep } from './tiles.ts'
 
 /** Rows are taken through the wasm memory in strips of about this size. */
@@ -33,10 +34,10 @@ interface Layout {
 
 /** Rows [.., columns] of `source` to rows `pitch` apart; padding keeps the value it has. */
 function copyRows(
-  source: Float32Array | Int8Array,
+  source: Float32Array | Uint8Array,
   { groups, groupSize, padded }: Layout,
   pitch: number,
-  out: Float32Array | Int8Array,
+  out: Float32Array | Uint8Array,
 ): void {
   const columns = groups * groupSize
   if (columns === pitch) {
@@ -51,7 +52,7 @@ function copyRows(
 }
 
 /** The rows of `copyRows` back without their padding. */
-function collectRows(source: Int8Array, { groups, groupSize, padded, width }: Layout, out: Int8Array): void {
+function collectRows(source: Uint8Array, { groups, groupSize, padded, width }: Layout, out: Uint8Array): void {
   const columns = groups * groupSize
   const run = padded === groupSize ? columns : groupSize
   for (let to = 0; to < out.length; to += run) {
@@ -82,18 +83,24 @@ function stripRows(layout: Layout, rows: number): number {
   return Math.max(refineRows, Math.min(wanted, fitting, roundUp(rows, refineRows)))
 }
 
+/** What each byte stands for as a code. */
+function valuesOf(float: RefineInput['float']): Float32Array {
+  const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte)
+  return float ? smallFloats[float].decode(bytes) : Float32Array.from(new Int8Array(bytes.buffer))
+}
+
 /** `RefineInput` through the wasm export `refine`. */
 export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: RefineInput): Promise<RefineResult> {
-  const { rows, columns, groupSize, zeroPoint, min, max, rounds } = input
+  const { rows, columns, groupSize, zeroPoint, float, min, max, rounds, scaleDtype } = input
   const groups = columns / groupSize
   const padded = roundUp(groupSize, 4)
   const width = roundUp(groups * padded, refineStep)
   const layout = { groups, groupSize, padded, width }
   // Rows of H that are a multiple of 4 KiB apart would share the same few lines of the cache.
   const pitch = width % 1024 === 0 ? width + refineStep * 2 : width
-  const strip = stripRows(layout, rows)
-  const matrixBytes = roundUp(groups, 2) * 8 * (2 * groups + 2)
-  const laneBytes = roundUp(refineDepth * refineColumns * 4 + matrixBytes + strip * (groups + 1) * width * 4, 64)
+  const strip = scaleDtype ? stripRows(layout, rows) : refineRows
+  const fitBytes = refineDepth * refineColumns * 4 + roundUp(groups, 2) * 8 * (2 * groups + 2) + strip * groups * width * 4
+  const laneBytes = roundUp(strip * width * 4 + (scaleDtype ? fitBytes : 0), 64)
   const lanes = Math.max(1, Math.min(crew.lanes, Math.floor(lanesLimit / laneBytes)))
   const stride = Math.min(rows, roundUp(Math.max(1, Math.floor(stripBytes / (width * 9 + groups * 8))), strip))
 
@@ -103,6 +110,7 @@ export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: 
   const weight = arena.take(stride * width * 4)
   const product = arena.take(stride * width * 4)
   const codes = arena.take(stride * width)
+  const values = arena.take(256 * 4)
   const scale = arena.take(stride * groups * 4)
   const zero = arena.take(stride * groups * 4)
   const loss = arena.take(stride * 4)
@@ -112,20 +120,25 @@ export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: 
   copyHessian(input, layout, pitch, new Float32Array(buffer, hessian, groups * padded * pitch), new Float32Array(buffer, diagonal, width))
   const weightView = new Float32Array(buffer, weight, stride * width).fill(0)
   const productView = new Float32Array(buffer, product, stride * width)
-  const codesView = new Int8Array(buffer, codes, stride * width)
+  const codesView = new Uint8Array(buffer, codes, stride * width).fill(0)
+  new Float32Array(buffer, values, 256).set(valuesOf(float))
   const scaleView = new Float32Array(buffer, scale, stride * groups)
   const zeroView = new Float32Array(buffer, zero, stride * groups).fill(0)
-  const fixed = [weight, product, codes, scale, zero, loss, hessian, diagonal]
-  const sizes = [width, pitch * 4, groups, padded, strip, rounds, dtypes[input.scaleDtype], min, max]
-  const result = { codes: new Int8Array(rows * columns), scale: new Float32Array(rows * groups), loss: new Float32Array(rows) }
+  const fixed = [weight, product, codes, values, scale, zero, loss, hessian, diagonal]
+  const dtype = scaleDtype ? dtypes[scaleDtype] : -1
+  const kind = float ? smallFloats[float].id : 0
+  const sizes = [width, pitch * 4, groups, padded, strip, rounds, dtype, kind, min, max]
+  const given = new Uint8Array(input.codes.buffer, input.codes.byteOffset, rows * columns)
+  const found = new Uint8Array(rows * columns)
+  const result = { scale: new Float32Array(rows * groups), loss: new Float32Array(rows) }
   for (let from = 0; from < rows; from += stride) {
     const count = Math.min(stride, rows - from)
-    const values = [from * columns, (from + count) * columns] as const
+    const part = [from * columns, (from + count) * columns] as const
     const tiles = [from * groups, (from + count) * groups] as const
     productView.fill(0)
-    copyRows(input.weight.subarray(...values), layout, width, weightView)
-    copyRows(input.product.subarray(...values), layout, width, productView)
-    copyRows(input.codes.subarray(...values), layout, width, codesView)
+    copyRows(input.weight.subarray(...part), layout, width, weightView)
+    copyRows(input.product.subarray(...part), layout, width, productView)
+    copyRows(given.subarray(...part), layout, width, codesView)
     scaleView.set(input.scale.subarray(...tiles))
     if (zeroPoint) zeroView.set(zeroPoint.subarray(...tiles))
     const step = roundUp(Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane)), strip)
@@ -137,9 +150,9 @@ export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: 
     }
     const batch = lanes < crew.lanes ? lanes : calls.length
     for (let at = 0; at < calls.length; at += batch) await crew.run('refine', calls.slice(at, at + batch))
-    collectRows(codesView, layout, result.codes.subarray(...values))
+    collectRows(codesView, layout, found.subarray(...part))
     result.scale.set(scaleView.subarray(0, count * groups), from * groups)
     result.loss.set(new Float32Array(buffer, loss, count), from)
   }
-  return result
+  return { codes: float ? found : new Int8Array(found.buffer), ...result }
 }

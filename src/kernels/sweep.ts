@@ -1,6 +1,7 @@
 import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { SweepInput, SweepResult } from './kernels.ts'
+import { smallFloats } from './small-floats.ts'
 import { sweepColumns, sweepRows } from './tiles.ts'
 
 /** Rows are taken through the wasm memory in strips of at most this size, so that beside U little is needed. */
@@ -62,7 +63,8 @@ function copyRows(input: SweepInput, from: number, stride: number, padded: numbe
 
 /** `SweepInput` through the wasm export `sweep`. */
 export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: SweepInput): Promise<SweepResult> {
-  const { rows, columns, groups, min, max } = input
+  const { rows, columns, groups, float, min, max } = input
+  const kind = float ? smallFloats[float].id : 0
   const padded = roundUp(columns, sweepColumns)
   const stride = Math.min(roundUp(rows, sweepRows), Math.max(sweepRows, Math.floor(stripBytes / (padded * 4 * sweepRows)) * sweepRows))
   const arena = new Arena(memory, `sweep a matrix of ${rows} x ${columns}`)
@@ -82,7 +84,8 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
   groupView.fill(0)
   groupView.set(input.groupOf)
 
-  const result = { codes: new Int8Array(rows * columns), loss: new Float32Array(rows) }
+  const found = new Uint8Array(rows * columns)
+  const losses = new Float32Array(rows)
   for (let from = 0; from < rows; from += stride) {
     copyRows(input, from, stride, padded, new Float32Array(buffer, weight, stride * padded))
     transpose(input.scale, input, from, stride, 1, new Float32Array(buffer, scale, groups * stride))
@@ -92,14 +95,14 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
     const calls: Call[] = []
     for (let top = 0; top < count; top += step) {
       const end = Math.min(top + step, roundUp(count, sweepRows))
-      calls.push([weight, factor, scale, zero, groupOf, codes, loss, errors, padded, stride * 4, min, max, top, end])
+      calls.push([weight, factor, scale, zero, groupOf, codes, loss, errors, padded, stride * 4, kind, min, max, top, end])
     }
     await crew.run('sweep', calls)
-    const codesView = new Int8Array(buffer, codes, stride * padded)
+    const codesView = new Uint8Array(buffer, codes, stride * padded)
     for (let row = 0; row < count; row++) {
-      result.codes.set(codesView.subarray(row * padded, row * padded + columns), (from + row) * columns)
+      found.set(codesView.subarray(row * padded, row * padded + columns), (from + row) * columns)
     }
-    result.loss.set(new Float32Array(buffer, loss, count), from)
+    losses.set(new Float32Array(buffer, loss, count), from)
   }
-  return result
+  return { codes: float ? found : new Int8Array(found.buffer), loss: losses }
 }

@@ -1,4 +1,5 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
+import type { Config } from './config-values.ts'
 
 /** Linears that read the same input: one fusion group for servers, one Hessian for GPTQ, one unit of reporting. */
 export interface StageSpec {
@@ -16,12 +17,12 @@ export interface StageSpec {
 
 /**
  * What the inputs of a stage come from; `name` is below the layer, or full at the head.
- * - norm: x * (weight + offset) (+ bias), a channel an element; only these linears read it.
+ * - norm: x * (weight + offset) (+ bias), a channel an element; only these linears read it. `centered`: x is without its mean (LayerNorm).
  * - linear: input channel c of the stage is row c of its weight, up to what happens between them: nothing (values through attention) or a
  *   product with something else (up_proj times the gate). Attention with grouped queries repeats rows: the counts then differ.
  */
 export type StageSource =
-  | { readonly kind: 'norm'; readonly name: string; readonly offset: 0 | 1 }
+  | { readonly kind: 'norm'; readonly name: string; readonly offset: 0 | 1; readonly centered: boolean }
   | { readonly kind: 'linear'; readonly name: string }
 
 /** What a layer asks for: the outputs of `stage.linears` applied to `input`. Tensors in `keep` outlive the request. */
@@ -41,6 +42,13 @@ export interface LayerHooks {
    * go on with. Runs within a tidy: tensors are valid during the call.
    */
   cache?(keys: Tensor3D, values: Tensor3D): readonly [keys: Tensor3D, values: Tensor3D]
+  /**
+   * Sees how tokens are routed: the weights [tokens, experts] of the experts of `module` (below the layer), zero where a token does not go.
+   * Tensors are valid during the call.
+   */
+  route?(module: string, weights: Tensor2D): void
+  /** Experts need only see the tokens that are routed to them. Otherwise the requests are the same for every batch. */
+  readonly routedOnly?: boolean
 }
 
 /**
@@ -56,6 +64,8 @@ export interface LinearSpec {
   readonly rows: number
   readonly columns: number
   readonly bias: boolean
+  /** Stored as [columns, rows], as GPT-2's Conv1D: it is read as [rows, columns] all the same, and not compressed. */
+  readonly transposed?: true
 }
 
 /** A tensor that is not a linear's weight: norms, embeddings. */
@@ -63,6 +73,8 @@ export interface ParameterSpec {
   /** Full tensor name: `model.norm.weight`. */
   readonly name: string
   readonly shape: readonly number[]
+  /** The class of its module in transformers, `RMSNorm` where it is left out. A `Linear` must stand in the ignore list of config.json. */
+  readonly className?: string
 }
 
 /** A batch of token rows of one length, flattened to [rows * length]. */
@@ -86,6 +98,8 @@ export interface AttentionSizes {
 /** A model with its config read: everything the rest of the code knows about an architecture. */
 export interface Model {
   readonly modelType: string
+  /** Why nothing can be computed with it: its architecture is not known, and its linears were found by name. Absent where it is known. */
+  readonly unknown?: string
   readonly layers: number
   readonly hidden: number
   readonly vocab: number
@@ -95,8 +109,10 @@ export interface Model {
   readonly tied: boolean
   /** The name of the embedding's module, e.g. `model.embed_tokens`. */
   readonly embedding: string
-  /** Stages of a decoder layer, in the order of the walk. */
-  readonly stages: readonly StageSpec[]
+  /** Channels of the embedding: `hidden`, unless a projection follows it. */
+  readonly embeddingWidth: number
+  /** Stages of a decoder layer, in the order of the walk: the same objects at every call. */
+  stages(layer: number): readonly StageSpec[]
   /** The last stage: the output projection after the final norm. */
   readonly headStage: StageSpec
   /** Module name of a layer: `model.layers.3`. */
@@ -105,14 +121,20 @@ export interface Model {
   linears(layer: number): LinearSpec[]
   /** The norms and other non-linear tensors of a layer. */
   parameters(layer: number): ParameterSpec[]
-  /** Tensors outside the layers: embedding, final norm. */
+  /** Tensors outside the layers: the embedding, those of `embed`, those of `walkHead`. */
   outerParameters(): ParameterSpec[]
+  /** Tensors that `embed` needs beside the embedding's rows: learned positions, a norm. */
+  embedParameters(): ParameterSpec[]
+  /** Tensors that `walkHead` needs: the final norm. */
+  headParameters(): ParameterSpec[]
   /** lm_head as a linear (named so even when tied). */
   head(): LinearSpec
+  /** What loaders call the head, where that is not its name in the checkpoint. */
+  readonly headAlias?: string
   /** Tensors that every layer shares for rows of up to `length` tokens (RoPE tables); the caller disposes of them. */
   shared(length: number): Tensor[]
-  /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, hidden]. */
-  embed(rows: Tensor2D): Tensor2D
+  /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, embeddingWidth]; always a new tensor. */
+  embed(rows: Tensor2D, batch: BatchShape, parameters: Parameters): Tensor2D
   /** A decoder layer over one batch. */
   walk(layer: number, hidden: Tensor2D, parameters: Parameters, shared: readonly Tensor[], batch: BatchShape, hooks?: LayerHooks): LayerWalk
   /** The final norm and the output projection as one more walk; its result are the logits [tokens, vocab]. */
@@ -121,6 +143,19 @@ export interface Model {
 
 /** An architecture file exports this under the name `architecture`. */
 export interface Architecture {
-  /** Reads config.json's object. Errors: CheckpointError naming the key that is missing or not supported. */
-  model(config: Readonly<Record<string, unknown>>): Model
+  /**
+   * Reads config.json's object. `at`: where the text model stands within a larger one; by itself where it is left out. Errors:
+   * CheckpointError naming the key that is missing or not supported.
+   */
+  model(config: Config, at?: TextModel): Model
+  /** Where the text model is found in checkpoints of this type, most likely first; where `model` says, if it is left out. */
+  readonly places?: readonly TextModel[]
+}
+
+/** Where a text model stands in a checkpoint that also sees or hears. */
+export interface TextModel {
+  /** What stands for `model`: `language_model.model`. */
+  readonly base: string
+  /** What stands for `lm_head`: `language_model.lm_head`. */
+  readonly head: string
 }

@@ -21,6 +21,18 @@ export function positive(config: Config, key: string, fallback?: number): number
   throw wrong(key, value, 'a number above zero')
 }
 
+/** A finite number above zero of config.json, or null where the key is missing or null. Errors: CheckpointError naming the key. */
+export function optional(config: Config, key: string): number | null {
+  return (config[key] ?? null) === null ? null : positive(config, key)
+}
+
+/** A list of numbers of config.json, empty where the key is missing or null. Errors: CheckpointError naming the key. */
+export function numberList(config: Config, key: string): number[] {
+  const value = config[key] ?? []
+  if (Array.isArray(value) && value.every((item) => typeof item === 'number')) return value
+  throw wrong(key, value, 'a list of numbers')
+}
+
 /** A boolean of config.json. Errors: CheckpointError naming the key. */
 export function flag(config: Config, key: string, fallback: boolean): boolean {
   const value = config[key] ?? fallback
@@ -48,7 +60,7 @@ export function section(config: Config, key: string): Config | null {
 }
 
 /** Sizes of grouped-query attention: `kvHeads` divides `heads`, and `headDim` is even, as rotary positions need. */
-interface HeadSizes {
+export interface HeadSizes {
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number

@@ -13,6 +13,8 @@ import { CheckpointError } from '../util/errors.ts'
 import { loadFolder } from '../util/load-folder.ts'
 import type { Architecture, LinearSpec, Model, ParameterSpec } from './architecture.ts'
 import type { Config } from './config-values.ts'
+import { genericModel } from './generic.ts'
+import { towerPatterns } from './towers.ts'
 
 /** How a linear of a compressed checkpoint is stored. */
 export interface StoredScheme {
@@ -42,18 +44,27 @@ async function architectures(): Promise<Map<string, Architecture>> {
   return known
 }
 
-/** The model that a config.json describes. Errors: CheckpointError for a model_type that is not known, naming those that are. */
-async function readModel(config: Config): Promise<Model> {
+/**
+ * The model that a config.json describes, with the names that the checkpoint has.
+ * Errors: CheckpointError for a model_type that is not known, naming those that are.
+ */
+async function readModel(config: Config, reader: TensorReader): Promise<Model> {
   const known = await architectures()
   const architecture = known.get(String(config.model_type))
   if (!architecture) {
     const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
-    throw new CheckpointError(
-      `Cannot read the model: model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}.`,
-      { file: 'config.json' },
-    )
+    const unknown =
+      `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}; ` +
+      'only recipes that need no data (QuantizationModifier with W4A16, W8A16, FP8_DYNAMIC ...) work without its architecture'
+    const generic = await genericModel(String(config.model_type), reader, unknown)
+    if (generic) return generic
+    throw new CheckpointError(`Cannot read the model: ${unknown}, and here neither their linears nor an output projection were found.`, {
+      file: 'config.json',
+    })
   }
-  return architecture.model(config)
+  const { tensors } = reader
+  const models = (architecture.places ?? [undefined]).map((place) => architecture.model(config, place))
+  return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
 }
 
 /**
@@ -62,9 +73,9 @@ async function readModel(config: Config): Promise<Model> {
  */
 export async function openModel(path: string): Promise<OpenModel> {
   const config = await readConfig(path)
-  const model = await readModel(config)
   const reader = await openCheckpoint(path)
   try {
+    const model = await readModel(config, reader)
     requireLayers(config, model, reader)
     const compressed = await storedSchemes(config, model)
     const opened: OpenModel = { path, name: basename(resolve(path)), config, model, reader, compressed, close: () => reader.close() }
@@ -78,12 +89,33 @@ export async function openModel(path: string): Promise<OpenModel> {
 
 /** Every module that targets and ignore lists can name, with the class names of the field. */
 export function modules(model: Model): { name: string; className: string }[] {
-  const moduleOf = (tensor: string) => tensor.replace(/\.(weight|bias)$/, '')
+  // A norm's weight and its bias are one module; tensors of other names belong to modules that have no class of their own.
   const other = (specs: ParameterSpec[]) =>
-    specs.map(({ name }) => ({ name: moduleOf(name), className: moduleOf(name) === model.embedding ? 'Embedding' : 'RMSNorm' }))
+    specs.filter(({ name }) => name.endsWith('.weight')).map(({ name, className = 'RMSNorm' }) => ({ name: moduleOf(name), className }))
   const linear = (specs: LinearSpec[]) => specs.map(({ name }) => ({ name, className: 'Linear' }))
   const layers = Array.from({ length: model.layers }, (_, layer) => [...linear(model.linears(layer)), ...other(model.parameters(layer))])
   return [...other(model.outerParameters()), ...layers.flat(), ...linear([model.head()])]
+}
+
+/**
+ * Modules that loaders may take for linears and that are not compressed here, for the ignore list: routers, projections outside the layers,
+ * and all matrices that the architecture does not name, such as those of a vision tower.
+ */
+export function otherLinears({ model, reader }: OpenModel): string[] {
+  const linears = new Set(allLinears(model).map(({ name }) => name))
+  const own = modules(model).filter(({ name, className }) => (className === 'Linear' || className === 'Router') && !linears.has(name))
+  const known = tensorNames(model)
+  const foreign = [...reader.tensors.values()].filter(
+    ({ name, shape }) => shape.length === 2 && name.endsWith('.weight') && !known.has(name) && !linears.has(moduleOf(name)),
+  )
+  return [
+    ...new Set([...own.map(({ name }) => name), ...foreign.map(({ name }) => moduleOf(name))]),
+    ...towerPatterns(reader.tensors.keys()),
+  ]
+}
+
+function moduleOf(weight: string): string {
+  return weight.slice(0, -'.weight'.length)
 }
 
 /** The names of all tensors of an uncompressed checkpoint. */
@@ -135,7 +167,7 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
     if (spec.name === model.head().name && model.tied && !compressed.has(spec.name)) continue
     const stored = compressed.get(spec.name)
     if (spec.bias) check(`${spec.name}.bias`, [spec.rows])
-    if (!stored?.scheme.weights) check(`${spec.name}.weight`, [spec.rows, spec.columns])
+    if (!stored?.scheme.weights) check(`${spec.name}.weight`, spec.transposed ? [spec.columns, spec.rows] : [spec.rows, spec.columns])
     else {
       const problem = groupSizeProblem(stored.scheme.weights, spec.columns)
       if (problem !== null) {
@@ -164,7 +196,8 @@ export function scaleDtypeOf(reader: TensorReader, linear: string): ScaleDType {
  * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding.
  * Errors: CheckpointError naming the tensor when a value is not finite.
  */
-export async function readWeight({ model, reader, compressed }: OpenModel, { name, rows, columns }: LinearSpec): Promise<Float32Array> {
+export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec): Promise<Float32Array> {
+  const { name, rows, columns } = spec
   const stored = compressed.get(name)
   if (stored?.scheme.weights) {
     const read = (suffix: string) => reader.read(`${name}.${suffix}`)
@@ -174,7 +207,15 @@ export async function readWeight({ model, reader, compressed }: OpenModel, { nam
   const tensor = storedName(model, name)
   const weight = await reader.readFloats(tensor)
   assertFinite(weight, tensor)
-  return weight
+  return spec.transposed ? transpose(weight, columns, rows) : weight
+}
+
+/** [rows, columns] as [columns, rows]. */
+function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length)
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) out[column * rows + row] = values[row * columns + column]
+  return out
 }
 
 /** The tensor that holds a linear's weight: the embedding's for a tied lm_head. */

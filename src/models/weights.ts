@@ -4,6 +4,7 @@ import { readRows } from '../checkpoint/read-rows.ts'
 import { matMul } from '../engine/mat-mul.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
+import type { Batch } from './batches.ts'
 import type { OpenModel } from './open-model.ts'
 
 /** A linear ready to multiply: y = x · transposed + bias. */
@@ -60,10 +61,33 @@ export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): T
 }
 
 /**
- * The embedding's rows of the tokens, [tokens, hidden]. Only the rows that occur are read, so that a large vocabulary costs nothing.
+ * The embedding's rows of the tokens, [tokens, embeddingWidth]. Only the rows that occur are read, so that a large vocabulary costs nothing.
  */
 export async function embeddingRows({ model, reader }: OpenModel, ids: Int32Array): Promise<Tensor2D> {
   const values = await readRows(reader, `${model.embedding}.weight`, ids)
   assertFinite(values, `${model.embedding}.weight`)
-  return tf.tensor2d(values, [ids.length, model.hidden])
+  return tf.tensor2d(values, [ids.length, model.embeddingWidth])
+}
+
+/** The hidden states that enter the first layer, a tensor a batch; the caller disposes of them. */
+export async function embedBatches(source: OpenModel, batches: readonly Batch[]): Promise<Tensor2D[]> {
+  const { model } = source
+  const parameters = await loadParameters(source, model.embedParameters())
+  const hidden: Tensor2D[] = []
+  try {
+    for (const { ids, shape } of batches) {
+      const rows = await embeddingRows(source, ids)
+      try {
+        hidden.push(tf.tidy(() => model.embed(rows, shape, parameters)))
+      } finally {
+        rows.dispose()
+      }
+    }
+    return hidden
+  } catch (error) {
+    tf.dispose(hidden)
+    throw error
+  } finally {
+    disposeParameters(parameters)
+  }
 }

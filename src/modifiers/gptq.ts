@@ -1,15 +1,17 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { stageGlobalScale } from '../schemes/qparams.ts'
+import { assertFinite } from '../schemes/quantize.ts'
 import { UserError } from '../util/errors.ts'
-import { compressLinear } from './gptq-linear.ts'
+import { compressLinear, type Task } from './gptq-linear.ts'
 import { activationOrder, dampedFactor, diagonal, type Factor } from './hessian.ts'
 import { inputTarget } from './input-target.ts'
 import type { Modifier, ModifierDefinition, Stage } from './modifier.ts'
-import { type Hessian, measureMoments } from './moments.ts'
+import { type Hessian, measureMoments, type StageMoments } from './moments.ts'
 import { type Levers, leverOptions, leversOf } from './quality.ts'
 import { quantizationOptions } from './quantization-options.ts'
 import { residualTarget } from './residual-target.ts'
-import type { Target } from './target.ts'
+import { aim, type Target } from './target.ts'
 
 const schema = {
   type: 'object',
@@ -50,7 +52,10 @@ const schema = {
 
 type Options = FromSchema<typeof schema>
 
-/** GPTQ (arXiv 2210.17323): rounds column by column and lets the columns not yet rounded make up for each error. */
+/**
+ * GPTQ (arXiv 2210.17323): rounds column by column, to integers or floats with any scales, and lets the columns not yet rounded make up for
+ * each error.
+ */
 export const modifier: ModifierDefinition<Options> = {
   names: ['GPTQModifier', 'gptq'],
   description: 'Rounds column by column and corrects the columns that follow, weighing errors by calibration inputs (arXiv 2210.17323).',
@@ -59,12 +64,6 @@ export const modifier: ModifierDefinition<Options> = {
   needs: (options) => {
     const { inputTarget, residualTarget } = leversOf(options)
     return inputTarget > 0 || residualTarget > 0 ? 'originals' : 'inputs'
-  },
-  refuses: (scheme) => {
-    const { weights } = scheme
-    return weights && (weights.type !== 'int' || weights.strategy === 'block')
-      ? 'GPTQ rounds to integers with channel or group scales in this version; use QuantizationModifier for floats and block scales'
-      : null
   },
   completes: ({ actorder }, scheme) => ({ ...scheme, weights: scheme.weights && withOrder(scheme.weights, actorder) }),
   create: (options) => gptq(options.dampening_frac ?? 0.01, options.hold_back ?? true, leversOf(options)),
@@ -87,19 +86,29 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
   return {
     async apply(stage, targets) {
       const started = performance.now()
-      const aimed = targetOf(stage, levers)
-      const moments = await measureMoments(stage, holdBack, aimed?.target ?? null)
+      const goal = goalOf(stage, levers)
+      const moments = await measureMoments(stage, holdBack, goal?.target ?? null)
       const factors = new Map<boolean, Factor | null>()
       const dead = diagonal(moments.fitted.hessian).filter((value) => value === 0).length
+      const members = []
       for (const [linear, scheme] of targets) {
-        if (!scheme.weights) continue
-        const ordered = scheme.weights.actorder !== null
+        const { name, weight } = linear
+        const args = scheme.weights
+        if (!args) continue
+        assertFinite(weight, `${name}.weight`)
+        const ordered = args.actorder !== null
         const known = factors.get(ordered)
         const factor = known === undefined ? await factorOf(stage, moments.fitted.hessian, ordered, dampening) : known
         factors.set(ordered, factor)
+        members.push({ linear, scheme, args, factor, ...aimed(weight, moments, factor, goal) })
+      }
+      // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
+      const globalScale = stageGlobalScale(members)
+      const plainGlobalScale = stageGlobalScale(members.map(({ linear: { weight }, args }) => ({ weight, args })))
+      for (const member of members) {
         stage.signal.throwIfAborted()
-        await compressLinear({ stage, moments, factor, levers, aimed, linear, scheme, args: scheme.weights })
-        if (linear.report && dead > 0) linear.report.deadColumns = dead
+        await compressLinear({ stage, moments, levers, ...member, globalScale, plainGlobalScale })
+        if (member.linear.report && dead > 0) member.linear.report.deadColumns = dead
       }
       // The moments and their factor serve all linears of the stage: each is charged by its share of the rows.
       const reports = [...targets.keys()].flatMap(({ report, rows }) => (report ? [{ report, rows }] : []))
@@ -110,12 +119,26 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
   }
 }
 
-/** What the linears of a stage should aim at instead of their original outputs, and how far; null for nothing else. */
-function targetOf(stage: Stage, levers: Levers): { target: Target; most: number } | null {
+/** What the linears of a stage should aim at instead of their original outputs, and how far they may go. */
+interface Goal {
+  readonly target: Target
+  readonly most: number
+}
+
+/** Null where nothing but the original outputs is wanted. */
+function goalOf(stage: Stage, levers: Levers): Goal | null {
   const choice = stage.addsToResidual
     ? { target: residualTarget(stage.linears[0].bias), most: levers.residualTarget }
     : { target: inputTarget, most: levers.inputTarget }
   return choice.most > 0 ? choice : null
+}
+
+/** What to round instead of a weight, with what the report says about it. */
+function aimed(weight: Float32Array, moments: StageMoments, factor: Factor | null, goal: Goal | null): Pick<Task, 'weight' | 'target'> {
+  if (!factor || !goal) return { weight, target: null }
+  const { target, most } = goal
+  const found = aim(target, weight, moments, factor, most)
+  return { weight: found.weight, target: { kind: target.kind, step: found.step } }
 }
 
 async function factorOf(stage: Stage, hessian: Hessian, ordered: boolean, dampening: number): Promise<Factor | null> {

@@ -5,7 +5,7 @@ import { type OpenModel, storedName } from '../models/open-model.ts'
 import { type Rotation, rotateColumns, rotateRows } from '../numerics/rotation.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import { UserError } from '../util/errors.ts'
-import { requireRotatableResidual, type ValueStage, valueStage } from './rotatable.ts'
+import { requireRotatableResidual, type ValueStages, valueStages } from './rotatable.ts'
 
 /** What to rotate by: the residual stream (R1, a divisor of the hidden size), and the values of each head (R2, its size). */
 export interface Rotations {
@@ -38,11 +38,11 @@ export function rotateModel(source: OpenModel, rotations: Rotations): OpenModel 
   const { residual, heads } = rotations
   if (source.compressed.size > 0) throw new UserError(`Cannot rotate ${source.name}: it is already quantized, expected an original.`)
   if (residual) requireRotatableResidual(source)
-  const plan = { ...rotations, source, values: heads && valueStage(source) }
+  const plan = { ...rotations, source, values: heads && valueStages(source) }
   const rewrites: [string, TensorRewrite][] = []
   for (let layer = 0; layer < model.layers; layer++) {
     const linears = model.linears(layer)
-    for (const stage of model.stages) rewrites.push(...rewriteStage(plan, stage, `${model.layerName(layer)}.`, linears))
+    for (const stage of model.stages(layer)) rewrites.push(...rewriteStage(plan, stage, `${model.layerName(layer)}.`, linears))
   }
   if (residual) {
     const name = `${model.embedding}.weight`
@@ -60,7 +60,7 @@ export function rotateModel(source: OpenModel, rotations: Rotations): OpenModel 
 /** What is rotated, and where attention's values are. */
 interface RotationPlan extends Rotations {
   readonly source: OpenModel
-  readonly values: ValueStage | null
+  readonly values: ValueStages | null
 }
 
 /** The rewrites of a stage's linears and of its norm. `prefix`: of the stage's names; `linears`: those of the layer. */
@@ -77,7 +77,7 @@ function rewriteStage(
     const makesValues = values !== null && spec.name === prefix + values.linear
     return rewriteLinear(source.reader, spec, storedName(source.model, spec.name), {
       norm,
-      columns: norm ? residual : values?.stage === stage ? heads : null,
+      columns: norm ? residual : values?.stages.has(stage) ? heads : null,
       rows: residual && stage.addsToResidual ? residual : makesValues ? heads : null,
     })
   })

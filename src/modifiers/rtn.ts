@@ -1,7 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { needsInputs } from '../schemes/observers.ts'
-import { sharedGlobalScale } from '../schemes/qparams.ts'
+import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { type GridOptions, weightGrid } from '../schemes/weight-grid.ts'
@@ -35,17 +35,12 @@ export const modifier: ModifierDefinition<Options> = {
   create: ({ signed_scales: signed = true }) => ({
     async apply(stage, targets) {
       const importance = stage.hasInputs ? (await measureChannels(stage)).meanSquare : null
-      const globalScale = sharedScale(targets)
+      const globalScale = stageGlobalScale([...targets].flatMap(([{ weight }, { weights: args }]) => (args ? [{ weight, args }] : [])))
       for (const [linear, scheme] of targets) {
         if (scheme.weights) await round(stage, linear, scheme, scheme.weights, { importance, globalScale, signed })
       }
     },
   }),
-}
-
-function sharedScale(targets: ReadonlyMap<Linear, QuantizationScheme>): number | null {
-  const fused = [...targets].filter(([, { weights }]) => weights?.strategy === 'tensor_group')
-  return fused.length > 0 ? sharedGlobalScale(fused.map(([{ weight }]) => weight)) : null
 }
 
 async function round(stage: Stage, linear: Linear, scheme: QuantizationScheme, args: QuantizationArgs, shared: GridOptions): Promise<void> {

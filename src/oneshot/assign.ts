@@ -56,12 +56,13 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     if (!definition.quantizes) continue
     const completed = entry.schemes.map((item) => complete(entry, item))
     const schemes = completed.map(({ scheme }) => scheme)
-    const matched = at(entry, () => matchTargets(modules(source.model), schemes, ignoreOf(entry)))
+    const matched = at(entry, () => matchTargets(modules(source.model), schemes, ignoreOf(entry, source)))
     warnings.push(...reportUnmatched(entry, completed, matched, strict))
     const targets = new Map<string, QuantizationScheme>()
     for (const [index, item] of completed.entries()) {
       requireLinears(source, entry, item, matched.assigned, index)
       const specs = linears.flatMap(({ spec }) => (matched.assigned.get(spec.name) === index ? [spec] : []))
+      requireExpressible(entry, item, specs)
       if (specs.length === 0) {
         throw entry.errorAt(
           item.path,
@@ -159,8 +160,10 @@ function complete(entry: RecipeModifier, item: NamedScheme): NamedScheme {
   return { ...item, scheme }
 }
 
-function ignoreOf({ options }: RecipeModifier): readonly string[] {
-  return patterns(options.ignore as string | readonly string[] | undefined)
+/** A head that the checkpoint calls otherwise than recipes do is meant by either name. */
+function ignoreOf({ options }: RecipeModifier, { model }: OpenModel): readonly string[] {
+  const list = patterns(options.ignore as string | readonly string[] | undefined)
+  return list.map((pattern) => (pattern === model.headAlias ? model.head().name : pattern))
 }
 
 function reportUnmatched(
@@ -181,6 +184,18 @@ function reportUnmatched(
     if (strict) throw entry.errorAt(['ignore', index], `Cannot apply ${entry.definition.names[0]}: ${message}`)
     return message
   })
+}
+
+/** compressed-tensors knows linears [rows, columns] only: its Conv1D is left alone without a word, and would be compressed in name only. */
+function requireExpressible(entry: RecipeModifier, { path }: NamedScheme, specs: readonly LinearSpec[]): void {
+  const transposed = specs.filter((spec) => spec.transposed)
+  if (transposed.length === 0) return
+  const more = transposed.length > 1 ? ` and ${transposed.length - 1} more` : ''
+  throw entry.errorAt(
+    path,
+    `Cannot compress ${transposed[0].name}${more}: its weight is stored transposed (Conv1D), which compressed-tensors cannot express, ` +
+      `expected linears; "re:.*${transposed[0].name.replace(/^.*\d+\./, '\\.')}$" and its likes in ignore leave them as they are`,
+  )
 }
 
 /** A pattern may pass over norms, as it does for the peer; embeddings, and norms that are named, are asked for in vain. */

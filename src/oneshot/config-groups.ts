@@ -49,6 +49,6 @@ function withHead(model: Model, scheme: QuantizationScheme, linears: readonly st
 /** Whether a loader that reads targets and ignore finds exactly the linears of the group. */
 function readsBack(model: Model, schemes: readonly QuantizationScheme[], ignore: readonly string[], { linears }: SettledGroup): boolean {
   const { assigned } = matchTargets(modules(model), schemes, ignore)
-  const found = modules(model).filter(({ name, className }) => className !== 'RMSNorm' && assigned.has(name))
+  const found = modules(model).filter(({ name, className }) => (className === 'Linear' || className === 'Embedding') && assigned.has(name))
   return found.length === linears.length && found.every(({ name }) => linears.includes(name))
 }

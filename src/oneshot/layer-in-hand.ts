@@ -9,6 +9,7 @@ import { encodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import type { Range } from '../schemes/activation-range.ts'
 import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
 import type { CacheRanges } from './activation-ranges.ts'
+import { ExpertCounts } from './expert-tokens.ts'
 import type { Plan, PlannedLinear } from './plan.ts'
 
 /** A linear on its way: what the plan says of it, what the modifiers edit, and what it was. */
@@ -26,6 +27,8 @@ export interface LayerInHand {
   /** The number of layers for the head. */
   readonly index: number
   readonly name: string
+  /** Its linears as the plan has them. */
+  readonly planned: readonly PlannedLinear[]
   /** Norms and the like on the engine; empty in runs without data. */
   readonly parameters: Map<string, Tensor>
   /** Of all stages so far. */
@@ -36,16 +39,20 @@ export interface LayerInHand {
   readonly rescaled: Set<string>
   /** What the key-value cache is observed with, where it is quantized. */
   readonly cache: CacheRanges | null
+  /** Tokens of its experts, in runs with data. */
+  readonly experts: ExpertCounts
 }
 
 /** A layer with nothing done to it. */
 export function layerInHand(
+  { linears }: Plan,
   index: number,
   name: string,
   parameters = new Map<string, Tensor>(),
   cache: LayerInHand['cache'] = null,
 ): LayerInHand {
-  return { index, name, parameters, linears: [], edited: new Map(), rescaled: new Set(), cache }
+  const planned = linears.filter(({ layer }) => layer === index)
+  return { index, name, planned, parameters, linears: [], edited: new Map(), rescaled: new Set(), cache, experts: new ExpertCounts(name) }
 }
 
 /** Reads weights and biases of a stage's linears. */

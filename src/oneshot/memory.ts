@@ -24,15 +24,20 @@ const WASM_LIMIT = 3.6e9
  */
 export function forecastMemory({ source: { model }, needs }: Plan, tokens: number): MemoryForecast {
   const originals = needs === 'originals'
-  const stages = model.stages.map(({ linears, addsToResidual }) => {
-    const specs = model.linears(0).filter(({ name }) => linears.some((linear) => name.endsWith(`.${linear}`)))
+  const kinds = new Map(Array.from({ length: model.layers }, (_, layer) => [model.stages(layer), layer]))
+  const all = [...kinds].flatMap(([stages, layer]) => stages.map((stage) => ({ ...stage, layer })))
+  const stages = all.map(({ linears, addsToResidual, layer }) => {
+    const names = new Set(linears.map((linear) => `${model.layerName(layer)}.${linear}`))
+    const specs = model.linears(layer).filter(({ name }) => names.has(name))
     const columns = Math.max(...specs.map((spec) => spec.columns))
     const weights = specs.reduce((sum, spec) => sum + spec.rows * spec.columns, 0)
     const ahead = originals && addsToResidual ? model.hidden : 0
     const held = (originals ? 2 : 1) * (columns + model.hidden) + ahead
-    const engine = FLOAT * (tokens * held + weights + 3 * columns ** 2)
-    // Beside the engine: the float weight, its permuted and its dequantized copy, codes; H, permuted H, U in double and in single.
-    return { engine, total: engine + FLOAT * (4 * weights + 6 * columns ** 2) }
+    // Sums of H, of the rows to fit to and of those held back, and the one being added; targets have such sums in the weights' shape.
+    const engine = FLOAT * (tokens * held + weights + 3 * columns ** 2 + (originals ? 3 * weights : 0))
+    // Beside the engine: the float weight, its permuted, aimed and dequantized copies, W H, codes; H of both kinds of rows, permuted,
+    // damped, and U in double and in single.
+    return { engine, total: engine + FLOAT * ((originals ? 7 : 5) * weights + 8 * columns ** 2) }
   })
   return { engine: Math.max(...stages.map(({ engine }) => engine)), total: Math.max(...stages.map(({ total }) => total)) }
 }

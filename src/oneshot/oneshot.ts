@@ -1,5 +1,8 @@
-import { basename } from 'node:path'
-import { CheckpointWriter } from '../checkpoint/writer.ts'
+import { readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { configText } from '../checkpoint/config.ts'
+import { CheckpointWriter, type Leftover } from '../checkpoint/writer.ts'
+import type { Rows } from '../data/rows.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
 import { type PushedRepo, pushFolder, requirePushable } from '../hub/push-folder.ts'
@@ -10,15 +13,20 @@ import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { type CalibrationOptions, calibrationRows } from './calibration.ts'
-import { checkedChunks } from './checked-chunks.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
+import { starvedExperts } from './expert-tokens.ts'
+import { fingerprintOf } from './fingerprint.ts'
+import { readHidden } from './hidden-file.ts'
+import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
 import { requireMemory } from './memory.ts'
 import { modelCard } from './model-card.ts'
 import { checkOneshot } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
+import type { Run } from './run.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
+import { writeLayers } from './write-layers.ts'
 
 export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   /** `auto` takes the best that runs here. A run that needs no data multiplies nothing and opens none. */
@@ -27,8 +35,15 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   threads?: number
   /** `org/name` or `org/name@branch` on the hub: the finished checkpoint is uploaded there, with its model card. Needs HF_TOKEN. */
   pushToHub?: string
-  /** Stops the run; nothing that looks like a checkpoint is left. */
+  /**
+   * Stops the run at once; nothing that looks like a checkpoint is left. The same call goes on from the last layers that the journal in the
+   * output folder has, if it has any.
+   */
   signal?: AbortSignal
+  /** Stops the run when the layer in hand is finished and written down: `oneshot` rejects with RunStopped, and the same call goes on. */
+  stop?: AbortSignal
+  /** Begins again where a run was stopped in the output folder, whatever it was; else a run with other inputs there is an error. */
+  restart?: boolean
   /**
    * Called at each step, and not waited for. What it throws ends the run like any other error: nothing that looks like a checkpoint is left,
    * and `oneshot` rejects with it. Only at `done` the checkpoint stands: it stays, and `oneshot` still rejects.
@@ -68,28 +83,44 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   const target = options.pushToHub === undefined ? null : requirePushable(options.pushToHub, settings)
   const plan = await planRun(options)
   try {
-    onProgress({
-      type: 'plan',
-      model: plan.origin.reference,
-      output: plan.output,
-      layers: plan.source.model.layers,
-      linears: plan.linears.filter(({ scheme }) => scheme).length,
-      needsInputs: plan.needs !== 'weights',
-    })
-    for (const message of plan.warnings) onProgress({ type: 'warning', message })
-    const writer = await CheckpointWriter.open(plan.output, plan.shards, { overwrite: options.overwrite ?? false })
-    try {
-      const record = await compress(plan, writer, options, signal, onProgress, started)
-      if (target) record.pushed = await push(target, record, settings, onProgress)
-      onProgress({ type: 'done', record })
-      return record
-    } catch (error) {
-      // What went wrong first is what the user must hear.
-      await writer.abort().catch(() => {})
-      throw error
-    }
+    const record = await compressInto(plan, options, signal, onProgress, started)
+    if (target) record.pushed = await push(target, record, settings, onProgress)
+    onProgress({ type: 'done', record })
+    return record
   } finally {
     await plan.close()
+  }
+}
+
+/** Compresses into the plan's output folder; gives the record that stands there. */
+async function compressInto(
+  plan: Plan,
+  options: OneshotOptions,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+  started: number,
+): Promise<RunRecord> {
+  onProgress({
+    type: 'plan',
+    model: plan.origin.reference,
+    output: plan.output,
+    layers: plan.source.model.layers,
+    linears: plan.linears.filter(({ scheme }) => scheme).length,
+    needsInputs: plan.needs !== 'weights',
+  })
+  for (const message of plan.warnings) onProgress({ type: 'warning', message })
+  const rows = plan.needs !== 'weights' ? await calibrationRows(plan, options) : null
+  for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
+  if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
+  const { writer, journal, resumed } = await openOutput(plan, rows, options)
+  try {
+    if (writer.isPublishing) return await published(plan, writer)
+    if (resumed) onProgress({ type: 'resume', layers: resumed.layers, of: plan.source.model.layers, linears: resumed.reports.length })
+    return await compress({ plan, writer, journal, resumed, signal, stop: options.stop ?? null, onProgress }, options, rows, started)
+  } catch (error) {
+    // What went wrong first is what the user must hear.
+    await writer.abort({ keep: journal.isThere }).catch(() => {})
+    throw error
   }
 }
 
@@ -102,32 +133,47 @@ async function push(target: RepoId, record: RunRecord, settings: HubSettings, on
   )
 }
 
-async function compress(
+/** Takes the output folder, with what a stopped run of the same inputs left there. Errors: UserError where it was another run. */
+async function openOutput(
   plan: Plan,
-  writer: CheckpointWriter,
-  options: OneshotOptions,
-  signal: AbortSignal,
-  onProgress: OnProgress,
-  started: number,
-): Promise<RunRecord> {
-  const rows = plan.needs !== 'weights' ? await calibrationRows(plan, options) : null
-  const warnings = [...plan.warnings, ...(rows?.warnings ?? [])]
-  for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
-  if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
+  rows: Rows | null,
+  { overwrite = false, restart = false }: OneshotOptions,
+): Promise<Pick<Run, 'writer' | 'journal' | 'resumed'>> {
+  const fingerprint = await fingerprintOf(plan, rows?.rows ?? null)
+  let resumed: Resumable | null = null
+  const leftover = async (staging: string): Promise<Leftover | null> => {
+    resumed = restart ? null : await readJournal(staging, fingerprint, plan.output)
+    return resumed && { tensors: new Set(resumed.tensors), files: journalFiles(resumed) }
+  }
+  const writer = await CheckpointWriter.open(plan.output, plan.shards, { overwrite, leftover })
+  return { writer, journal: new Journal(writer.staging, fingerprint, resumed), resumed }
+}
+
+/** A run that was stopped when all was done but for moving the files up. */
+async function published({ output }: Plan, writer: CheckpointWriter): Promise<RunRecord> {
+  await writer.publish()
+  return JSON.parse(await readFile(join(output, REPORT_FILE), 'utf8')) as RunRecord
+}
+
+async function compress(run: Run, options: OneshotOptions, rows: Rows | null, started: number): Promise<RunRecord> {
+  const { plan, writer, resumed, signal, onProgress } = run
   const data = rows && { source: rows.source, rows: rows.rows.length, tokens: rows.rows.reduce((sum, row) => sum + row.length, 0) }
   if (data) onProgress({ type: 'data', ...data })
-  const seconds = { data: elapsed(started), layers: 0, total: 0 }
+  const dataSeconds = elapsed(started)
+  // Before the hours of compute: a model folder may be moved while it runs.
+  const config = await configText(plan.source.path, plan.config)
+  for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
 
-  const { linears, rescaled, engine, threads } =
+  const { progress, engine, threads } =
     rows && data
       ? await withEngine({ engine: options.engine ?? 'auto', ...withThreads(options), signal }, (opened) => {
           requireMemory(plan, data.rows, data.tokens, opened.name)
-          return computeLayers(plan, writer, opened, rows.rows, options, signal, onProgress, seconds)
+          return computeLayers(run, options, opened, rows.rows)
         })
-      : await computeLayers(plan, writer, NO_ENGINE, null, options, signal, onProgress, seconds)
-  seconds.total = elapsed(started)
+      : await computeLayers(run, options, NO_ENGINE, null)
 
   const { name, text } = plan.recipe
+  const linears = [...progress.reports]
   const record: RunRecord = {
     llmpress: packageVersion(),
     model: plan.origin.reference,
@@ -137,18 +183,18 @@ async function compress(
     seed: options.seed ?? 0,
     data,
     linears,
-    rewritten: [...new Set([...plan.source.reader.rewritten, ...rescaled])],
+    ...(progress.experts.length > 0 && { experts: [...progress.experts] }),
+    rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
-    warnings: [...warnings, ...linears.flatMap(concerns)],
+    warnings: [...plan.warnings, ...(rows?.warnings ?? []), ...linears.flatMap(concerns), ...starvedExperts(progress.experts)],
     size: plan.size,
-    seconds,
+    seconds: { data: dataSeconds, layers: progress.seconds, total: elapsed(started) + (resumed?.seconds ?? 0) },
     peakMemory: process.resourceUsage().maxRSS * 1024,
     files: [],
   }
-  for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
-  await writer.writeFile('config.json', `${JSON.stringify(plan.config, null, 2)}\n`)
+  await writer.writeFile('config.json', config)
   record.files = writer.files()
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   signal.throwIfAborted()
@@ -158,73 +204,42 @@ async function compress(
 
 /** The layers on an engine, into the writer; all that the kernels' threads are needed for. */
 async function computeLayers(
-  plan: Plan,
-  writer: CheckpointWriter,
+  run: Run,
+  options: OneshotOptions,
   engine: Engine,
   rows: readonly Int32Array[] | null,
-  options: OneshotOptions,
-  signal: AbortSignal,
-  onProgress: OnProgress,
-  seconds: RunRecord['seconds'],
-): Promise<{ linears: LinearReport[]; rescaled: string[]; engine: Engine; threads: number }> {
+): Promise<{ progress: Progress; engine: Engine; threads: number }> {
+  const { plan, resumed, signal, onProgress } = run
+  const numerics = numericsOf(engine)
+  if (resumed && resumed.engine !== numerics) {
+    throw mismatch(plan.output, resumed, `the engine (${resumed.engine} then, ${numerics} now)`)
+  }
   const kernels = await openKernels(withThreads(options))
   try {
     onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
-    const started = performance.now()
     const context: WalkContext = { engine, kernels, signal, onProgress }
-    const layers = rows ? walkLayers(plan, rows, context) : streamLayers(plan, context)
-    const { linears, rescaled } = await writeLayers(plan, writer, layers, signal, onProgress)
-    seconds.layers = elapsed(started)
-    return { linears, rescaled, engine, threads: kernels.threads }
+    const layers = rows ? walkLayers(plan, rows, context, startOf(run)) : streamLayers(plan, context, resumed?.layers)
+    return { progress: await writeLayers(run, layers, numerics), engine, threads: kernels.threads }
   } finally {
     await kernels.close()
   }
 }
 
-function withThreads({ threads }: OneshotOptions): { threads?: number } {
-  return threads ? { threads } : {}
+/** What a result's bytes depend on: the engine, not its threads. */
+function numericsOf({ name, detail }: Engine): string {
+  return `${name}, ${detail.replace(/, \d+ threads?/, '')}`
 }
 
-/** Writes each layer as it comes, with the tensors that stay as they are; gives the reports of all linears. */
-async function writeLayers(
-  plan: Plan,
-  writer: CheckpointWriter,
-  layers: ReturnType<typeof streamLayers>,
-  signal: AbortSignal,
-  onProgress: OnProgress,
-): Promise<{ linears: LinearReport[]; rescaled: string[] }> {
-  const { model, reader } = plan.source
-  const started = performance.now()
-  const linears: LinearReport[] = []
-  const rescaled: string[] = []
-  const written = new Set<string>()
-  const copyUntouched = async (layer: number) => {
-    for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
-      signal.throwIfAborted()
-      await writer.writeChunks(info, checkedChunks(reader, info.name))
-    }
-  }
-  let index = 0
-  onProgress({ type: 'layer:start', name: model.layerName(0), index: 0, of: model.layers })
-  for await (const { name, tensors, ...added } of layers) {
-    for (const tensor of tensors) {
-      await writer.write(tensor)
-      written.add(tensor.name)
-    }
-    linears.push(...added.reports)
-    rescaled.push(...added.rescaled)
-    if (index < model.layers) {
-      await copyUntouched(index)
-      const seconds = elapsed(started)
-      const etaSeconds = (seconds / (index + 1)) * (model.layers - index - 1)
-      onProgress({ type: 'layer:done', name, index, of: model.layers, seconds, etaSeconds })
-      if (index + 1 < model.layers)
-        onProgress({ type: 'layer:start', name: model.layerName(index + 1), index: index + 1, of: model.layers })
-    }
-    index++
-  }
-  await copyUntouched(model.layers)
-  return { linears, rescaled }
+/** Where a walk with data begins; null for the beginning. */
+function startOf({ plan, writer, resumed }: Run): Parameters<typeof walkLayers>[3] {
+  const file = resumed?.hidden
+  if (!file) return null
+  const path = join(writer.staging, file.name)
+  return { layer: resumed.layers, hidden: (batches) => readHidden(path, file, batches, plan.source.model.hidden) }
+}
+
+function withThreads({ threads }: OneshotOptions): { threads?: number } {
+  return threads ? { threads } : {}
 }
 
 // Half of what a linear does, or more, is lost: no scheme that is meant to be used comes near.

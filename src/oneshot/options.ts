@@ -37,6 +37,8 @@ const ONESHOT: Rules = {
   ...CALIBRATION,
   engine: engineRule,
   threads: threadsRule,
+  stop: signal,
+  restart: flag,
   onProgress: handler,
 }
 

@@ -10,7 +10,7 @@ import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
-import { type OpenModel, openModel, storedName, tensorNames } from '../models/open-model.ts'
+import { type OpenModel, openModel, otherLinears, storedName, tensorNames } from '../models/open-model.ts'
 import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
@@ -97,6 +97,7 @@ async function rewritten(source: OpenModel, { modifiers }: Recipe): Promise<Open
   let view = source
   for (const { definition, options, errorAt } of modifiers) {
     if (!definition.rewrites) continue
+    requireArchitecture(source, definition.names[0])
     try {
       view = await definition.rewrites(options as never, view)
     } catch (error) {
@@ -129,9 +130,17 @@ async function settle(
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
   const passThrough = untouchedTensors(source, linears)
-  const allWarnings = [...origin.warnings, ...warnings, ...untiedHead(source, schemes), ...foreignTensors(source, passThrough)]
-  if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cache = cacheScheme(recipe)
+  const needs = needsOf(modifiers, linears, cache)
+  if (needs !== 'weights') requireArchitecture(source, 'a recipe that needs calibration data')
+  const allWarnings = [
+    ...origin.warnings,
+    ...warnings,
+    ...untiedHead(source, schemes),
+    ...foreignTensors(source, passThrough),
+    ...unknownModel(source),
+  ]
+  if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cacheDtype = linears[0].dtype
   // In the order in which the walk writes them, so that shards fill one after the other.
   const tensors = Array.from({ length: source.model.layers + 1 }, (_, layer) => [
@@ -141,7 +150,8 @@ async function settle(
   ]).flat()
   const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
   await requireSpace(target, size.after)
-  const ignore = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
+  const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
+  const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...alias, ...otherLinears(source)]
   const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
   const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)
@@ -152,7 +162,7 @@ async function settle(
     output: target,
     modifiers,
     linears,
-    needs: needsOf(modifiers, linears, cache),
+    needs,
     cache,
     cacheDtype,
     passThrough,
@@ -162,6 +172,11 @@ async function settle(
     warnings: allWarnings,
     close: () => source.close(),
   }
+}
+
+/** Errors: CheckpointError where the model's architecture is not known. */
+function requireArchitecture({ model, path }: OpenModel, what: string): void {
+  if (model.unknown !== undefined) throw new CheckpointError(`Cannot use ${what} on ${path}: ${model.unknown}.`, { file: 'config.json' })
 }
 
 /** What the modifiers ask for; stored ranges of activations need inputs whatever the modifier says. */
@@ -180,7 +195,7 @@ async function sameFolder(output: string, model: string): Promise<boolean> {
 
 function stagedLinears({ model }: OpenModel): StagedLinear[] {
   const layers = Array.from({ length: model.layers }, (_, layer) =>
-    model.linears(layer).map((spec) => ({ spec, layer, stage: stageOf(model.stages, spec.name, model.layerName(layer)) })),
+    model.linears(layer).map((spec) => ({ spec, layer, stage: stageOf(model.stages(layer), spec.name, model.layerName(layer)) })),
   )
   return [...layers.flat(), { spec: model.head(), layer: model.layers, stage: model.headStage }]
 }
@@ -214,6 +229,12 @@ function untiedHead({ model }: OpenModel, schemes: ReadonlyMap<string, Quantizat
   const { name } = model.head()
   if (!model.tied || !schemes.has(name)) return []
   return [`${name} shares its weight with ${model.embedding}: compressed, it is stored beside it; "${name}" in ignore keeps it shared`]
+}
+
+/** An architecture that is not known is compressed by names and shapes. */
+function unknownModel({ model }: OpenModel): string[] {
+  if (model.unknown === undefined) return []
+  return [`the architecture "${model.modelType}" is not known: linears were found by the names and shapes of tensors, nothing is computed`]
 }
 
 // Rotary frequencies that older versions of transformers stored beside the weights; every loader works them out.

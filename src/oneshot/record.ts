@@ -1,5 +1,6 @@
 import type { PushedRepo } from '../hub/push-folder.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
+import type { ExpertTokens } from './expert-tokens.ts'
 
 export { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
 
@@ -14,6 +15,8 @@ export interface RunRecord {
   /** Null for a recipe that needs no data. */
   data: { source: string; rows: number; tokens: number } | null
   linears: LinearReport[]
+  /** How many calibration tokens were routed to each expert, by layer. Absent where there are no experts, or no data. */
+  experts?: ExpertTokens[]
   /** Names of tensors of the original that were rescaled or rotated before anything else: they cannot be compared with it one by one. */
   rewritten: string[]
   /** Names of linears that stay as they were. */

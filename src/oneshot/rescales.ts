@@ -89,6 +89,7 @@ function problem(
   schemes: ReadonlyMap<string, QuantizationScheme>,
   cached: string | null,
 ): string | null {
+  if (linears.some((name) => specs.get(name)?.transposed)) return 'its weights are stored transposed (Conv1D)'
   if (stage.source.kind === 'norm') return null
   // By the time that a stage sees what attention makes of the values, their range has been observed.
   if (cached !== null && stage.source.name.startsWith(`${cached}.`))

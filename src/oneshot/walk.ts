@@ -6,14 +6,15 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { StageSpec } from '../models/architecture.ts'
 import { longestRow } from '../models/batches.ts'
-import { disposeLinear, disposeParameters, embeddingRows, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
+import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import { RunError } from '../util/errors.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
+import type { ExpertTokens } from './expert-tokens.ts'
 import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
-import type { Plan, PlannedLinear } from './plan.ts'
+import type { Plan } from './plan.ts'
 import { rescaleInputs } from './rescale-inputs.ts'
 import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
 
@@ -33,16 +34,21 @@ export interface CompressedLayer {
   readonly reports: readonly LinearReport[]
   /** Names of tensors that were rescaled, compressed or not. */
   readonly rescaled: readonly string[]
+  /** Calibration tokens of its experts, where it has any. */
+  readonly experts: readonly ExpertTokens[]
+  /** What enters the next layer, until that is asked for; null in runs without data and after the head. */
+  readonly hidden: HiddenStates | null
 }
 
 /**
- * Compresses layer by layer without inputs: the weights of one layer at a time are all that is in memory.
+ * Compresses layer by layer without inputs, `from` a layer on: the weights of one layer at a time are all that is in memory.
  */
-export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGenerator<CompressedLayer> {
+export async function* streamLayers(plan: Plan, context: WalkContext, from = 0): AsyncGenerator<CompressedLayer> {
   const { model } = plan.source
   for (const [index, name] of layerNames(plan).entries()) {
-    const layer = layerInHand(index, name)
-    for (const spec of index < model.layers ? model.stages : [model.headStage]) {
+    if (index < from) continue
+    const layer = layerInHand(plan, index, name)
+    for (const spec of index < model.layers ? model.stages(index) : [model.headStage]) {
       context.signal.throwIfAborted()
       await finishStage(plan, context, layer, spec, null)
       await setImmediate()
@@ -54,9 +60,15 @@ export async function* streamLayers(plan: Plan, context: WalkContext): AsyncGene
 /**
  * Compresses layer by layer with calibration inputs. All batches advance to a stage together; its linears are compressed with the inputs
  * in view, and the batches go on with the outputs of the compressed linears: one forward pass, and later stages see earlier errors.
- * Where a modifier asks for the originals, the rows go through the uncompressed model too, stage by stage beside.
+ * Where a modifier asks for the originals, the rows go through the uncompressed model too, stage by stage beside. `from`: the layer to
+ * begin with, and what gives the hidden states that enter it.
  */
-export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], context: WalkContext): AsyncGenerator<CompressedLayer> {
+export async function* walkLayers(
+  plan: Plan,
+  rows: readonly Int32Array[],
+  context: WalkContext,
+  from: { readonly layer: number; hidden(batches: readonly StreamBatch[]): Promise<HiddenStates> } | null = null,
+): AsyncGenerator<CompressedLayer> {
   const { source } = plan
   const { model } = source
   const batches = streamBatches(rows)
@@ -64,24 +76,24 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
   let hidden: HiddenStates = { compressed: [], originals: null }
   try {
     shared.push(...model.shared(longestRow(batches)))
-    hidden = await embed(plan, batches)
-    for (let index = 0; index < model.layers; index++) {
+    hidden = from ? await from.hidden(batches) : await embed(plan, batches)
+    for (let index = from?.layer ?? 0; index < model.layers; index++) {
       const name = model.layerName(index)
       const cache = plan.cache && new CacheRanges(plan.cache, model.attention.kvHeads)
-      const layer = layerInHand(index, name, await loadParameters(source, model.parameters(index)), cache)
+      const layer = layerInHand(plan, index, name, await loadParameters(source, model.parameters(index)), cache)
       // From here on the streams own the inputs.
       const inputs = hidden
       hidden = { compressed: [], originals: null }
       try {
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
         const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
-          model.walk(index, input, layer.parameters, shared, shape, original ? undefined : cache?.hooks)
-        hidden = await throughStages(plan, context, layer, model.stages, await Streams.open(batches, inputs, walk, context.signal))
+          model.walk(index, input, layer.parameters, shared, shape, original ? undefined : { ...cache?.hooks, ...layer.experts.hooks })
+        hidden = await throughStages(plan, context, layer, model.stages(index), await Streams.open(batches, inputs, walk, context.signal))
       } finally {
         disposeParameters(layer.parameters)
       }
       requireFinite(hidden.compressed, name)
-      yield finishLayer(plan, layer)
+      yield { ...finishLayer(plan, layer), hidden }
     }
     // The streams of the head own what is left.
     const inputs = hidden
@@ -97,9 +109,7 @@ export async function* walkLayers(plan: Plan, rows: readonly Int32Array[], conte
 async function walkHead(plan: Plan, context: WalkContext, batches: readonly StreamBatch[], inputs: HiddenStates): Promise<CompressedLayer> {
   const { source } = plan
   const { model } = source
-  const isEmbedding = ({ name }: { name: string }) => name.startsWith(`${model.embedding}.`)
-  const specs = model.outerParameters().filter((spec) => !isEmbedding(spec))
-  const layer = layerInHand(model.layers, model.head().name, await loadParameters(source, specs))
+  const layer = layerInHand(plan, model.layers, model.head().name, await loadParameters(source, model.headParameters()))
   try {
     const streams = await Streams.open(batches, inputs, (_, input) => model.walkHead(input, layer.parameters), context.signal)
     try {
@@ -134,7 +144,7 @@ async function throughStages(
 async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
   const { index, name } = layer
   const { layers } = plan.source.model
-  const planned = plannedOf(plan, index, spec)
+  const planned = layer.planned.filter(({ stage }) => stage === spec)
   if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const inHand = await readLinears(plan, planned)
@@ -200,30 +210,20 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
 
 function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
-  return { name: layer.name, tensors: encodeLayer(plan, layer), reports, rescaled: [...layer.rescaled] }
+  return {
+    name: layer.name,
+    tensors: encodeLayer(plan, layer),
+    reports,
+    rescaled: [...layer.rescaled],
+    experts: layer.experts.counts,
+    hidden: null,
+  }
 }
 
 /** The hidden states that enter the first layer. */
 async function embed({ source, needs }: Plan, batches: readonly StreamBatch[]): Promise<HiddenStates> {
-  const compressed: Tensor2D[] = []
-  try {
-    for (const { ids } of batches) {
-      const rows = await embeddingRows(source, ids)
-      try {
-        compressed.push(tf.tidy(() => source.model.embed(rows)))
-      } finally {
-        rows.dispose()
-      }
-    }
-    return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
-  } catch (error) {
-    tf.dispose(compressed)
-    throw error
-  }
-}
-
-function plannedOf({ linears }: Plan, layer: number, stage: StageSpec): PlannedLinear[] {
-  return linears.filter((linear) => linear.layer === layer && linear.stage === stage)
+  const compressed = await embedBatches(source, batches)
+  return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
 }
 
 function layerNames({ source: { model } }: Plan): string[] {

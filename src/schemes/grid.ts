@@ -1,5 +1,6 @@
 import { match, P } from 'ts-pattern'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import type { SmallFloat } from '../kernels/kernels.ts'
 import { FP4_E2M1_MAX } from '../numerics/fp4-e2m1.ts'
 import { FP8_E4M3_MAX } from '../numerics/fp8-e4m3.ts'
 
@@ -44,12 +45,15 @@ export function gridShape(args: QuantizationArgs, rows: number, columns: number)
     })
 }
 
-/** Smallest and largest code: signed for ints, symmetric or not (int4: -8 and 7); ±448 for 8-bit floats, ±6 for 4-bit ones. */
-export function codeRange(args: QuantizationArgs): { min: number; max: number } {
+/**
+ * What codes are, and the smallest and largest: signed ints (`float` null), symmetric or not (int4: -8 and 7); E4M3 with ±448 for 8-bit
+ * floats, E2M1 with ±6 for 4-bit ones.
+ */
+export function codeRange(args: QuantizationArgs): { float: SmallFloat | null; min: number; max: number } {
   if (args.type === 'float') {
-    const max = args.num_bits === 4 ? FP4_E2M1_MAX : FP8_E4M3_MAX
-    return { min: -max, max }
+    const [float, max] = args.num_bits === 4 ? (['E2M1', FP4_E2M1_MAX] as const) : (['E4M3', FP8_E4M3_MAX] as const)
+    return { float, min: -max, max }
   }
   const half = 2 ** (args.num_bits - 1)
-  return { min: -half, max: half - 1 }
+  return { float: null, min: -half, max: half - 1 }
 }

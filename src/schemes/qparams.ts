@@ -36,6 +36,12 @@ export function sharedGlobalScale(weights: readonly Float32Array[]): number {
   return globalScaleOf(absmax)
 }
 
+/** The global scale of those matrices of a stage that have one; null where none has. */
+export function stageGlobalScale(matrices: readonly { readonly weight: Float32Array; readonly args: QuantizationArgs }[]): number | null {
+  const fused = matrices.filter(({ args }) => args.strategy === 'tensor_group')
+  return fused.length > 0 ? sharedGlobalScale(fused.map(({ weight }) => weight)) : null
+}
+
 /** The global scale of NVFP4 for values of magnitudes up to `absmax`. */
 export function globalScaleOf(absmax: number): number {
   const scale = Math.fround((FP8_E4M3_MAX * FP4_E2M1_MAX) / absmax)

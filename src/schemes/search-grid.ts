@@ -77,6 +77,7 @@ function candidate({ args, dtype, low, high, globalScale }: Subject, ratio: numb
 
 async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: readonly number[], search: GridSearch): Promise<Grid> {
   const { weight, rows, columns, args, shape } = subject
+  const { min, max } = codeRange(args)
   const groups = shape.gridColumns
   const best = candidate(subject, ratios[0] ?? 1, 0, rows * groups)
   const strip = Math.max(1, Math.floor(CANDIDATES / (groups * ratios.length)))
@@ -94,7 +95,8 @@ async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: rea
       zeroPoint: args.symmetric
         ? null
         : interleaved(grids, (grid) => grid.zeroPoint ?? new Int8Array(), new Int8Array((end - top) * groups * ratios.length)),
-      ...codeRange(args),
+      min,
+      max,
       norm: search.norm,
     })
     for (let t = 0; t < winners.length; t++) copyTile(grids[winners[t]], t, best, top * groups + t)

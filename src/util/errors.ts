@@ -41,6 +41,11 @@ export class DataError extends UserError {
   override name = 'DataError'
 }
 
+/** A run that was asked to stop and did, between two layers: the same call goes on from there. Exit code 75. */
+export class RunStopped extends Error {
+  override name = 'RunStopped'
+}
+
 /** A run that began and could not go on: NaN in the activations, disk full, an engine that failed. Exit code 1. */
 export class RunError extends Error {
   override name = 'RunError'

@@ -190,7 +190,7 @@ describe('CheckpointWriter', () => {
     await writer.abort()
     const left = [...(await list(output)), ...(await list(join(output, '.llmpress')))]
     for (const { name } of writer.files()) expect(left).toContain(name)
-    expect(await list(join(output, '.llmpress'))).toEqual(['README.md', 'config.json'])
+    expect(await list(join(output, '.llmpress'))).toEqual(['README.md', 'config.json', 'publishing.json'])
     await expect(writer.writeFile('more.txt', '')).rejects.toThrow('being moved')
   })
 

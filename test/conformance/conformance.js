@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { compareEngines } from './engines.js'
+import { compressFamilies } from './families.js'
 import { dumpLogits } from './logits.js'
 import { compareStages } from './stages.js'
 
@@ -17,16 +18,14 @@ const { verify } = await import(join(ROOT, 'dist', 'index.js'))
 // 32 rows of 256 tokens: enough for a well-conditioned Hessian of 768 columns; the tiny model has 256 positions.
 const ROWS = ['--num-calibration-samples', '32', '--max-seq-length', '256']
 const MODELS = { tiny: join(ROOT, 'test', 'oracles', 'tiny'), 'docs-llama-4m': join(ROOT, 'examples', 'models', 'docs-llama-4m') }
-/**
- * Presets that no shipped recipe has. Not those of NVFP4 and MX: compressed-tensors gives their weights back in bfloat16, which
- * transformers cannot run in float32; test/eval/reference-checkpoints.test.ts holds them to logits.
- */
-const PRESETS = ['FP8', 'FP8_BLOCK', 'W4A8', 'W4AFP8']
+/** Presets that no shipped recipe has. */
+const PRESETS = ['FP8', 'FP8_BLOCK', 'W4A8', 'W4AFP8', 'NVFP4', 'NVFP4A16', 'MXFP4', 'MXFP4A16', 'MXFP8']
 /** Beyond the shipped recipes: presets, the best quality, a quantized cache, a head that has to be untied, and two schemes in one model. */
 const RECIPES = {
   ...Object.fromEntries(
     PRESETS.map((scheme) => [`rtn-${scheme.toLowerCase()}`, `QuantizationModifier: {scheme: ${scheme}, ignore: [lm_head]}\n`]),
   ),
+  'gptq-fp8-block': 'GPTQModifier: {scheme: FP8_BLOCK, ignore: [lm_head]}\n',
   'gptq-best': 'GPTQModifier: {scheme: W4A16, group_size: 64, quality: best, ignore: [lm_head]}\n',
   'fp8-kv-cache': `QuantizationModifier:
   scheme: FP8_DYNAMIC
@@ -128,6 +127,7 @@ try {
       await dumpLogits(output, join(ROOT, 'data', 'docs-text', 'eval.txt'))
     }
   }
+  await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
 
   if (engine === 'native') {

@@ -153,7 +153,7 @@ describe('loadRows of files', () => {
     const failure = loadRows(request({ dataset: 'doc-text' }))
     await expect(failure).rejects.toThrow(DataError)
     await expect(failure).rejects.toThrow(
-      'Cannot find the dataset "doc-text", did you mean "docs-text"? expected the built-in docs-text, mixed-text, quotations or',
+      'Cannot find the dataset "doc-text", did you mean "docs-text"? expected the built-in docs-text, mixed-text, quotations',
     )
     await expect(loadRows(request({ dataset: 'ultrachat' }))).rejects.toThrow(
       'Cannot find the dataset "ultrachat": expected the built-in docs-text',

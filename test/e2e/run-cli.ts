@@ -15,10 +15,11 @@ export interface CliResult {
 export function startCli(
   args: readonly string[],
   cwd = tmpdir(),
+  extra: Readonly<Record<string, string>> = {},
 ): { child: ChildProcess; result: Promise<CliResult>; output: () => CliResult } {
   // The test runner may force colours on its own output.
   const { FORCE_COLOR: _, ...inherited } = process.env
-  const env = { ...inherited, LLMPRESS_CACHE: join(tmpdir(), 'llmpress-no-cache'), NO_COLOR: '1' }
+  const env = { ...inherited, LLMPRESS_CACHE: join(tmpdir(), 'llmpress-no-cache'), NO_COLOR: '1', ...extra }
   const child = spawn(process.execPath, [MAIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
   const output: CliResult = { code: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

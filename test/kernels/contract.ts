@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Kernels, SweepInput, SweepResult } from '../../src/kernels/kernels.ts'
+import type { Kernels, SmallFloat, SweepInput, SweepResult } from '../../src/kernels/kernels.ts'
+import { smallFloats } from '../../src/kernels/small-floats.ts'
 import { RunError } from '../../src/util/errors.ts'
-import { bytes, distance, generator, randomHessian } from './random.ts'
+import { bytes, type Codes, codesOf, distance, generator, randomHessian } from './random.ts'
 import { refineContract } from './refine-contract.ts'
 import { searchContract } from './search-contract.ts'
 
@@ -12,12 +13,13 @@ interface Golden {
   rows: number
   columns: number
   groups: number
+  float: SmallFloat | null
   min: number
   max: number
   h: number[]
   weight: number[]
   scale: number[]
-  zeroPoint: number[]
+  zeroPoint: number[] | null
   groupOf: number[]
   factor: number[]
   codes: number[]
@@ -34,13 +36,13 @@ interface Shape {
   seed: number
   asymmetric: boolean
   shuffled: boolean
-  bits: number
+  codes: Codes
 }
 
 /** A sweep with scales of both signs; `shuffled` groups as act-order makes them. U is random, its diagonal near 1. */
-function randomSweep({ rows, columns, groups, seed, asymmetric, shuffled, bits }: Shape): SweepInput {
+function randomSweep({ rows, columns, groups, seed, asymmetric, shuffled, codes }: Shape): SweepInput {
   const next = generator(seed)
-  const half = 2 ** (bits - 1)
+  const { float, min, max } = codesOf(codes)
   const factor = Float32Array.from({ length: columns * columns }, (_, at) => {
     const i = Math.floor(at / columns)
     const j = at % columns
@@ -57,12 +59,13 @@ function randomSweep({ rows, columns, groups, seed, asymmetric, shuffled, bits }
     columns,
     weight: Float32Array.from({ length: rows * columns }, next),
     factor,
-    scale: Float32Array.from({ length: rows * groups }, () => ((1.2 + 0.5 * next()) / half) * (next() < -0.5 ? -1 : 1)),
-    zeroPoint: asymmetric ? Int8Array.from({ length: rows * groups }, () => Math.round(0.4 * half * next())) : null,
+    scale: Float32Array.from({ length: rows * groups }, () => ((1.2 + 0.5 * next()) / max) * (next() < -0.5 ? -1 : 1)),
+    zeroPoint: asymmetric && !float ? Int8Array.from({ length: rows * groups }, () => Math.round(0.4 * max * next())) : null,
     groups,
     groupOf,
-    min: -half,
-    max: half - 1,
+    float,
+    min,
+    max,
   }
 }
 
@@ -111,9 +114,10 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
         weight: Float32Array.from(golden.weight),
         factor,
         scale: Float32Array.from(golden.scale),
-        zeroPoint: Int8Array.from(golden.zeroPoint),
+        zeroPoint: golden.zeroPoint && Int8Array.from(golden.zeroPoint),
         groups: golden.groups,
         groupOf: Int32Array.from(golden.groupOf),
+        float: golden.float,
         min: golden.min,
         max: golden.max,
       })
@@ -125,13 +129,40 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
       const w = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 100, -100]
       const n = w.length
       const factor = Float32Array.from({ length: n * n }, (_, at) => (at % (n + 1) === 0 ? 1 : 0))
-      const input = { rows: 1, columns: n, weight: Float32Array.from(w), factor, groups: 1, groupOf: new Int32Array(n), min: -8, max: 7 }
+      const input = { rows: 1, columns: n, weight: Float32Array.from(w), factor, groups: 1, groupOf: new Int32Array(n), ...codesOf(4) }
       const plain = await kernels.sweep({ ...input, scale: Float32Array.of(1), zeroPoint: null })
       expect(Array.from(plain.codes)).toEqual([0, 2, 2, 0, -2, -2, 7, -8])
       expect(plain.loss[0]).toBe(6 * 0.25 + 93 ** 2 + 92 ** 2)
       const shifted = await kernels.sweep({ ...input, scale: Float32Array.of(-1), zeroPoint: Int8Array.of(1) })
       expect(Array.from(shifted.codes)).toEqual([0, 0, -2, 2, 2, 4, -8, 7])
     })
+
+    test.each(['E4M3', 'E2M1'] as const)(
+      'sweep rounds to %s as its codec does: middles, what is next to them, subnormals, beyond',
+      async (float) => {
+        const { encode, decode, max } = smallFloats[float]
+        const values = decode(Uint8Array.from({ length: 256 }, (_, bits) => bits)).filter((value) => Number.isFinite(value))
+        const sorted = [...new Set(values)].sort((a, b) => a - b)
+        const middles = sorted.slice(1).map((value, i) => (value + sorted[i]) / 2)
+        const edges = [...sorted, ...middles, 2 * max, -1e30, 1e-30, -1e-30, 0, -0]
+        const next = generator(1)
+        const weight = Float32Array.from([
+          ...edges.flatMap((value) => [value, value * (1 + 2 ** -23), value * (1 - 2 ** -24)]),
+          ...Array.from({ length: 500 }, () => next() * max * 1.1),
+          ...Array.from({ length: 500 }, () => next() * 2 ** (8 * next())),
+        ])
+        const [rows, scale] = [weight.length, new Float32Array(weight.length)]
+        for (const size of [1, -1, Math.fround(0.0371)]) {
+          const input = { rows, columns: 1, weight, factor: Float32Array.of(1), scale: scale.fill(size), zeroPoint: null, groups: 1 }
+          const { codes, loss } = await kernels.sweep({ ...input, groupOf: Int32Array.of(0), ...codesOf(float) })
+          const expected = encode(weight.map((w) => w / size))
+          expect(codes).toBeInstanceOf(Uint8Array)
+          expect(bytes(codes).equals(bytes(expected))).toBe(true)
+          const lost = decode(expected).map((q, i) => Math.fround(weight[i] - Math.fround(q * size)) ** 2)
+          expect(bytes(loss).equals(bytes(lost))).toBe(true)
+        }
+      },
+    )
 
     test('sweep hands the error of a column to the later ones only', async () => {
       const input = {
@@ -143,8 +174,7 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
         zeroPoint: null,
         groups: 1,
         groupOf: new Int32Array(3),
-        min: -8,
-        max: 7,
+        ...codesOf(4),
       }
       const { codes, loss } = await kernels.sweep(input)
       // e_0 = (0.75 - 1) / 0.5 = -0.5, so w_1 becomes 0.5 (half to even: 0) and w_2 becomes -0.5 (0).
@@ -154,7 +184,7 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
     })
 
     test('sweep shows a NaN weight in the loss of its row and of no other', async () => {
-      const input = randomSweep({ rows: 5, columns: 9, groups: 1, seed: 7, asymmetric: false, shuffled: false, bits: 4 })
+      const input = randomSweep({ rows: 5, columns: 9, groups: 1, seed: 7, asymmetric: false, shuffled: false, codes: 4 })
       input.weight[2 * 9 + 4] = Number.NaN
       const { loss } = await kernels.sweep(input)
       expect(Array.from(loss, Number.isNaN)).toEqual([false, false, true, false, false])
@@ -201,7 +231,7 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
 
     test('calls at once do not disturb each other', async () => {
       const inputs = [3, 40, 17].map((rows) =>
-        randomSweep({ rows, columns: 50, groups: 2, seed: rows, asymmetric: true, shuffled: true, bits: 4 }),
+        randomSweep({ rows, columns: 50, groups: 2, seed: rows, asymmetric: true, shuffled: true, codes: 4 }),
       )
       const h = randomHessian(50, 3)
       const [u, ...swept] = await Promise.all([kernels.inverseFactor(h, 50), ...inputs.map((input) => kernels.sweep(input))])
@@ -210,12 +240,15 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
     })
 
     test('sweep and inverseFactor refuse arrays of the wrong size, by name', async () => {
-      const input = randomSweep({ rows: 2, columns: 4, groups: 2, seed: 1, asymmetric: true, shuffled: false, bits: 4 })
+      const input = randomSweep({ rows: 2, columns: 4, groups: 2, seed: 1, asymmetric: true, shuffled: false, codes: 4 })
       await expect(kernels.sweep({ ...input, weight: new Float32Array(7) })).rejects.toThrow('weight has 7 values, expected 8')
       await expect(kernels.sweep({ ...input, groupOf: Int32Array.of(0, 0, 2, 1) })).rejects.toThrow(
         'column 2 is in group 2, expected 0 to 1',
       )
       await expect(kernels.sweep({ ...input, max: 255 })).rejects.toThrow('codes -8 to 255')
+      const float = { ...input, float: 'E4M3' as const }
+      await expect(kernels.sweep(float)).rejects.toThrow('codes -8 to 7, expected -448 to 448 for E4M3')
+      await expect(kernels.sweep({ ...float, ...codesOf('E4M3') })).rejects.toThrow('E4M3 with zero points, expected none')
       await expect(kernels.inverseFactor(new Float32Array(3), 2)).rejects.toThrow('h has 3 values, expected 4')
     })
 
@@ -233,16 +266,11 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
 /** Equality with the twin, byte for byte. */
 function equalityContract(opened: () => Kernels, twin: Kernels): void {
   test.each(edges)('sweep of %i x %i gives the bytes of the reference', async (rows, columns) => {
-    const input = randomSweep({
-      rows,
-      columns,
-      groups: Math.min(3, columns),
-      seed: rows + columns,
-      asymmetric: true,
-      shuffled: true,
-      bits: 4,
-    })
-    expectSame(await opened().sweep(input), await twin.sweep(input))
+    const shape = { rows, columns, groups: Math.min(3, columns), seed: rows + columns, asymmetric: true, shuffled: true }
+    for (const codes of [4, 'E4M3'] as const) {
+      const input = randomSweep({ ...shape, codes })
+      expectSame(await opened().sweep(input), await twin.sweep(input))
+    }
   })
 
   test('sweep gives the bytes of the reference for any shape, scheme and order of groups', async () => {
@@ -253,7 +281,7 @@ function equalityContract(opened: () => Kernels, twin: Kernels): void {
       seed: fc.integer(),
       asymmetric: fc.boolean(),
       shuffled: fc.boolean(),
-      bits: fc.constantFrom(2, 3, 4, 8),
+      codes: fc.constantFrom<Codes>(2, 3, 4, 8, 'E4M3', 'E2M1'),
     })
     await fc.assert(
       fc.asyncProperty(shape, async (value) => {

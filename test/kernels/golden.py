@@ -12,12 +12,15 @@ from pathlib import Path
 import torch
 
 
-def case(name, rows, columns, group, bits, symmetric, act_order, negative, seed):
+def problem(rows, columns, seed):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(4 * columns, columns, generator=generator) @ (torch.eye(columns) + 0.2 * torch.randn(columns, columns, generator=generator))
     h = (x.T @ x / len(x)).float()
-    h = ((h + h.T) / 2).float()
-    weight = torch.randn(rows, columns, generator=generator).float()
+    return ((h + h.T) / 2).float(), torch.randn(rows, columns, generator=generator).float()
+
+
+def case(name, rows, columns, group, bits, symmetric, act_order, negative, seed):
+    h, weight = problem(rows, columns, seed)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
     blocks = weight.reshape(rows, -1, group)
@@ -52,9 +55,47 @@ def case(name, rows, columns, group, bits, symmetric, act_order, negative, seed)
     assert margin > 2e-5, (name, margin)
     values = lambda t: t.flatten().tolist()
     return {
-        "name": name, "rows": rows, "columns": columns, "groups": scale.shape[1], "min": low, "max": high,
+        "name": name, "rows": rows, "columns": columns, "groups": scale.shape[1], "float": None, "min": low, "max": high,
         "h": values(h), "weight": values(weight), "scale": values(scale), "zeroPoint": [int(v) for v in values(zero)],
         "groupOf": values(group_of), "factor": values(factor), "codes": [int(v) for v in values(torch.stack(codes, 1))], "loss": values(loss),
+    }  # fmt: skip
+
+
+def patterns(kind):
+    """Bit patterns with their values, rising, each value once."""
+    if kind == "E2M1":
+        sizes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=torch.float64)
+        return torch.cat([torch.arange(15, 8, -1), torch.arange(8)]), torch.cat([-sizes.flip(0)[:-1], sizes])
+    bits = torch.cat([torch.arange(0xFE, 0x80, -1), torch.arange(0x7F)])
+    return bits, bits.to(torch.uint8).view(torch.float8_e4m3fn).double()
+
+
+def float_case(name, kind, rows, columns, group, act_order, seed):
+    h, weight = problem(rows, columns, seed)
+    bits, grid = patterns(kind)
+    scale = (weight.reshape(rows, -1, group).abs().amax(-1) / grid[-1]).float()
+    order = torch.argsort(torch.diag(h), descending=True) if act_order else torch.arange(columns)
+    group_of = (torch.arange(columns) // group)[order]
+    h, weight = h[order][:, order], weight[:, order]
+    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h.double())), upper=True)
+    middles = (grid[1:] + grid[:-1]) / 2
+    rest, codes, loss, margin = weight.double().clone(), [], torch.zeros(rows, dtype=torch.float64), 1.0
+    for j in range(columns):
+        s = scale.double()[:, group_of[j]]
+        t = rest[:, j] / s
+        margin = min(margin, ((t[:, None] - middles).abs() / middles.abs()).min().item())
+        nearest = torch.bucketize(t, middles)
+        e = (rest[:, j] - grid[nearest] * s) / factor[j, j]
+        rest[:, j:] -= torch.outer(e, factor[j, j:])
+        loss += e**2
+        # What is between zero and its neighbour keeps its sign.
+        codes.append(torch.where((grid[nearest] == 0) & (t < 0), 0x80 if kind == "E4M3" else 8, bits[nearest]))
+    assert margin > 1e-5, (name, margin)
+    values = lambda t: t.flatten().tolist()
+    return {
+        "name": name, "rows": rows, "columns": columns, "groups": scale.shape[1], "float": kind, "min": -grid[-1].item(), "max": grid[-1].item(),
+        "h": values(h), "weight": values(weight), "scale": values(scale), "zeroPoint": None,
+        "groupOf": values(group_of), "factor": values(factor), "codes": values(torch.stack(codes, 1)), "loss": values(loss),
     }  # fmt: skip
 
 
@@ -63,6 +104,8 @@ cases = [
     case("W4 asymmetric, groups of 8, act order", 9, 32, 8, 4, False, True, False, 2),
     case("W3 symmetric, one group, negative scales, act order", 5, 33, 33, 3, True, True, True, 3),
     case("W8 asymmetric, groups of 8, negative scales", 3, 24, 8, 8, False, False, True, 4),
+    float_case("E4M3, a scale a row, act order", "E4M3", 9, 33, 33, True, 5),
+    float_case("E2M1, groups of 8", "E2M1", 11, 32, 8, False, 6),
 ]
 
 
@@ -146,12 +189,12 @@ def quadratic(error, hessian):
     return (error @ hessian * error).sum(-1)
 
 
-def descend(weight, codes, scale, zero, hessian, group, low, high):
+def descend(weight, codes, scale, hessian, group, nearest):
     columns = scale.repeat_interleave(group, 1)
     product = (weight - codes * columns) @ hessian
     for j in range(len(hessian)):
-        s, z = columns[:, j], zero[:, j // group]
-        q = (codes[:, j] + product[:, j] / (hessian[j, j] * s)).round().clamp(min=low - z, max=high - z)
+        s = columns[:, j]
+        q = nearest(codes[:, j] + product[:, j] / (hessian[j, j] * s), j // group)
         product -= torch.outer((q - codes[:, j]) * s, hessian[j])
         codes[:, j] = q
 
@@ -170,11 +213,32 @@ def refine_case(name, weight, hessian, group, bits, symmetric, negative, ratio):
     for _ in range(4):
         losses.append(quadratic(w - codes * s.repeat_interleave(group, 1), h))
         s = refit(w, codes, s, h, group)
-        descend(w, codes, s, z, h, group, low, high)
+        descend(w, codes, s, h, group, lambda t, g: t.round().clamp(min=low - z[:, g], max=high - z[:, g]))
     integers = lambda t: [int(v) for v in t.flatten().tolist()]
     return {
-        "name": name, "groupSize": group, "min": low, "max": high, "codes": integers(start),
+        "name": name, "groupSize": group, "float": None, "min": low, "max": high, "scaleDtype": "BF16", "codes": integers(start),
         "scale": [float(f"{v:.9g}") for v in scale.flatten().tolist()], "zeroPoint": None if symmetric else integers(zero),
+        "losses": [rounded(row.tolist()) for row in losses],
+    }  # fmt: skip
+
+
+def refine_float_case(name, weight, hessian, group, kind):
+    """Scales stay as they are."""
+    bits, values = patterns(kind)
+    middles = (values[1:] + values[:-1]) / 2
+    nearest = lambda t: values[torch.bucketize(t, middles)]
+    scale = bf16(weight.reshape(len(weight), -1, group).abs().amax(-1) / values[-1])
+    w, h, s = weight.double(), hessian.double(), scale.double()
+    columns = s.repeat_interleave(group, 1)
+    codes = nearest(w / columns)
+    start = bits[torch.searchsorted(values, codes)]
+    losses = []
+    for _ in range(4):
+        losses.append(quadratic(w - codes * columns, h))
+        descend(w, codes, s, h, group, lambda t, g: nearest(t))
+    return {
+        "name": name, "groupSize": group, "float": kind, "min": -values[-1].item(), "max": values[-1].item(), "scaleDtype": None,
+        "codes": start.flatten().tolist(), "scale": [float(f"{v:.9g}") for v in scale.flatten().tolist()], "zeroPoint": None,
         "losses": [rounded(row.tolist()) for row in losses],
     }  # fmt: skip
 
@@ -195,6 +259,8 @@ def refine_cases(rows, columns, seed):
             refine_case("W3 asymmetric, groups of 32", weight, h, 32, 3, False, False, 0.95),
             refine_case("W4 asymmetric, groups of 64, negative scales", weight, h, 64, 4, False, True, 1.0),
             refine_case("W4 symmetric, per channel", weight, h, columns, 4, True, False, 0.85),
+            refine_float_case("E2M1, groups of 16", weight, h, 16, "E2M1"),
+            refine_float_case("E4M3, per channel", weight, h, columns, "E4M3"),
         ],
     }  # fmt: skip
 

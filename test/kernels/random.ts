@@ -1,3 +1,15 @@
+import type { SmallFloat, SweepInput } from '../../src/kernels/kernels.ts'
+
+/** What codes can be: integers of so many bits, or small floats. */
+export type Codes = number | SmallFloat
+
+/** The fields of kernel inputs that say so. */
+export function codesOf(codes: Codes): Pick<SweepInput, 'float' | 'min' | 'max'> {
+  if (codes === 'E4M3') return { float: codes, min: -448, max: 448 }
+  if (codes === 'E2M1') return { float: codes, min: -6, max: 6 }
+  return { float: null, min: -(2 ** (codes - 1)), max: 2 ** (codes - 1) - 1 }
+}
+
 /** Numbers in -1 .. 1 from a seed (mulberry32). */
 export function generator(seed: number): () => number {
   let state = seed
@@ -26,7 +38,8 @@ export function randomHessian(n: number, seed: number): Float32Array {
 }
 
 /** The bytes, so that -0 and 0 differ and any difference shows. */
-export const bytes = (array: Float32Array | Int8Array | Int32Array): Buffer => Buffer.from(array.buffer, array.byteOffset, array.byteLength)
+export const bytes = (array: Float32Array | Int8Array | Uint8Array | Int32Array): Buffer =>
+  Buffer.from(array.buffer, array.byteOffset, array.byteLength)
 
 /** The largest |found - expected| / (1 + |expected|). */
 export function distance(found: ArrayLike<number>, expected: ArrayLike<number>): number {

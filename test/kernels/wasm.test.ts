@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { referenceKernels } from '../../src/kernels/reference.ts'
 import { wasmKernels } from '../../src/kernels/wasm.ts'
 import { kernelContract } from './contract.ts'
+import { codesOf } from './random.ts'
 
 for (const threads of [1, 2]) kernelContract(`wasm, threads ${threads}:`, () => wasmKernels({ threads }), referenceKernels())
 
@@ -20,33 +21,21 @@ test('wasm: 1, 2 and 4 threads give the same bytes when rows and tiles spread ov
     if (!factor) throw new Error('a positive definite matrix was refused')
     const scale = new Float32Array(rows).fill(1 / 7)
     const groupOf = new Int32Array(columns)
-    const { codes, loss } = await kernels.sweep({
-      rows,
-      columns,
-      weight,
-      factor,
-      scale,
-      zeroPoint: null,
-      groups: 1,
-      groupOf,
-      min: -8,
-      max: 7,
-    })
+    const sweep = { rows, columns, weight, factor, scale, zeroPoint: null, groups: 1, groupOf }
+    const swept = [await kernels.sweep({ ...sweep, ...codesOf(4) }), await kernels.sweep({ ...sweep, ...codesOf('E2M1') })]
     const problem = { rows, columns, weight, groupSize: 107, min: -8, max: 7 }
     const candidates = 5
     const scales = Float32Array.from({ length: rows * 3 * candidates }, (_, at) => 0.1 + 0.01 * (at % candidates))
     const index = await kernels.searchScales({ ...problem, importance: null, candidates, scale: scales, zeroPoint: null, norm: 2.4 })
-    const refined = await kernels.refine({
-      ...problem,
-      product: weight.map((w) => 2 * w),
-      hessian: h,
-      codes: Int8Array.from(weight, (w) => Math.round(6 * w)),
-      scale: scales.subarray(0, rows * 3),
-      zeroPoint: null,
-      rounds: 2,
-      scaleDtype: 'F16',
-    })
-    const arrays = [factor, codes, loss, index, refined.codes, refined.scale, refined.loss]
+    const refine = { ...problem, product: weight.map((w) => 0.1 * w), hessian: h, scale: scales.subarray(0, rows * 3), zeroPoint: null }
+    const codes = Int8Array.from(weight, (w) => Math.round(6 * w))
+    const bits = Uint8Array.from(codes, (code) => code & 15)
+    const refined = [
+      await kernels.refine({ ...refine, codes, ...codesOf(4), rounds: 2, scaleDtype: 'F16' }),
+      await kernels.refine({ ...refine, codes: bits, ...codesOf('E2M1'), rounds: 2, scaleDtype: null }),
+    ]
+    const arrays = [factor, index, ...swept.flatMap((found) => [found.codes, found.loss])]
+    for (const found of refined) arrays.push(found.codes, found.scale, found.loss)
     results.push(Buffer.concat(arrays.map((array) => Buffer.from(array.buffer))))
     await kernels.close()
   }
@@ -68,8 +57,7 @@ test('wasm sweep: more rows than fit the memory at a time are taken in strips, n
     zeroPoint: null,
     groups: 1,
     groupOf: new Int32Array(2),
-    min: -8,
-    max: 7,
+    ...codesOf(4),
   })
   expect(codes.findIndex((code, at) => code !== weight[at])).toBe(-1)
   expect(loss.findIndex((value) => value !== 0)).toBe(-1)
@@ -96,6 +84,7 @@ test('wasm searchScales and refine: more rows than fit the memory at a time are 
     product: weight.subarray(0, few),
     hessian: Float32Array.of(1),
     codes: new Int8Array(few),
+    float: null,
     scale: new Float32Array(few).fill(1),
     rounds: 1,
     scaleDtype: 'F32',

@@ -64,11 +64,68 @@ const MATRICES: [string, Options][] = [
   ['R1 and R2 by random matrices', { transform_type: 'random-matrix', seed: 3 }],
   ['R1 in blocks', { transform_block_size: 16 }],
 ]
-const MODELS = [...oracleNames('architectures').map((name) => `architectures/${name}`), 'tiny']
+/** What keeps the residual stream of an architecture from being rotated, and the values of another's heads. */
+const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
+  bloom: 'stage "head" reads it through a LayerNorm',
+  cohere: 'stage "head" reads it through a LayerNorm',
+  cohere2: 'stage "head" reads it through a LayerNorm',
+  'falcon-40b': 'stage "head" reads it through a LayerNorm',
+  'falcon-7b': 'stage "head" reads it through a LayerNorm',
+  'falcon-rw': 'stage "head" reads it through a LayerNorm',
+  gemma2: 'stage "attention output" does not add its outputs as they are',
+  gemma3: 'stage "attention output" does not add its outputs as they are',
+  glm4: 'stage "attention output" does not add its outputs as they are',
+  gpt2: 'stage "head" reads it through a LayerNorm',
+  gpt_neox: 'stage "head" reads it through a LayerNorm',
+  'gpt_neox-sequential': 'stage "head" reads it through a LayerNorm',
+  granite: 'stage "attention output" does not add its outputs as they are',
+  mixtral: 'stage "expert 0 inputs" does not read it through a norm',
+  olmo2: 'stage "attention inputs" does not read it through a norm',
+  opt: 'stage "head" reads it through a LayerNorm',
+  'opt-350m': 'stage "head" reads it without a norm',
+  qwen3_moe: 'stage "expert 0 inputs" does not read it through a norm',
+  stablelm: 'stage "head" reads it through a LayerNorm',
+  'stablelm-parallel': 'stage "head" reads it through a LayerNorm',
+  starcoder2: 'stage "head" reads it through a LayerNorm',
+}
+const FUSED_VALUES = [
+  'bloom',
+  'falcon-40b',
+  'falcon-7b',
+  'falcon-rw',
+  'gpt2',
+  'gpt_neox',
+  'gpt_neox-sequential',
+  'phi3',
+  'rope-longrope-long',
+  'rope-longrope-short-partial',
+]
+const MODELS = oracleNames('architectures')
+const RESIDUAL = MODELS.filter((name) => !FIXED_RESIDUAL[name])
+const VALUES = MODELS.filter((name) => !FUSED_VALUES.includes(name))
+/** The models that can be rotated, with all the ways that they can be. */
+const ROTATABLE = [...MODELS.map((name) => `architectures/${name}`), 'tiny'].flatMap((path) => {
+  const of = (names: readonly string[]) => path === 'tiny' || names.some((name) => path === `architectures/${name}`)
+  const matrices = MATRICES.filter(([, { rotations = ['R1', 'R2'] }]) => {
+    const wanted = rotations.map((rotation) => rotation.toUpperCase())
+    return (!wanted.includes('R1') || of(RESIDUAL)) && (!wanted.includes('R2') || of(VALUES))
+  })
+  return matrices.length > 0 ? [[path, matrices] as const] : []
+})
 
 describe('SpinQuantModifier', () => {
-  describe.each(MODELS)('%s', (name) => {
-    test.each(MATRICES)('logits in float32 stay within 1e-4 of their spread under %s, where norms and biases count', async (_, options) => {
+  test.each(Object.entries(FIXED_RESIDUAL))('refuses to rotate the residual stream of %s: %s', async (name, reason) => {
+    const source = await open(oracleFolder(`architectures/${name}`))
+    await expect(rotate(source, { rotations: ['R1'], transform_type: 'random-matrix' })).rejects.toThrow(reason)
+  })
+
+  test.each(FUSED_VALUES)('refuses to rotate the values of %s: one linear makes queries, keys and values', async (name) => {
+    const source = await open(oracleFolder(`architectures/${name}`))
+    await expect(rotate(source, { rotations: ['R2'] })).rejects.toThrow('makes the values alone, head for head')
+  })
+
+  describe.each(ROTATABLE)('%s', (name, matrices) => {
+    test.each(matrices)('logits in float32 stay within 1e-4 of their spread under %s, where norms and biases count', async (_, options) => {
       const source = await open(await floatCopy(oracleFolder(name), lively))
       const rows = [Int32Array.from({ length: 24 }, (_, i) => (i * 37) % source.model.vocab)]
       const logits = await logitsOf(source, rows)
@@ -154,8 +211,8 @@ describe('SpinQuantModifier', () => {
 
   describe('names what keeps the residual stream from being rotated', () => {
     const withStage = (source: OpenModel, index: number, changes: Partial<StageSpec>): OpenModel => {
-      const stages = source.model.stages.map((stage, i) => (i === index ? { ...stage, ...changes } : stage))
-      return { ...source, model: { ...source.model, stages } }
+      const stages = source.model.stages(0).map((stage, i) => (i === index ? { ...stage, ...changes } : stage))
+      return { ...source, model: { ...source.model, stages: () => stages } }
     }
 
     test.each<[string, (source: OpenModel) => OpenModel]>([
@@ -163,7 +220,11 @@ describe('SpinQuantModifier', () => {
       ['stage "mlp output" does not add its outputs as they are', (source) => withStage(source, 3, { addsToResidual: false })],
       [
         'stage "attention output" has a norm of its own within',
-        (source) => withStage(source, 1, { source: { kind: 'norm', name: 'self_attn.sub_norm', offset: 0 } }),
+        (source) => withStage(source, 1, { source: { kind: 'norm', name: 'self_attn.sub_norm', offset: 0, centered: false } }),
+      ],
+      [
+        'stage "mlp inputs" reads it through a LayerNorm',
+        (source) => withStage(source, 2, { source: { kind: 'norm', name: 'post_attention_layernorm', offset: 0, centered: true } }),
       ],
       [
         'model.layers.0.post_norm.weight has 128 channels and is not folded',

@@ -1,4 +1,5 @@
-import { readdir } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test, vi } from 'vitest'
@@ -29,6 +30,18 @@ async function brokenAt(tensor: string, element: number, bf16: number): Promise<
 }
 
 describe('oneshot', () => {
+  test('has the tokenizer in hand before it computes: the model folder may be moved meanwhile', async () => {
+    const model = await tinyWith({})
+    const tokenizer = await readFile(join(model, 'tokenizer.json'))
+    const { output } = await runTiny(RTN, {
+      model,
+      onProgress: ({ type }) => {
+        if (type === 'layer:start') rmSync(join(model, 'tokenizer.json'), { force: true })
+      },
+    })
+    expect(await readFile(join(output, 'tokenizer.json'))).toEqual(tokenizer)
+  })
+
   test.each([
     ['model.norm.weight', 3, 0x7fc0, 'NaN'],
     ['model.layers.1.post_attention_layernorm.weight', 5, 0x7f80, 'Infinity'],

@@ -38,6 +38,8 @@ describe('checkOneshot()', () => {
       seed: 2 ** 32 - 1,
       engine: 'auto',
       threads: 64,
+      stop: new AbortController().signal,
+      restart: false,
       signal: new AbortController().signal,
       onProgress: () => {},
       onDownload: () => {},

@@ -1,12 +1,14 @@
 import { refineColumns, refineDepth, refineRows } from '../tiles'
+import { formatOf, nearestFloat, patternOf } from './floats'
 import { partsOf } from './parts'
 import { choleskySolve, pitchOf } from './solve'
 import { toStored } from './stored'
 
 /*
  * Least-squares scales and coordinate descent by turns, row by row: the operations of the twin (../reference-refine.ts). H c of every group
- * is found once for a strip of rows and then kept up with the codes that change, which are few. Groups are padded to a multiple of 4
- * columns and rows to `width`, with H, c and w zero there and a diagonal of 1: nothing comes of those.
+ * is found once for a strip of rows and then kept up with the codes that change, which are few; where scales stay it is not needed. Groups
+ * are padded to a multiple of 4 columns and rows to `width`, with H, c and w zero there and a diagonal of 1: nothing comes of those. Codes
+ * are integers where C is i32, floats without zero points where it is f32.
  */
 
 /** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. In memory: see power.ts. */
@@ -111,8 +113,9 @@ function refit(
 }
 
 @inline
-function wanted(c: v128, p: v128, d: v128, s: v128, min: v128, max: v128): v128 {
+function wanted<C>(c: v128, p: v128, d: v128, s: v128, min: v128, max: v128, format: usize): v128 {
   const code = f32x4.pmin(f32x4.pmax(f32x4.add(c, f32x4.div(p, f32x4.mul(d, s))), min), max)
+  if (isFloat<C>()) return nearestFloat(code, format)
   const integer = v128.load_splat<f32>(INTEGER)
   return f32x4.sub(f32x4.add(code, integer), integer)
 }
@@ -121,7 +124,7 @@ function wanted(c: v128, p: v128, d: v128, s: v128, min: v128, max: v128): v128 
  * One sweep over the codes of a group; `last`: `part` need not follow. Whether a code changed. Four codes are asked at once: mostly none
  * changes.
  */
-function descend(
+function descend<C>(
   codes: usize,
   product: usize,
   part: usize,
@@ -134,6 +137,7 @@ function descend(
   scale: f32,
   least: f32,
   most: f32,
+  format: usize,
   last: bool,
 ): bool {
   const s = f32x4.splat(scale)
@@ -143,7 +147,7 @@ function descend(
   for (let at = column; at < column + group; at += 16) {
     const c = v128.load(codes + at)
     const d = v128.load(diagonal + at)
-    let delta = f32x4.sub(wanted(c, v128.load(product + at), d, s, min, max), c)
+    let delta = f32x4.sub(wanted<C>(c, v128.load(product + at), d, s, min, max, format), c)
     let mask = i32x4.bitmask(f32x4.gt(f32x4.abs(delta), f32x4.splat(0)))
     while (mask) {
       changed = true
@@ -154,7 +158,7 @@ function descend(
       const h = hessian + (j >> 2) * pitch
       if (last) subtract(product, size * scale, h, width)
       else follow(product, size * scale, part, size, h, width)
-      delta = f32x4.sub(wanted(c, v128.load(product + at), d, s, min, max), c)
+      delta = f32x4.sub(wanted<C>(c, v128.load(product + at), d, s, min, max, format), c)
       // Only codes after this one are still to be asked.
       mask = i32x4.bitmask(f32x4.gt(f32x4.abs(delta), f32x4.splat(0))) & (-2 << <i32>lane)
     }
@@ -162,19 +166,24 @@ function descend(
   return changed
 }
 
-/** int8 codes less the zero point, as float32; zero beyond the last group. `group`, `width`: in bytes of float32. */
-function openCodes(source: usize, zero: usize, out: usize, groups: usize, group: usize, width: usize): void {
+/** What codes stand for by `values` [256], less the zero point; zero beyond the last group. `group`, `width`: in bytes of float32. */
+function openCodes(source: usize, values: usize, zero: usize, out: usize, groups: usize, group: usize, width: usize): void {
   for (let g: usize = 0; g < groups; g++) {
     const z = load<f32>(zero + g * 4)
-    for (const end = out + group; out < end; out += 4, source++) store<f32>(out, <f32>load<i8>(source) - z)
+    for (const end = out + group; out < end; out += 4, source++) store<f32>(out, load<f32>(values + (<usize>load<u8>(source) << 2)) - z)
   }
   memory.fill(out, 0, width - groups * group)
 }
 
-function closeCodes(codes: usize, zero: usize, out: usize, groups: usize, group: usize): void {
+/** The inverse of `openCodes`. */
+function closeCodes<C>(codes: usize, format: usize, zero: usize, out: usize, groups: usize, group: usize): void {
   for (let g: usize = 0; g < groups; g++) {
-    const z = load<f32>(zero + g * 4)
-    for (const end = codes + group; codes < end; codes += 4, out++) store<i8>(out, <i8>(<i32>(load<f32>(codes) + z)))
+    const z = v128.load_splat<f32>(zero + g * 4)
+    for (const end = codes + group; codes < end; codes += 16, out += 4) {
+      const c = v128.load(codes)
+      const numbers = i32x4.trunc_sat_f32x4_s(isFloat<C>() ? patternOf(c, format) : f32x4.add(c, z))
+      v128.store_lane<u32>(out, v128.shuffle<u8>(numbers, numbers, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12), 0)
+    }
   }
 }
 
@@ -195,15 +204,17 @@ function lossOf(weight: usize, codes: usize, scale: usize, product: usize, group
 }
 
 /**
- * Rows `from` .. `to` of weight, product [rows, width] float32 (both used up), codes [rows, width] int8, scale, zero [rows, groups]
- * float32, loss [rows]. `hessian`: rows `pitch` bytes apart; `diagonal` [width]. `groupSize` is a multiple of 4, `width` of 8. `scratch`:
- * `lane` of `laneBytes` says whose; it holds `strip` rows (a multiple of refineRows) of codes and parts, a panel, and two matrices of
- * groups x groups with two vectors.
+ * Rows `from` .. `to` of weight, product [rows, width] float32 (both used up), codes [rows, width] bytes, scale, zero [rows, groups]
+ * float32, loss [rows]. `values` [256] float32: what codes stand for. `hessian`: rows `pitch` bytes apart; `diagonal` [width].
+ * `groupSize` is a multiple of 4, `width` of 8. `dtype`: see stored.ts; less than 0: scales stay. `float`: the kind of float that codes
+ * are (floats.ts), 0 for integers. `scratch`: `lane` of `laneBytes` says whose; it holds `strip` rows (a multiple of refineRows) of codes
+ * and, where scales are fitted, a panel, two matrices of groups x groups with two vectors, and `strip` rows of parts.
  */
 export function refine(
   weight: usize,
   product: usize,
   codes: usize,
+  values: usize,
   scale: usize,
   zero: usize,
   loss: usize,
@@ -218,6 +229,7 @@ export function refine(
   strip: usize,
   rounds: i32,
   dtype: i32,
+  float: i32,
   least: f32,
   most: f32,
   from: usize,
@@ -226,21 +238,23 @@ export function refine(
 ): void {
   const bytes = width * 4
   const group = groupSize * 4
-  const panel = scratch + lane * laneBytes
+  const format = formatOf(float)
+  const fits = dtype >= 0
+  const work = scratch + lane * laneBytes
+  const panel = work + strip * bytes
   const matrix = panel + <usize>(refineDepth * refineColumns * 4)
   const factor = matrix + groups * pitchOf(groups)
   const right = factor + groups * pitchOf(groups)
   const moved = right + pitchOf(groups)
-  const work = moved + pitchOf(groups)
-  const parts = work + strip * bytes
+  const parts = moved + pitchOf(groups)
   for (let top = from; top < to; top += strip) {
     const count = min(strip, to - top)
     const tiled = (count + refineRows - 1) & ~(refineRows - 1)
     for (let row: usize = 0; row < count; row++) {
-      openCodes(codes + (top + row) * width, zero + (top + row) * groups * 4, work + row * bytes, groups, group, bytes)
+      openCodes(codes + (top + row) * width, values, zero + (top + row) * groups * 4, work + row * bytes, groups, group, bytes)
     }
     memory.fill(work + count * bytes, 0, (tiled - count) * bytes)
-    partsOf(work, hessian, parts, panel, tiled, groups, groupSize, bytes, pitch)
+    if (fits) partsOf(work, hessian, parts, panel, tiled, groups, groupSize, bytes, pitch)
     for (let row: usize = 0; row < count; row++) {
       const at = top + row
       const c = work + row * bytes
@@ -248,20 +262,25 @@ export function refine(
       const p = product + at * bytes
       const s = scale + at * groups * 4
       const z = zero + at * groups * 4
-      for (let g: usize = 0; g < groups; g++) subtract(p, load<f32>(s + g * 4), u + g * bytes, bytes)
       for (let round = 1; round <= rounds; round++) {
-        let changed = refit(matrix, factor, right, moved, c, p, u, s, groups, group, bytes, dtype)
+        let changed = fits && refit(matrix, factor, right, moved, c, p, u, s, groups, group, bytes, dtype)
+        const last = !fits || round == rounds
         for (let g: usize = 0; g < groups; g++) {
           const shift = load<f32>(z + g * 4)
           const size = load<f32>(s + g * 4)
           const part = u + g * bytes
-          if (descend(c, p, part, hessian, diagonal, g * group, group, bytes, pitch, size, least - shift, most - shift, round == rounds))
-            changed = true
+          const low = least - shift
+          const high = most - shift
+          const moves = format
+            ? descend<f32>(c, p, part, hessian, diagonal, g * group, group, bytes, pitch, size, low, high, format, last)
+            : descend<i32>(c, p, part, hessian, diagonal, g * group, group, bytes, pitch, size, low, high, format, last)
+          changed = moves || changed
         }
         if (!changed) break
       }
       store<f32>(loss + at * 4, <f32>lossOf(weight + at * bytes, c, s, p, groups, group))
-      closeCodes(c, z, codes + at * width, groups, group)
+      if (format) closeCodes<f32>(c, format, z, codes + at * width, groups, group)
+      else closeCodes<i32>(c, format, z, codes + at * width, groups, group)
     }
   }
 }

@@ -1,4 +1,5 @@
 import { sweepColumns, sweepRows } from '../tiles'
+import { formatOf, nearestFloat, patternOf } from './floats'
 
 /*
  * The GPTQ sweep, left-looking: a register tile of 4 columns x 8 rows takes the errors of all earlier columns one by one, in order, and is
@@ -17,8 +18,10 @@ const PANEL: usize = <usize>sweepColumns * 4
 /** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. */
 const INTEGER: f32 = 12582912
 
+/** The value of the nearest code. Codes are integers where C is i32, floats without zero points where it is f32. */
 @inline
-function round(w: v128, s: v128, z: v128, min: v128, max: v128): v128 {
+function round<C>(w: v128, s: v128, z: v128, min: v128, max: v128, format: usize): v128 {
+  if (isFloat<C>()) return nearestFloat(f32x4.min(f32x4.max(f32x4.div(w, s), min), max), format)
   const code = f32x4.min(f32x4.max(f32x4.add(f32x4.div(w, s), z), min), max)
   const integer = f32x4.splat(INTEGER)
   return f32x4.sub(f32x4.add(code, integer), integer)
@@ -55,6 +58,11 @@ function second(a: v128, b: v128): v128 {
   return v128.shuffle<i64>(a, b, 1, 3)
 }
 
+@inline
+function codeOf<C>(q: v128, format: usize): v128 {
+  return isFloat<C>() ? patternOf(q, format) : q
+}
+
 /** Four codes of each of four rows, as one 32-bit word a row. */
 @inline
 function word(q0: v128, q1: v128, q2: v128, q3: v128): v128 {
@@ -67,7 +75,7 @@ function word(q0: v128, q1: v128, q2: v128, q3: v128): v128 {
 }
 
 /** One register tile: columns k .. k+3 of the 8 rows whose first weight of column k is at `weight`. */
-function tile(
+function tile<C>(
   weight: usize,
   panel: usize,
   scale: usize,
@@ -80,6 +88,7 @@ function tile(
   stride: usize,
   min: v128,
   max: v128,
+  format: usize,
 ): void {
   const row = columns * 4
   let r0 = v128.load(weight)
@@ -132,8 +141,8 @@ function tile(
   let z0 = v128.load(zero + at)
   let z1 = v128.load(zero + at, 16)
   let d = v128.load_splat<f32>(u)
-  const p0 = round(a0, s0, z0, min, max)
-  const q0 = round(b0, s1, z1, min, max)
+  const p0 = round<C>(a0, s0, z0, min, max, format)
+  const q0 = round<C>(b0, s1, z1, min, max, format)
   let e0 = errorOf(a0, p0, s0, z0, d)
   let e1 = errorOf(b0, q0, s1, z1, d)
   v128.store(e, e0)
@@ -154,8 +163,8 @@ function tile(
   z0 = v128.load(zero + at)
   z1 = v128.load(zero + at, 16)
   d = v128.load_splat<f32>(u, PANEL + 4)
-  const p1 = round(a1, s0, z0, min, max)
-  const q1 = round(b1, s1, z1, min, max)
+  const p1 = round<C>(a1, s0, z0, min, max, format)
+  const q1 = round<C>(b1, s1, z1, min, max, format)
   e0 = errorOf(a1, p1, s0, z0, d)
   e1 = errorOf(b1, q1, s1, z1, d)
   v128.store(e, e0, ERROR)
@@ -173,8 +182,8 @@ function tile(
   z0 = v128.load(zero + at)
   z1 = v128.load(zero + at, 16)
   d = v128.load_splat<f32>(u, PANEL * 2 + 8)
-  const p2 = round(a2, s0, z0, min, max)
-  const q2 = round(b2, s1, z1, min, max)
+  const p2 = round<C>(a2, s0, z0, min, max, format)
+  const q2 = round<C>(b2, s1, z1, min, max, format)
   e0 = errorOf(a2, p2, s0, z0, d)
   e1 = errorOf(b2, q2, s1, z1, d)
   v128.store(e, e0, ERROR * 2)
@@ -189,17 +198,17 @@ function tile(
   z0 = v128.load(zero + at)
   z1 = v128.load(zero + at, 16)
   d = v128.load_splat<f32>(u, PANEL * 3 + 12)
-  const p3 = round(a3, s0, z0, min, max)
-  const q3 = round(b3, s1, z1, min, max)
+  const p3 = round<C>(a3, s0, z0, min, max, format)
+  const q3 = round<C>(b3, s1, z1, min, max, format)
   v128.store(e, errorOf(a3, p3, s0, z0, d), ERROR * 3)
   v128.store(e, errorOf(b3, q3, s1, z1, d), ERROR * 3 + 16)
 
-  const w0 = word(p0, p1, p2, p3)
+  const w0 = word(codeOf<C>(p0, format), codeOf<C>(p1, format), codeOf<C>(p2, format), codeOf<C>(p3, format))
   v128.store_lane<i32>(codes, w0, 0)
   v128.store_lane<i32>(codes + columns, w0, 1)
   v128.store_lane<i32>(codes + columns * 2, w0, 2)
   v128.store_lane<i32>(codes + columns * 3, w0, 3)
-  const w1 = word(q0, q1, q2, q3)
+  const w1 = word(codeOf<C>(q0, format), codeOf<C>(q1, format), codeOf<C>(q2, format), codeOf<C>(q3, format))
   v128.store_lane<i32>(codes + columns * 4, w1, 0)
   v128.store_lane<i32>(codes + columns * 5, w1, 1)
   v128.store_lane<i32>(codes + columns * 6, w1, 2)
@@ -228,10 +237,58 @@ function losses(errors: usize, columns: usize, loss: usize): void {
   v128.store(loss, first(f32x4.demote_f64x2_zero(c), f32x4.demote_f64x2_zero(d)), 16)
 }
 
+/** Rows `from` .. `to` of `sweep`. */
+@inline
+function strips<C>(
+  weight: usize,
+  factor: usize,
+  scale: usize,
+  zero: usize,
+  groupOf: usize,
+  codes: usize,
+  loss: usize,
+  scratch: usize,
+  columns: usize,
+  stride: usize,
+  min: v128,
+  max: v128,
+  format: usize,
+  from: usize,
+  to: usize,
+): void {
+  const bytes = columns * ERROR
+  for (let top = from; top < to; top += sweepRows) {
+    let panel = factor
+    for (let k: usize = 0; k < columns; k += sweepColumns) {
+      for (let sub: usize = 0; sub < SUBTILES; sub++) {
+        const row = top + sub * LANES
+        tile<C>(
+          weight + (row * columns + k) * 4,
+          panel,
+          scale + row * 4,
+          zero + row * 4,
+          groupOf + k * 4,
+          codes + row * columns + k,
+          scratch + sub * bytes,
+          k,
+          columns,
+          stride,
+          min,
+          max,
+          format,
+        )
+      }
+      panel += (k + sweepColumns) * PANEL
+    }
+    for (let sub: usize = 0; sub < SUBTILES; sub++) losses(scratch + sub * bytes, columns, loss + (top + sub * LANES) * 4)
+  }
+}
+
 /**
  * Rows `from` .. `to` (multiples of sweepRows) of the padded matrix. `columns` is a multiple of 4. `factor`: panels of 4 columns, panel p
  * holding rows 0 .. 4p+3 of U. `scale`, `zero`: float32 [groups, stride / 4], so that the scales of neighbouring rows lie side by side.
- * `errors`: [lanes, columns, sweepRows] of scratch, `lane` says whose.
+ * `errors`: [lanes, columns, sweepRows] of scratch, `lane` says whose. `float`: the kind of float that codes are (floats.ts), 0 for
+ * integers.
  */
 export function sweep(
   weight: usize,
@@ -244,6 +301,7 @@ export function sweep(
   errors: usize,
   columns: usize,
   stride: usize,
+  float: i32,
   min: f32,
   max: f32,
   from: usize,
@@ -252,30 +310,8 @@ export function sweep(
 ): void {
   const least = f32x4.splat(min)
   const most = f32x4.splat(max)
-  const bytes = columns * ERROR
-  const scratch = errors + lane * bytes * SUBTILES
-  for (let top = from; top < to; top += sweepRows) {
-    let panel = factor
-    for (let k: usize = 0; k < columns; k += sweepColumns) {
-      for (let sub: usize = 0; sub < SUBTILES; sub++) {
-        const row = top + sub * LANES
-        tile(
-          weight + (row * columns + k) * 4,
-          panel,
-          scale + row * 4,
-          zero + row * 4,
-          groupOf + k * 4,
-          codes + row * columns + k,
-          scratch + sub * bytes,
-          k,
-          columns,
-          stride,
-          least,
-          most,
-        )
-      }
-      panel += (k + sweepColumns) * PANEL
-    }
-    for (let sub: usize = 0; sub < SUBTILES; sub++) losses(scratch + sub * bytes, columns, loss + (top + sub * LANES) * 4)
-  }
+  const scratch = errors + lane * columns * ERROR * SUBTILES
+  const format = formatOf(float)
+  if (format) strips<f32>(weight, factor, scale, zero, groupOf, codes, loss, scratch, columns, stride, least, most, format, from, to)
+  else strips<i32>(weight, factor, scale, zero, groupOf, codes, loss, scratch, columns, stride, least, most, format, from, to)
 }

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
-import { attention, attentionTables } from '../../src/models/layers.ts'
-import { readRope } from '../../src/models/rope.ts'
-import { random, useEngine } from '../engine/engines.ts'
+import { attend } from '../../../src/models/parts/attend.ts'
+import { causalMask, rotaryTables } from '../../../src/models/parts/tables.ts'
+import { readRope } from '../../../src/models/rope.ts'
+import { random, useEngine } from '../../engine/engines.ts'
 
 useEngine('wasm')
 
@@ -16,7 +17,7 @@ function plainAttention(q: Float32Array, k: Float32Array, v: Float32Array, lengt
   const rotated = (x: Float32Array, count: number, token: number, head: number) =>
     Array.from({ length: headDim }, (_, d) => {
       const at = (token * count + head) * headDim
-      const angle = token * rope.frequencies[d % half]
+      const angle = token * rope.frequencies(length)[d % half]
       const partner = d < half ? -x[at + d + half] : x[at + d - half]
       return x[at + d] * Math.cos(angle) + partner * Math.sin(angle)
     })
@@ -39,15 +40,18 @@ function plainAttention(q: Float32Array, k: Float32Array, v: Float32Array, lengt
   return out
 }
 
-describe('attention()', () => {
+describe('attend', () => {
   it.each([
     ['rows as long as the tables', 6, 6],
     ['rows shorter than the tables', 6, 11],
   ])('is causal softmax attention with RoPE and grouped heads, for %s', (_, length, tables) => {
     const [q, k, v] = [random(2 * length * 32, 1), random(2 * length * 16, 2), random(2 * length * 16, 3)]
-    const made = attentionTables(rope, tables)
+    const { cos, sin, channels, interleaved } = rotaryTables(rope)
+    const mask = causalMask()
+    const made = [cos, sin, mask].map((table) => table.cut(table.make(tables), length)) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D]
+    const context = { rotation: { cos: made[0], sin: made[1], channels, interleaved }, mask: made[2] }
     const x = (values: Float32Array) => tf.tensor2d(values, [2 * length, values.length / (2 * length)])
-    const found = attention(x(q), x(k), x(v), shape, made, { rows: 2, length }).dataSync()
+    const found = attend(x(q), x(k), x(v), shape, context, { rows: 2, length }).dataSync()
     for (const row of [0, 1]) {
       const part = (values: Float32Array) => values.subarray((row * values.length) / 2, ((row + 1) * values.length) / 2)
       plainAttention(part(q), part(k), part(v), length).forEach((value, i) => {

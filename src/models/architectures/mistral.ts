@@ -1,0 +1,28 @@
+import type { Architecture } from '../architecture.ts'
+import { count, headSizes, positive } from '../config-values.ts'
+import { slidingWindow } from '../layer-kinds.ts'
+import { llamaLike, preNormLayer } from '../llama-like.ts'
+import { readActivation } from '../parts/activations.ts'
+import { gatedMlp } from '../parts/mlp.ts'
+import { selfAttention } from '../parts/self-attention.ts'
+import { causalMask, rotaryTables } from '../parts/tables.ts'
+import { readRope } from '../rope.ts'
+
+/** Mistral (arXiv 2310.06825): Llama with a sliding window in every layer, where config.json has one. */
+export const architecture: Architecture = {
+  model: (config, at) => {
+    const heads = headSizes(config)
+    const hidden = count(config, 'hidden_size')
+    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-6) }
+    const attention = selfAttention({
+      ...heads,
+      hidden,
+      scale: heads.headDim ** -0.5,
+      rotary: rotaryTables(readRope(config, heads.headDim)),
+      mask: causalMask(slidingWindow(config, 4096)),
+    })
+    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act', 'silu') })
+    const layer = preNormLayer(config, norm, attention, mlp)
+    return llamaLike({ modelType: 'mistral', config, maxPositions: 131_072, norm, heads, layer: () => layer }, at)
+  },
+}

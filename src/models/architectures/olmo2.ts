@@ -1,0 +1,35 @@
+import type { Architecture } from '../architecture.ts'
+import { count, flag, headSizes, positive } from '../config-values.ts'
+import { layerNorms, llamaLike } from '../llama-like.ts'
+import { readActivation } from '../parts/activations.ts'
+import { sequential } from '../parts/layer.ts'
+import { gatedMlp } from '../parts/mlp.ts'
+import { norm as makeNorm } from '../parts/norm.ts'
+import { biases, selfAttention } from '../parts/self-attention.ts'
+import { rotaryTables } from '../parts/tables.ts'
+import { readRope } from '../rope.ts'
+
+/** OLMo 2 (arXiv 2501.00656): norms after each part instead of before, and of all queries and all keys together. */
+export const architecture: Architecture = {
+  model: (config, at) => {
+    const heads = headSizes(config)
+    const hidden = count(config, 'hidden_size')
+    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-5) }
+    const attention = selfAttention({
+      ...heads,
+      hidden,
+      scale: heads.headDim ** -0.5,
+      bias: biases(flag(config, 'attention_bias', false)),
+      rotary: rotaryTables(readRope(config, heads.headDim)),
+      queryNorm: makeNorm(norm, 'self_attn.q_norm', heads.heads * heads.headDim),
+      keyNorm: makeNorm(norm, 'self_attn.k_norm', heads.kvHeads * heads.headDim),
+    })
+    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act', 'silu') })
+    const named = layerNorms(config, norm)
+    const layer = sequential([
+      { part: attention, after: named('post_attention_layernorm') },
+      { part: mlp, after: named('post_feedforward_layernorm') },
+    ])
+    return llamaLike({ modelType: 'olmo2', config, norm, heads, layer: () => layer }, at)
+  },
+}

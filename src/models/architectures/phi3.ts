@@ -1,0 +1,30 @@
+import type { Architecture } from '../architecture.ts'
+import { count, headSizes, positive } from '../config-values.ts'
+import { slidingWindow } from '../layer-kinds.ts'
+import { llamaLike, preNormLayer } from '../llama-like.ts'
+import { readActivation } from '../parts/activations.ts'
+import { fusedGatedMlp } from '../parts/mlp.ts'
+import { selfAttention } from '../parts/self-attention.ts'
+import { causalMask, rotaryTables } from '../parts/tables.ts'
+import { readRope } from '../rope.ts'
+
+/** Phi-3 and Phi-4 (arXiv 2404.14219): Llama with queries, keys and values in one linear, gate and up in another. */
+export const architecture: Architecture = {
+  model: (config, at) => {
+    const heads = headSizes(config)
+    const hidden = count(config, 'hidden_size')
+    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-5) }
+    const attention = selfAttention({
+      ...heads,
+      hidden,
+      scale: heads.headDim ** -0.5,
+      fused: { name: 'qkv_proj', order: 'blocks' },
+      rotary: rotaryTables(readRope(config, heads.headDim)),
+      mask: causalMask(slidingWindow(config)),
+    })
+    const activation = readActivation(config, 'hidden_act', 'silu')
+    const mlp = fusedGatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation })
+    const layer = preNormLayer(config, norm, attention, mlp)
+    return llamaLike({ modelType: 'phi3', config, maxPositions: 4096, norm, heads, layer: () => layer }, at)
+  },
+}

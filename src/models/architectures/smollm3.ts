@@ -1,0 +1,53 @@
+import { CheckpointError } from '../../util/errors.ts'
+import type { Architecture } from '../architecture.ts'
+import { type Config, count, flag, headSizes, positive } from '../config-values.ts'
+import { byKind, layerTypes, slidingWindow } from '../layer-kinds.ts'
+import { llamaLike, preNormLayer } from '../llama-like.ts'
+import { readActivation } from '../parts/activations.ts'
+import { gatedMlp } from '../parts/mlp.ts'
+import { biases, selfAttention } from '../parts/self-attention.ts'
+import { causalMask, rotaryTables } from '../parts/tables.ts'
+import { readRope } from '../rope.ts'
+
+/** SmolLM3: Llama in which every fourth layer does without rotary positions. */
+export const architecture: Architecture = {
+  model: (config, at) => {
+    const heads = headSizes(config)
+    const hidden = count(config, 'hidden_size')
+    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-6) }
+    const rotary = rotaryTables(readRope(config, heads.headDim, { theta: 2_000_000 }))
+    const mlp = gatedMlp({
+      hidden,
+      inner: count(config, 'intermediate_size'),
+      activation: readActivation(config, 'hidden_act', 'silu'),
+      bias: flag(config, 'mlp_bias', false),
+    })
+    const rotated = rotatedLayers(config)
+    const window = flag(config, 'use_sliding_window', false) ? slidingWindow(config) : null
+    const types = layerTypes(config, (layer) => (window !== null && !rotated[layer] ? 'sliding_attention' : 'full_attention'))
+    const kinds = types.map((type, layer) => `${rotated[layer] ? 'rotated' : ''} ${type}`)
+    const layer = byKind(kinds, (kind) => {
+      const attention = selfAttention({
+        ...heads,
+        hidden,
+        scale: heads.headDim ** -0.5,
+        bias: biases(flag(config, 'attention_bias', false)),
+        rotary: kind.startsWith('rotated') ? rotary : null,
+        mask: causalMask(kind.endsWith('sliding_attention') ? window : null),
+      })
+      return preNormLayer(config, norm, attention, mlp)
+    })
+    return llamaLike({ modelType: 'smollm3', config, tied: true, maxPositions: 32_768, norm, heads, layer }, at)
+  },
+}
+
+/** Which layers rotate: `no_rope_layers`, whose ones mean that they do, or all but every fourth. */
+function rotatedLayers(config: Config): boolean[] {
+  const layers = count(config, 'num_hidden_layers')
+  const list = config.no_rope_layers ?? null
+  const interval = count(config, 'no_rope_layer_interval', 4)
+  if (list === null) return Array.from({ length: layers }, (_, layer) => (layer + 1) % interval !== 0)
+  if (Array.isArray(list) && list.length === layers) return list.map((value) => value === 1 || value === true)
+  const message = `Cannot read the model's config.json: no_rope_layers is ${JSON.stringify(list)}, expected 0 or 1 for each of ${layers} layers.`
+  throw new CheckpointError(message, { file: 'config.json' })
+}

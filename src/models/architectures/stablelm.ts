@@ -1,0 +1,43 @@
+import type { Architecture, ParameterSpec } from '../architecture.ts'
+import { count, flag, headSizes, positive } from '../config-values.ts'
+import { layerNorms, llamaLike, preNormLayer } from '../llama-like.ts'
+import { readActivation } from '../parts/activations.ts'
+import { gatedMlp } from '../parts/mlp.ts'
+import { ownHeadNorms } from '../parts/norm.ts'
+import { parallelOfOneNorm } from '../parts/parallel-layer.ts'
+import { selfAttention } from '../parts/self-attention.ts'
+import { rotaryTables } from '../parts/tables.ts'
+import { readRope } from '../rope.ts'
+
+/** StableLM 2 (arXiv 2402.17834): LayerNorm, a quarter of each head rotated; the larger has one norm for attention and MLP, side by side. */
+export const architecture: Architecture = {
+  model: (config, at) => {
+    const heads = headSizes({ ...config, head_dim: null })
+    const hidden = count(config, 'hidden_size')
+    const norm = { epsilon: positive(config, 'layer_norm_eps', 1e-5), centered: true, bias: true }
+    const bias = flag(config, 'use_qkv_bias', false)
+    const headNorm = (name: string, number: number) => {
+      const shape = [heads.headDim]
+      const weights = Array.from({ length: number }, (_, i): ParameterSpec => {
+        return { name: `self_attn.${name}.norms.${i}.weight`, shape, className: 'LayerNorm' }
+      })
+      return ownHeadNorms(norm, weights, heads.headDim)
+    }
+    const attention = selfAttention({
+      ...heads,
+      hidden,
+      scale: heads.headDim ** -0.5,
+      bias: { q: bias, k: bias, v: bias },
+      rotary: rotaryTables(readRope(config, heads.headDim, { partial: 0.25 })),
+      ...(flag(config, 'qk_layernorm', false) && {
+        queryNorm: headNorm('q_layernorm', heads.heads),
+        keyNorm: headNorm('k_layernorm', heads.kvHeads),
+      }),
+    })
+    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act', 'silu') })
+    const layer = flag(config, 'use_parallel_residual', false)
+      ? parallelOfOneNorm(layerNorms(config, norm)('input_layernorm'), attention, mlp)
+      : preNormLayer(config, norm, attention, mlp)
+    return llamaLike({ modelType: 'stablelm', config, maxPositions: 4096, norm, heads, layer: () => layer }, at)
+  },
+}

@@ -1,0 +1,47 @@
+import { CheckpointError } from '../util/errors.ts'
+import { type Config, count, flag } from './config-values.ts'
+
+/** What `make` gives for the key of a layer, the same object for equal keys: layers that are alike share what they are made of. */
+export function byKind<K, T>(keys: readonly K[], make: (key: K) => T): (layer: number) => T {
+  const made = new Map<K, T>()
+  for (const key of keys) if (!made.has(key)) made.set(key, make(key))
+  return (layer) => {
+    const found = made.get(keys[layer])
+    if (found === undefined) throw new RangeError(`Cannot find layer ${layer}, expected 0 to ${keys.length - 1}`)
+    return found
+  }
+}
+
+const ATTENTIONS = ['full_attention', 'sliding_attention', 'chunked_attention'] as const
+
+/** The attention of a layer, as `layer_types` names it. */
+export type AttentionType = (typeof ATTENTIONS)[number]
+
+/**
+ * The attention of every layer: `layer_types` of config.json, or what older files say by other keys.
+ * Errors: CheckpointError for a list that is not one known name a layer.
+ */
+export function layerTypes(config: Config, otherwise: (layer: number) => AttentionType): AttentionType[] {
+  const layers = count(config, 'num_hidden_layers')
+  const list = config.layer_types ?? null
+  if (list === null) return Array.from({ length: layers }, (_, layer) => otherwise(layer))
+  const known = Array.isArray(list) ? list.flatMap((name) => ATTENTIONS.find((type) => type === name) ?? []) : []
+  if (Array.isArray(list) && list.length === layers && known.length === layers) return known
+  const found = Array.isArray(list) ? `[${[...new Set(list)].join(', ')}] for ${list.length} layers` : JSON.stringify(list)
+  const message = `Cannot read the model's config.json: layer_types is ${found}, expected ${ATTENTIONS.join(' or ')} for each of ${layers} layers.`
+  throw new CheckpointError(message, { file: 'config.json' })
+}
+
+/** `sliding_window` in tokens; null for none. `fallback` where config.json has no such key. Errors: CheckpointError. */
+export function slidingWindow(config: Config, fallback: number | null = null): number | null {
+  const value = config.sliding_window === undefined ? fallback : config.sliding_window
+  return value === null ? null : count({ sliding_window: value }, 'sliding_window')
+}
+
+/** The window of every layer as Qwen 2 and 3 have it: from `max_window_layers` on, and only where `use_sliding_window` says so. */
+export function qwenWindows(config: Config): (number | null)[] {
+  const window = flag(config, 'use_sliding_window', false) ? slidingWindow(config, 4096) : null
+  const from = typeof config.max_window_layers === 'number' ? config.max_window_layers : 28
+  const types = layerTypes(config, (layer) => (window !== null && layer >= from ? 'sliding_attention' : 'full_attention'))
+  return types.map((type) => (type === 'sliding_attention' ? window : null))
+}

@@ -1,0 +1,92 @@
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
+import type { LayerWalk, LinearSpec, StageSpec } from '../architecture.ts'
+import { type Activation, silu } from './activations.ts'
+import type { Part, PartMaker, Scope } from './part.ts'
+import type { Router } from './router.ts'
+
+/** A mixture of experts, each a gated MLP with linears of its own. */
+export interface ExpertsSpec {
+  readonly hidden: number
+  readonly inner: number
+  readonly count: number
+  readonly router: Router
+  /** The module of the experts below the layer: `mlp.experts`. */
+  readonly module: string
+  readonly names?: { readonly gate?: string; readonly up?: string; readonly down?: string }
+  readonly activation?: Activation
+  /** An expert that all tokens go to beside. */
+  readonly shared?: PartMaker
+}
+
+interface Expert {
+  readonly inputs: StageSpec
+  readonly output: StageSpec
+  readonly linears: readonly LinearSpec[]
+}
+
+/**
+ * Experts one after the other, each two stages: so their weights, inputs and Hessians are in memory one at a time. Every token goes through
+ * every expert, for statistics from all of them, and what a token is not routed to adds nothing. Where `hooks.routedOnly` is set, experts
+ * see their own tokens only, and those without any are passed over. The norm before is read by all experts and the router: no rescaling of
+ * one expert's inputs could go there.
+ */
+export function experts(spec: ExpertsSpec): PartMaker {
+  const { module, router, activation = silu } = spec
+  const all = Array.from({ length: spec.count }, (_, index) => expertOf(spec, index))
+  return () => {
+    const shared = spec.shared?.({ source: null, addsToResidual: false })
+    return {
+      stages: [...all.flatMap(({ inputs, output }) => [inputs, output]), ...(shared?.stages ?? [])],
+      linears: [...all.flatMap(({ linears }) => linears), ...(shared?.linears ?? [])],
+      parameters: [...router.parameters, ...(shared?.parameters ?? [])],
+      tables: shared?.tables ?? [],
+      *run(input: Tensor2D, scope: Scope, keep: readonly Tensor[]): LayerWalk {
+        const weights = router.route(input, scope)
+        scope.hooks.route?.(module, weights)
+        let mixed = tf.zerosLike(input)
+        for (const [index, expert] of all.entries()) {
+          const own = tf.slice(weights, [0, index], [-1, 1])
+          const tokens = scope.hooks.routedOnly ? routedTokens(own) : null
+          if (tokens?.length === 0) continue
+          const held = [...keep, input, weights, mixed]
+          const out = yield* throughExpert(expert, tokens ? tf.gather(input, tokens) : input, held, activation)
+          mixed = tf.add(mixed, tf.mul(tokens ? scattered(out, tokens, input.shape[0]) : out, tf.slice(weights, [0, index], [-1, 1])))
+        }
+        if (!shared) return mixed
+        return tf.add(mixed, yield* shared.run(input, scope, [...keep, mixed]))
+      },
+    } satisfies Part
+  }
+}
+
+function expertOf({ module, names = {}, hidden, inner }: ExpertsSpec, index: number): Expert {
+  const { gate = 'gate_proj', up = 'up_proj', down = 'down_proj' } = names
+  const [gateName, upName, downName] = [gate, up, down].map((name) => `${module}.${index}.${name}`)
+  return {
+    inputs: { name: `expert ${index} inputs`, linears: [gateName, upName], source: null, addsToResidual: false },
+    output: { name: `expert ${index} output`, linears: [downName], source: { kind: 'linear', name: upName }, addsToResidual: false },
+    linears: [
+      { name: gateName, rows: inner, columns: hidden, bias: false },
+      { name: upName, rows: inner, columns: hidden, bias: false },
+      { name: downName, rows: hidden, columns: inner, bias: false },
+    ],
+  }
+}
+
+function* throughExpert({ inputs, output }: Expert, input: Tensor2D, keep: readonly Tensor[], activation: Activation): LayerWalk {
+  const [gate, up] = yield { stage: inputs, input, keep }
+  const [out] = yield { stage: output, input: tf.mul(activation.apply(gate), up), keep }
+  return out
+}
+
+/** Indices of the tokens whose weight [tokens, 1] is not zero. */
+function routedTokens(weights: Tensor2D): Int32Array {
+  const values = weights.dataSync<'float32'>()
+  return Int32Array.from(values.keys()).filter((token) => values[token] !== 0)
+}
+
+/** Rows put at their tokens among `count`; zeros elsewhere. */
+function scattered(rows: Tensor2D, tokens: Int32Array, count: number): Tensor2D {
+  return tf.scatterND(tf.tensor2d(tokens, [tokens.length, 1], 'int32'), rows, [count, rows.shape[1]]) as Tensor2D
+}

@@ -1,0 +1,35 @@
+import type { TensorReader } from '../checkpoint/tensor-reader.ts'
+import { viewAs } from '../numerics/view.ts'
+
+/** A matrix of a checkpoint. */
+export interface StoredMatrix {
+  readonly rows: number
+  readonly columns: number
+  readonly bias: boolean
+  /** False where its name says that it is something else: an embedding, a norm, a router, a convolution. */
+  readonly isLinear: boolean
+}
+
+/** By the last part of a module's name. */
+const NO_LINEAR = /embed|^wte$|^wpe$|^shared$|norm|^ln_|^ln\d|^gate$|router|_gate$|conv|relative_attention_bias|rotary/
+
+/** All matrices of a checkpoint by module name, those of compressed linears with their logical shape. */
+export async function storedMatrices(reader: TensorReader): Promise<ReadonlyMap<string, StoredMatrix>> {
+  const matrices = new Map<string, StoredMatrix>()
+  for (const { name, shape, dtype } of reader.tensors.values()) {
+    const match = /^(.*)\.weight(_packed)?$/.exec(name)
+    if (!match || shape.length !== 2) continue
+    const [, module, packed] = match
+    const columns = packed && dtype === 'U8' ? shape[1] * 2 : shape[1]
+    const [rows, width] = packed && dtype === 'I32' ? await packedShape(reader, module) : [shape[0], columns]
+    const leaf = module.slice(module.lastIndexOf('.') + 1)
+    const isLinear = !NO_LINEAR.test(leaf) && rows > 1 && width > 1
+    matrices.set(module, { rows, columns: width, bias: reader.has(`${module}.bias`), isLinear })
+  }
+  return matrices
+}
+
+async function packedShape(reader: TensorReader, module: string): Promise<[number, number]> {
+  const [rows, columns] = viewAs(BigInt64Array, await reader.read(`${module}.weight_shape`))
+  return [Number(rows), Number(columns)]
+}

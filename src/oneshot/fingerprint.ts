@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { packageVersion } from '../util/package-version.ts'
+import type { Plan } from './plan.ts'
+
+/** What the bytes of a result depend on, part by part, as hashes: a run goes on with another's work only where all are equal. */
+export interface Fingerprint {
+  readonly version: string
+  readonly model: string
+  readonly recipe: string
+  readonly data: string
+}
+
+/**
+ * The fingerprint of a run. Of the model's files it takes config.json's content, and name, size and time of change of the weights:
+ * hashing them would cost as much as reading the model once more.
+ */
+export async function fingerprintOf(plan: Plan, rows: readonly Int32Array[] | null): Promise<Fingerprint> {
+  const { source, recipe, config, shards } = plan
+  const files = [...new Set([...source.reader.tensors.values()].map(({ file }) => file))].sort()
+  const stats = await Promise.all(
+    files.map(async (file) => {
+      const { size, mtimeMs } = await stat(join(source.path, file))
+      return [file, size, mtimeMs]
+    }),
+  )
+  return {
+    version: packageVersion(),
+    model: hash([JSON.stringify([source.config, stats])]),
+    // What is written follows from it, so that a default that changes counts as well.
+    recipe: hash([recipe.text, JSON.stringify([config, shards])]),
+    data:
+      rows === null ? 'none' : hash(rows.flatMap((row) => [`${row.length} `, new Uint8Array(row.buffer, row.byteOffset, row.byteLength)])),
+  }
+}
+
+/** SHA-256 in hexadecimal. */
+function hash(parts: Iterable<string | Uint8Array>): string {
+  const sum = createHash('sha256')
+  for (const part of parts) sum.update(part)
+  return sum.digest('hex')
+}

@@ -1,0 +1,61 @@
+import type { Tensor2D } from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
+import { describe, expect, test } from 'vitest'
+import type { LayerHooks } from '../../../src/models/architecture.ts'
+import { openModel, readWeight } from '../../../src/models/open-model.ts'
+import { Walker } from '../../../src/models/walker.ts'
+import { applyLinear, disposeLinear, disposeParameters, linearTensors, loadParameters } from '../../../src/models/weights.ts'
+import { random, useEngine } from '../../engine/engines.ts'
+import { largestDifference, oracleFolder } from '../oracles.ts'
+
+useEngine('wasm')
+
+/** A layer of a mixture of experts over random hidden states, with the number of requests. */
+async function through(name: string, layer: number, hooks: LayerHooks): Promise<{ values: Float32Array; requests: number }> {
+  const source = await openModel(oracleFolder(`architectures/${name}`))
+  const { model } = source
+  const [rows, length] = [2, 9]
+  const before = tf.memory().numTensors
+  const parameters = await loadParameters(source, model.parameters(layer))
+  const shared = model.shared(length)
+  const input = tf.tensor2d(random(rows * length * model.hidden, 5), [rows * length, model.hidden])
+  const walker = new Walker(model.walk(layer, input, parameters, shared, { rows, length }, hooks), input)
+  let requests = 0
+  while (!walker.result) {
+    const { stage, input: x } = walker.request
+    const outputs: Tensor2D[] = []
+    for (const spec of model.linears(layer).filter(({ name: full }) => stage.linears.some((own) => full.endsWith(`.${own}`)))) {
+      const linear = linearTensors(await readWeight(source, spec), null, spec)
+      outputs.push(applyLinear(x, linear))
+      disposeLinear(linear)
+    }
+    walker.answer(outputs)
+    requests++
+  }
+  const values = Float32Array.from(walker.result.dataSync())
+  walker.result.dispose()
+  disposeParameters(parameters)
+  tf.dispose(shared)
+  expect(tf.memory().numTensors).toBe(before)
+  await source.close()
+  return { values, requests }
+}
+
+describe('experts', () => {
+  test.each([
+    ['mixtral', 0],
+    ['qwen3_moe', 1],
+  ])('%s: all tokens through all experts give what the routed tokens give, and routing is seen', async (name, layer) => {
+    const seen: { module: string; routed: number[] }[] = []
+    const route: LayerHooks['route'] = (module, weights) => {
+      const perToken = tf.tidy(() => tf.sum(tf.cast(tf.notEqual(weights, 0), 'int32'), 1).dataSync())
+      seen.push({ module, routed: [...perToken] })
+      expect(tf.tidy(() => tf.sum(weights).dataSync()[0])).toBeCloseTo(18, 4)
+    }
+    const [all, routed] = [await through(name, layer, { route }), await through(name, layer, { routedOnly: true })]
+    expect(largestDifference(all.values, routed.values)).toBeLessThan(1e-5)
+    expect(all.requests).toBe(2 + 2 * 4)
+    const module = name === 'mixtral' ? 'block_sparse_moe.experts' : 'mlp.experts'
+    expect(seen).toEqual([{ module, routed: new Array(18).fill(2) }])
+  })
+})
