@@ -22,7 +22,8 @@ const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token', 'sep_token'
 
 /**
  * The chat template of a model folder: chat_template.jinja, `chat_template` in tokenizer_config.json (one text, or several by name, of
- * which `default` counts), or chat_template.json. Null where there is none. Errors: DataError for one that is no template.
+ * which `default` counts), or chat_template.json. Null where there is none. One difference to Python is known: a boolean that a template
+ * prints is written true, not True. Errors: DataError for one that is no template.
  */
 export async function loadChatTemplate(modelDir: string, config: JsonObject): Promise<RenderChat | null> {
   const found = await findTemplate(modelDir, config)
