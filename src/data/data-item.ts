@@ -20,7 +20,7 @@ export interface ItemForm {
 /** Keys that hold an item where none is named, the first that is there. */
 const USUAL_COLUMNS = ['text', 'messages', 'conversations', 'input_ids'] as const
 
-/** The form of data that follows no template: a text, messages or token ids, alone or under a key. `column`: the key; null for the usual. */
+/** The form of data without a template: a text, messages or token ids, alone or under a key. `column`: the key; null for the usual. */
 export function plainForm(column: string | null): ItemForm {
   return {
     columns(there) {

@@ -1,7 +1,7 @@
 import { DataError } from '../util/errors.ts'
 import type { JsonObject } from './json-object.ts'
 
-/** Model types whose tokenizer_class transformers 5.17 takes for a mistake (its list in auto/tokenization_auto.py): tokenizer.json holds. */
+/** Model types whose tokenizer_class transformers 5.17 takes for a mistake (its auto/tokenization_auto.py): tokenizer.json holds. */
 const FILE_HOLDS = new Set([
   'arctic',
   'deepseek_v2',
@@ -29,9 +29,9 @@ export function preparedDefinition(file: string, definition: JsonObject, config:
 
 /**
  * transformers' LlamaTokenizer takes vocabulary and merges from the file and builds the rest anew: where the file puts a space before every
- * text (SentencePiece's dummy prefix), it puts one only where there is none yet, before the first piece (`legacy` false) or before each piece
- * between special tokens. What tokenizer_config.json says of framing tokens (add_bos_token) it does not use. Measured with 5.17: 19 of 230 texts have other ids, those that begin with a space. Files of other kinds under
- * that class hold as they are.
+ * text (SentencePiece's dummy prefix), it puts one only where there is none yet, before the first piece (`legacy` false) or before each
+ * piece between special tokens. What tokenizer_config.json says of framing tokens (add_bos_token) it does not use. Measured with 5.17: 19 of
+ * 230 texts have other ids, those that begin with a space. Files of other kinds under that class hold as they are.
  */
 function asLlamaClass(definition: JsonObject, config: JsonObject, modelType: string): JsonObject {
   const named = typeof config.tokenizer_class === 'string' && /^LlamaTokenizer(Fast)?$/.test(config.tokenizer_class)
@@ -57,8 +57,8 @@ function isSpacePrefixed({ normalizer, pre_tokenizer: pre, model }: JsonObject):
 const BYTE_LEVEL_WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /**
- * The package's Digits knows the ASCII ones, and its ByteLevel takes JavaScript's white space (with U+FEFF, without U+0085); the library goes by
- * Unicode's properties, and so does the package's own Split.
+ * The package's Digits knows the ASCII ones, and its ByteLevel takes JavaScript's white space (with U+FEFF, without U+0085); the library
+ * goes by Unicode's properties, and so does the package's own Split.
  */
 function withUnicodeClasses(definition: JsonObject): JsonObject {
   const split = (regex: string) => ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false })

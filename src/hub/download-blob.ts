@@ -129,7 +129,7 @@ async function append(partial: string, { repo, commit, file, settings, patience 
   }
 }
 
-/** Errors: RunError where the hub offers another file than it lists. Only hashes of one kind compare: a store behind the hub has its own. */
+/** Errors: RunError where the hub offers another file than it lists. Only hashes of one kind compare: stores behind the hub have others. */
 function requireSame(offered: { etag: string; size: number }, repo: RepoId, { path, etag, size }: RepoFile): void {
   const found = offered.etag.replace(/^W\//, '').replaceAll('"', '')
   const comparable = /^[0-9a-f]+$/.test(found) && found.length === etag.length

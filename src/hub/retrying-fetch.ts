@@ -15,7 +15,7 @@ const LONGEST_WAIT = 60_000
 /** Answers that another attempt may change. */
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504])
 
-/** A `fetch` that asks again where the server is busy (429, 5xx), as long as it says or twice as long each time, and stops at the signal. */
+/** A `fetch` that asks again where the server is busy (429, 5xx), after what it says or twice as long each time, and stops at the signal. */
 export function retryingFetch(signal: AbortSignal, { attempts, firstWait }: Patience = PATIENCE): typeof fetch {
   return async (input, init) => {
     for (let attempt = 1; ; attempt++) {
