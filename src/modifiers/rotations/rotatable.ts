@@ -1,6 +1,6 @@
-import type { LinearSpec, Model, StageSpec } from '../models/architecture.ts'
-import type { OpenModel } from '../models/open-model.ts'
-import { UserError } from '../util/errors.ts'
+import type { LinearSpec, Model, StageSpec } from '../../models/architecture.ts'
+import type { OpenModel } from '../../models/open-model.ts'
+import { UserError } from '../../util/errors.ts'
 
 /**
  * Whether the residual stream can be rotated: everything that reads it does so through a norm whose weight can be folded, everything that
