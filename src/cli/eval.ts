@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { builtInDatasets } from '../data/built-in.ts'
+import { FILE_KINDS } from '../data/data-file.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -36,7 +37,7 @@ export function addEval(program: Command): void {
     .argument('<checkpoint>', MODEL_HELP)
     .requiredOption(
       '--perplexity <file|name>',
-      `perplexity on a .txt, .jsonl or .json file, or on ${builtInDatasets('evaluation').join(' or ')}`,
+      `perplexity on ${builtInDatasets('evaluation').join(' or ')}, on wikitext or another dataset of the hub, or on a ${FILE_KINDS} file`,
     )
     .option('--window <n>', "tokens per window (default: 512, or the model's positions where it has fewer)", wholeNumber(2))
     .option('--windows <n>', 'at most so many windows (default: all)', wholeNumber(1))

@@ -12,6 +12,7 @@ export function runProgress(display: Display, now: () => number = () => performa
   let done = 0
   let resumed = 0
   let label = ''
+  let uploading = false
   let started: number | null = null
   let layersSeconds = 0
   const show = () => {
@@ -28,6 +29,11 @@ export function runProgress(display: Display, now: () => number = () => performa
         display.say(`data: ${source}, ${plural(rows, 'row')}, ${formatCount(tokens)} tokens`)
       })
       .with({ type: 'engine' }, ({ name, detail }) => display.say(`engine: ${name}, ${detail}`))
+      .with({ type: 'upload' }, ({ repo, sent, total: bytes }) => {
+        if (!uploading) display.log(`pushing ${formatBytes(bytes)} to ${repo}`)
+        uploading = true
+        display.show({ done: sent, total: bytes, label: `pushing to ${repo}`, etaSeconds: null })
+      })
       .with({ type: 'resume' }, ({ layers, of, linears }) => {
         resumed = linears
         done = linears

@@ -19,6 +19,7 @@ export interface RunFlags {
   threads?: number
   localFilesOnly?: boolean
   overwrite?: boolean
+  pushToHub?: string
   restart?: boolean
   strict?: boolean
   json?: boolean
@@ -42,6 +43,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(threadsOption())
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
+    .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
     .option('--strict', 'treat warnings as errors')
     .addOption(jsonOption())

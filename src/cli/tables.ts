@@ -109,6 +109,7 @@ export function closingReport(record: RunRecord, scores?: Scores): string {
     ['Time', `${formatSeconds(seconds.total)} in all, ${formatSeconds(seconds.layers)} for the layers`],
     ['Memory', `${formatBytes(record.peakMemory)} at most`],
     ['Checkpoint', record.output],
+    ...(record.pushed ? [['Pushed to', record.pushed.url] as [string, string]] : []),
   )
   return [
     linearsTable(record.linears),

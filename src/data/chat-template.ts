@@ -15,6 +15,9 @@ export type RenderChat = (messages: readonly ChatMessage[], where: string) => st
  */
 const DATE = new Date(Date.UTC(2024, 6, 26))
 
+/** The package has a strftime_now of its own, which cannot be left out. The line end goes with the block. */
+const FIXED_DATE = '{% set strftime_now = fixed_date %}\n'
+
 const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token', 'sep_token', 'cls_token', 'mask_token']
 
 /**
@@ -32,8 +35,7 @@ export async function loadChatTemplate(modelDir: string, config: JsonObject): Pr
         ...specials,
         messages: messages.map((message) => ({ ...message })),
         add_generation_prompt: false,
-        raise_exception: refuse,
-        strftime_now: formatDate,
+        fixed_date: formatDate,
       })
     } catch (error) {
       throw new DataError(
@@ -63,7 +65,7 @@ function textOf(template: unknown): string | null {
 /** With trim_blocks and lstrip_blocks, which transformers sets too and the package always has. */
 function parse(source: string, file: string): Template {
   try {
-    return new Template(source)
+    return new Template(FIXED_DATE + source)
   } catch (error) {
     throw new DataError(`Cannot read the chat template of ${file}: ${error instanceof Error ? error.message : error}, expected Jinja`)
   }
@@ -74,10 +76,6 @@ function specialToken(name: string, value: unknown): [string, string][] {
   if (typeof value === 'string') return [[name, value]]
   if (typeof value !== 'object' || value === null || !('content' in value) || typeof value.content !== 'string') return []
   return [[name, value.content]]
-}
-
-function refuse(message: unknown): never {
-  throw new Error(String(message))
 }
 
 const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']

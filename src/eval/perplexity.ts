@@ -72,6 +72,7 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
       vocab: model.vocab,
       context: model.maxPositions,
       purpose: 'evaluation',
+      hub: options,
     })
     const { engine = 'auto', threads, signal } = options
     const { sum, tokens } = await withEngine({ engine, ...(threads && { threads }), ...(signal && { signal }) }, () =>

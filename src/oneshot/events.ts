@@ -13,6 +13,8 @@ export type ProgressEvent =
   | { type: 'linear'; report: LinearReport }
   /** `seconds` since the first layer began; `etaSeconds` to the end of the last. */
   | { type: 'layer:done'; name: string; index: number; of: number; seconds: number; etaSeconds: number }
+  /** The finished checkpoint on its way to the hub; bytes of all its files. */
+  | { type: 'upload'; repo: string; file: string; sent: number; total: number }
   | { type: 'warning'; message: string }
   | { type: 'done'; record: RunRecord }
 

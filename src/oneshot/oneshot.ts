@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { configText } from '../checkpoint/config.ts'
 import { CheckpointWriter, type Leftover } from '../checkpoint/writer.ts'
 import type { Rows } from '../data/rows.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
+import { type PushedRepo, pushFolder, requirePushable } from '../hub/push-folder.ts'
+import type { RepoId } from '../hub/repo-id.ts'
+import { type HubSettings, hubSettings } from '../hub/settings.ts'
 import { openKernels } from '../kernels/open.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
@@ -30,6 +33,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   engine?: EngineName | 'auto'
   /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
   threads?: number
+  /** `org/name` or `org/name@branch` on the hub: the finished checkpoint is uploaded there, with its model card. Needs HF_TOKEN. */
+  pushToHub?: string
   /**
    * Stops the run at once; nothing that looks like a checkpoint is left. The same call goes on from the last layers that the journal in the
    * output folder has, if it has any.
@@ -74,40 +79,58 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   const { signal = new AbortController().signal, onProgress = () => {} } = options
   const started = performance.now()
   signal.throwIfAborted()
+  const settings = hubSettings(options)
+  const target = options.pushToHub === undefined ? null : requirePushable(options.pushToHub, settings)
   const plan = await planRun(options)
   try {
-    onProgress({
-      type: 'plan',
-      model: plan.origin.reference,
-      output: plan.output,
-      layers: plan.source.model.layers,
-      linears: plan.linears.filter(({ scheme }) => scheme).length,
-      needsInputs: plan.needs !== 'weights',
-    })
-    for (const message of plan.warnings) onProgress({ type: 'warning', message })
-    const rows = plan.needs !== 'weights' ? await calibrationRows(plan, options) : null
-    for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
-    if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
-    const { writer, journal, resumed } = await openOutput(plan, rows, options)
-    try {
-      if (writer.isPublishing) return await published(plan, writer, onProgress)
-      if (resumed) onProgress({ type: 'resume', layers: resumed.layers, of: plan.source.model.layers, linears: resumed.reports.length })
-      const record = await compress(
-        { plan, writer, journal, resumed, signal, stop: options.stop ?? null, onProgress },
-        options,
-        rows,
-        started,
-      )
-      onProgress({ type: 'done', record })
-      return record
-    } catch (error) {
-      // What went wrong first is what the user must hear.
-      await writer.abort({ keep: journal.isThere }).catch(() => {})
-      throw error
-    }
+    const record = await compressInto(plan, options, signal, onProgress, started)
+    if (target) record.pushed = await push(target, record, settings, onProgress)
+    onProgress({ type: 'done', record })
+    return record
   } finally {
     await plan.close()
   }
+}
+
+/** Compresses into the plan's output folder; gives the record that stands there. */
+async function compressInto(
+  plan: Plan,
+  options: OneshotOptions,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+  started: number,
+): Promise<RunRecord> {
+  onProgress({
+    type: 'plan',
+    model: plan.origin.reference,
+    output: plan.output,
+    layers: plan.source.model.layers,
+    linears: plan.linears.filter(({ scheme }) => scheme).length,
+    needsInputs: plan.needs !== 'weights',
+  })
+  for (const message of plan.warnings) onProgress({ type: 'warning', message })
+  const rows = plan.needs !== 'weights' ? await calibrationRows(plan, options) : null
+  for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
+  if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
+  const { writer, journal, resumed } = await openOutput(plan, rows, options)
+  try {
+    if (writer.isPublishing) return await published(plan, writer)
+    if (resumed) onProgress({ type: 'resume', layers: resumed.layers, of: plan.source.model.layers, linears: resumed.reports.length })
+    return await compress({ plan, writer, journal, resumed, signal, stop: options.stop ?? null, onProgress }, options, rows, started)
+  } catch (error) {
+    // What went wrong first is what the user must hear.
+    await writer.abort({ keep: journal.isThere }).catch(() => {})
+    throw error
+  }
+}
+
+/** Uploads what was written, and nothing else that may stand in the folder. */
+async function push(target: RepoId, record: RunRecord, settings: HubSettings, onProgress: OnProgress): Promise<PushedRepo> {
+  const files = [...record.files.map(({ name }) => name), REPORT_FILE]
+  const title = `${basename(record.output)}, compressed with llmpress ${record.llmpress}`
+  return pushFolder(target, record.output, files, title, settings, (progress) =>
+    onProgress({ type: 'upload', repo: target.name, ...progress }),
+  )
 }
 
 /** Takes the output folder, with what a stopped run of the same inputs left there. Errors: UserError where it was another run. */
@@ -127,11 +150,9 @@ async function openOutput(
 }
 
 /** A run that was stopped when all was done but for moving the files up. */
-async function published({ output }: Plan, writer: CheckpointWriter, onProgress: OnProgress): Promise<RunRecord> {
+async function published({ output }: Plan, writer: CheckpointWriter): Promise<RunRecord> {
   await writer.publish()
-  const record: RunRecord = JSON.parse(await readFile(join(output, REPORT_FILE), 'utf8'))
-  onProgress({ type: 'done', record })
-  return record
+  return JSON.parse(await readFile(join(output, REPORT_FILE), 'utf8')) as RunRecord
 }
 
 async function compress(run: Run, options: OneshotOptions, rows: Rows | null, started: number): Promise<RunRecord> {

@@ -1,3 +1,4 @@
+import type { PushedRepo } from '../hub/push-folder.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import type { ExpertTokens } from './expert-tokens.ts'
 
@@ -29,4 +30,6 @@ export interface RunRecord {
   peakMemory: number
   /** All files of the checkpoint but this record itself, with their sizes on disk in bytes. */
   files: { name: string; bytes: number }[]
+  /** Where the checkpoint was pushed to; absent from the file, which is part of it. */
+  pushed?: PushedRepo
 }

@@ -155,8 +155,8 @@ describe('loadRows of files', () => {
     await expect(failure).rejects.toThrow(
       'Cannot find the dataset "doc-text", did you mean "docs-text"? expected the built-in docs-text, mixed-text, quotations',
     )
-    await expect(loadRows(request({ dataset: 'ultrachat' }))).rejects.toThrow(
-      'Cannot find the dataset "ultrachat": expected the built-in docs-text',
+    await expect(loadRows(request({ dataset: 'gutenberg' }))).rejects.toThrow(
+      'Cannot find the dataset "gutenberg": expected the built-in docs-text',
     )
   })
 })

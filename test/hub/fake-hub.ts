@@ -20,6 +20,10 @@ export interface FakeHub {
   seen: Seen[]
   /** Files of each repository, by `models/org/name` or `datasets/org/name`. */
   repos: Map<string, Record<string, Buffer>>
+  /** Titles of the commits that were pushed. */
+  commits: string[]
+  /** Large files that were uploaded, by SHA-256. */
+  uploads: Map<string, Buffer>
   /** Asked at each request for a file's content. */
   fault: (seen: Seen) => Fault
   close(): Promise<void>
@@ -46,7 +50,15 @@ export function commitOf(files: Record<string, Buffer>): string {
 
 /** A server on this machine that speaks the part of the hub's API that downloads need: info, tree, resolve with redirects and ranges. */
 export async function startFakeHub(): Promise<FakeHub> {
-  const hub: FakeHub = { url: '', seen: [], repos: new Map(), fault: () => undefined, close: async () => {} }
+  const hub: FakeHub = {
+    url: '',
+    seen: [],
+    repos: new Map(),
+    commits: [],
+    uploads: new Map(),
+    fault: () => undefined,
+    close: async () => {},
+  }
   const server = createServer((request, response) => answer(hub, request, response))
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   hub.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -68,6 +80,10 @@ function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse
     response.writeHead(fault.status, fault.headers).end()
     return
   }
+  if (request.method === 'POST' || request.method === 'PUT') {
+    takePush(hub, seen.path, request, response)
+    return
+  }
   const api = /^\/api\/(models|datasets)\/([^/]+\/[^/]+)\/(revision|tree)\/(.+)$/.exec(seen.path)
   const file = /^\/(datasets\/)?([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(seen.path)
   const stored = /^\/cdn\/([0-9a-f]{64})$/.exec(seen.path)
@@ -77,6 +93,50 @@ function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse
   // A store behind the hub has etags of its own.
   else if (content) sendBytes(content, { ETag: '"5d41402abc4b2a76b9719d911017c592-1"', ...fault?.headers }, fault, request, response)
   else response.writeHead(404).end()
+}
+
+/** The part of the API that pushes use: repositories, large files by the LFS protocol, commits as lines of JSON. */
+async function takePush(hub: FakeHub, path: string, request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  const body = Buffer.concat(chunks)
+  const send = (value: unknown, status = 200) =>
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(value))
+  if (request.headers.authorization !== 'Bearer hf_writer' && request.method === 'POST') return send({ error: 'Invalid token' }, 401)
+  const stored = /^\/upload\/([0-9a-f]{64})$/.exec(path)
+  if (stored) {
+    hub.uploads.set(stored[1], body)
+    return response.writeHead(sha256(body) === stored[1] ? 200 : 400).end()
+  }
+  if (path === '/api/repos/create') {
+    const { name, organization } = JSON.parse(String(body)) as { name: string; organization: string }
+    const id = `models/${organization}/${name}`
+    if (hub.repos.has(id)) return send({ error: 'You already created this model repo' }, 409)
+    hub.repos.set(id, {})
+    return send({ url: `${hub.url}/${organization}/${name}`, id: `${organization}/${name}` })
+  }
+  const preupload = /^\/api\/models\/[^/]+\/[^/]+\/preupload\/main$/.test(path)
+  const commit = /^\/api\/(models\/[^/]+\/[^/]+)\/commit\/main$/.exec(path)
+  if (preupload) {
+    const { files } = JSON.parse(String(body)) as { files: { path: string; size: number }[] }
+    return send({ files: files.map((file) => ({ path: file.path, uploadMode: file.size >= LARGE ? 'lfs' : 'regular' })) })
+  }
+  if (path.endsWith('.git/info/lfs/objects/batch')) {
+    const { objects } = JSON.parse(String(body)) as { objects: { oid: string; size: number }[] }
+    const actions = (oid: string) => ({ upload: { href: `${hub.url}/upload/${oid}` } })
+    return send({ transfer: 'basic', objects: objects.map(({ oid, size }) => ({ oid, size, actions: actions(oid) })) })
+  }
+  const files = commit && hub.repos.get(commit[1])
+  if (!files) return send({ error: 'Repository not found' }, 404)
+  type Line = { key: string; value: { summary?: string; path: string; content: string; oid: string } }
+  for (const { key, value } of String(body)
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)) {
+    if (key === 'header') hub.commits.push(value.summary ?? '')
+    if (key === 'file') files[value.path] = Buffer.from(value.content, 'base64')
+    if (key === 'lfsFile') files[value.path] = hub.uploads.get(value.oid) ?? Buffer.alloc(0)
+  }
+  return send({ commitOid: commitOf(files), commitUrl: `${hub.url}/commit`, hookOutput: '' })
 }
 
 function lookUp(hub: FakeHub, repo: string, revision: string, response: ServerResponse): Record<string, Buffer> | null {

@@ -25,6 +25,7 @@ describe('checkOneshot()', () => {
       ...valid,
       output: 'out',
       overwrite: false,
+      pushToHub: 'org/name',
       strict: true,
       modifiers: ['./mine.js'],
       dataset: [[1, 2, 3]],

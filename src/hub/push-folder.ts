@@ -1,0 +1,104 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { commitIter, createRepo, HubApiError } from '@huggingface/hub'
+import { RunError, UserError } from '../util/errors.ts'
+import { isUnreachable } from './hub-error.ts'
+import { parseRepoId, type RepoId } from './repo-id.ts'
+import { PATIENCE, type Patience, retryingFetch } from './retrying-fetch.ts'
+import type { HubSettings } from './settings.ts'
+
+/** How far an upload has come. */
+export interface UploadProgress {
+  /** The file under way; empty when all are there. */
+  file: string
+  /** Bytes of all files. */
+  sent: number
+  total: number
+}
+
+/** Where an upload ended up. */
+export interface PushedRepo {
+  repo: string
+  url: string
+  commit: string
+}
+
+/** Checks, before anything is computed, that a result can be pushed there. Errors: UserError for a name that is none or without a token. */
+export function requirePushable(name: string, { token, localFilesOnly }: HubSettings): RepoId {
+  const repo = parseRepoId(name, 'model')
+  if (!repo) throw new UserError(`Cannot push to "${name}": it is no repository of the hub, expected org/name or org/name@branch.`)
+  if (localFilesOnly) throw new UserError(`Cannot push to ${name}: only local files are allowed, expected it without --local-files-only.`)
+  if (token === null) throw new UserError(`Cannot push to ${name}: found no HF_TOKEN and no login, expected a token that may write there.`)
+  return repo
+}
+
+/**
+ * Uploads files of a folder as one commit to a model repository, which is made where it is missing.
+ * Errors: UserError where the hub refuses the token, RunError for what else goes wrong; the folder stays in any case.
+ */
+export async function pushFolder(
+  repo: RepoId,
+  folder: string,
+  files: readonly string[],
+  title: string,
+  settings: HubSettings,
+  onUpload: (progress: UploadProgress) => void = () => {},
+  patience: Patience = PATIENCE,
+): Promise<PushedRepo> {
+  const { endpoint, token, signal } = settings
+  const common = {
+    repo: { type: repo.type, name: repo.name },
+    hubUrl: endpoint,
+    fetch: retryingFetch(signal, patience),
+    ...(token !== null && { accessToken: token }),
+  }
+  const sizes = new Map<string, number>()
+  for (const file of files) sizes.set(file, (await stat(join(folder, file))).size)
+  try {
+    await createRepo({ ...common, accessToken: token ?? '' }).catch(alreadyThere)
+    const commit = commitIter({
+      ...common,
+      branch: repo.revision,
+      title,
+      operations: files.map((file) => ({ operation: 'addOrUpdate', path: file, content: pathToFileURL(join(folder, file)) })),
+      abortSignal: signal,
+    })
+    const sent = new Map<string, number>()
+    const total = [...sizes.values()].reduce((sum, size) => sum + size, 0)
+    for (;;) {
+      const { done, value } = await commit.next()
+      if (done) {
+        if (!value) throw new RunError(`Cannot push to ${repo.name}: the hub made no commit, expected one.`)
+        // Small files travel with the commit itself.
+        onUpload({ file: '', sent: total, total })
+        return { repo: repo.name, url: `${endpoint}/${repo.name}`, commit: value.commit.oid }
+      }
+      if (value.event !== 'fileProgress' || value.state !== 'uploading') continue
+      sent.set(value.path, value.progress * (sizes.get(value.path) ?? 0))
+      onUpload({ file: value.path, sent: [...sent.values()].reduce((sum, bytes) => sum + bytes, 0), total })
+    }
+  } catch (error) {
+    throw pushError(signal.aborted ? null : error, repo, folder, endpoint)
+  }
+}
+
+/** 409: the repository is there, which is as well. */
+function alreadyThere(error: unknown): void {
+  if (!(error instanceof HubApiError && error.statusCode === 409)) throw error
+}
+
+/** `error`: null where the caller stopped the upload. */
+function pushError(error: unknown, { name }: RepoId, folder: string, endpoint: string): unknown {
+  const action = `Cannot push to ${name} on ${endpoint}`
+  const stays = `The checkpoint is whole in ${folder}; \`hf upload ${name} ${folder}\` pushes it.`
+  if (error === null) return new RunError(`${action}: it was stopped, expected to be let finish. ${stays}`)
+  if (error instanceof HubApiError) {
+    const said = typeof error.data?.error === 'string' ? ` (${error.data.error})` : ''
+    if (error.statusCode === 401 || error.statusCode === 403)
+      return new UserError(`${action}: the token is refused${said}, expected one that may write there. ${stays}`)
+    return new RunError(`${action}: the hub answers with status ${error.statusCode}${said}, expected a commit. ${stays}`)
+  }
+  if (isUnreachable(error)) return new RunError(`${action}: it cannot be reached, expected a connection. ${stays}`)
+  return error
+}
