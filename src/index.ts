@@ -14,6 +14,7 @@ export { type Verification, type VerifiedLinear, type VerifyOptions, verify } fr
 export type { DownloadProgress, HubOptions } from './hub/settings.ts'
 export type { Kernels } from './kernels/kernels.ts'
 export { defineModifier } from './modifiers/define.ts'
+export { leverOptions, type Quality } from './modifiers/gptq/quality.ts'
 export type {
   CalibrationBatch,
   Linear,
@@ -26,7 +27,6 @@ export type {
   Rescales,
   Stage,
 } from './modifiers/modifier.ts'
-export { leverOptions, type Quality } from './modifiers/quality.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'

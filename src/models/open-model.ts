@@ -10,10 +10,9 @@ import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
 import { groupSizeProblem } from '../schemes/scheme.ts'
 import { CheckpointError } from '../util/errors.ts'
-import { loadFolder } from '../util/load-folder.ts'
-import type { Architecture, LinearSpec, Model, ParameterSpec } from './architecture.ts'
+import type { LinearSpec, Model, ParameterSpec } from './architecture.ts'
 import type { Config } from './config-values.ts'
-import { genericModel } from './generic.ts'
+import { readModel } from './read-model.ts'
 import { towerPatterns } from './towers.ts'
 
 /** How a linear of a compressed checkpoint is stored. */
@@ -33,38 +32,6 @@ export interface OpenModel {
   /** By linear name; empty for a checkpoint that is not compressed. */
   readonly compressed: ReadonlyMap<string, StoredScheme>
   close(): Promise<void>
-}
-
-const ARCHITECTURES = new URL('./architectures/', import.meta.url)
-
-/** The architectures there are, by model_type. */
-async function architectures(): Promise<Map<string, Architecture>> {
-  const known = new Map<string, Architecture>()
-  for (const [modelType, module] of await loadFolder(ARCHITECTURES)) known.set(modelType, module.architecture as Architecture)
-  return known
-}
-
-/**
- * The model that a config.json describes, with the names that the checkpoint has.
- * Errors: CheckpointError for a model_type that is not known, naming those that are.
- */
-async function readModel(config: Config, reader: TensorReader): Promise<Model> {
-  const known = await architectures()
-  const architecture = known.get(String(config.model_type))
-  if (!architecture) {
-    const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
-    const unknown =
-      `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}; ` +
-      'only recipes that need no data (QuantizationModifier with W4A16, W8A16, FP8_DYNAMIC ...) work without its architecture'
-    const generic = await genericModel(String(config.model_type), reader, unknown)
-    if (generic) return generic
-    throw new CheckpointError(`Cannot read the model: ${unknown}, and here neither their linears nor an output projection were found.`, {
-      file: 'config.json',
-    })
-  }
-  const { tensors } = reader
-  const models = (architecture.places ?? [undefined]).map((place) => architecture.model(config, place))
-  return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
 }
 
 /**
@@ -132,7 +99,6 @@ export function allLinears(model: Model): LinearSpec[] {
   return [...Array.from({ length: model.layers }, (_, layer) => model.linears(layer)).flat(), model.head()]
 }
 
-/** A damaged config must not make us build lists of a billion layers before the first missing tensor is noticed. */
 function requireLayers(config: Config, model: Model, { tensors }: TensorReader): void {
   const prefix = `${model.layerName(model.layers - 1)}.`
   for (const name of tensors.keys()) if (name.startsWith(prefix)) return

@@ -69,7 +69,7 @@ function yarnMagnitude(scaling: Config, factor: number): number {
 }
 
 /** 0.1 m ln(factor) + 1, or 1 where nothing is stretched. */
-function yarnScale(factor: number, multiplier = 1): number {
+export function yarnScale(factor: number, multiplier = 1): number {
   return factor <= 1 ? 1 : 0.1 * multiplier * Math.log(factor) + 1
 }
 

@@ -1,11 +1,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
-import { channelFactors, type DuoScaling, gridPoints, meanWeights } from './awq-grid.ts'
-import { bestFactors } from './awq-search.ts'
-import { measureChannels } from './channel-statistics.ts'
-import { measureHessian } from './hessian.ts'
+import { channelFactors, type DuoScaling, gridPoints, meanWeights } from './awq/grid.ts'
+import { outputPower, roundingLosses } from './awq/rounding-loss.ts'
+import { bestFactors } from './awq/search.ts'
 import type { Mapping, Modifier, ModifierDefinition } from './modifier.ts'
-import { outputPower, roundingLosses } from './rounding-loss.ts'
+import { measureChannels } from './statistics/channels.ts'
+import { measureHessian } from './statistics/hessian.ts'
 
 /** Options of llm-compressor's first AWQModifier, which also quantized. */
 const ELSEWHERE = ['scheme', 'targets', 'ignore', 'config_groups'] as const

@@ -5,9 +5,9 @@ import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { type GridOptions, weightGrid } from '../schemes/weight-grid.ts'
-import { measureChannels } from './channel-statistics.ts'
 import type { Linear, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
+import { measureChannels } from './statistics/channels.ts'
 
 const schema = {
   type: 'object',

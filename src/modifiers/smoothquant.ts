@@ -1,8 +1,8 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { measureChannels } from './channel-statistics.ts'
 import type { Mapping, Modifier, ModifierDefinition, Rescales } from './modifier.ts'
 import { PATTERNS } from './quantization-options.ts'
-import { largestWeights } from './weight-statistics.ts'
+import { measureChannels } from './statistics/channels.ts'
+import { largestWeights } from './statistics/weights.ts'
 
 /** How the factors follow from the statistics. */
 type Algorithm = 'smoothquant' | 'log_equalization'

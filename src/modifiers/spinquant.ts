@@ -3,7 +3,7 @@ import type { OpenModel } from '../models/open-model.ts'
 import { type Rotation, rotationOf } from '../numerics/rotation.ts'
 import { UserError } from '../util/errors.ts'
 import type { ModifierDefinition } from './modifier.ts'
-import { rotateModel } from './rotate-model.ts'
+import { rotateModel } from './rotations/rotate-model.ts'
 
 const schema = {
   type: 'object',

@@ -81,7 +81,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     }
     quantizing.set(entry, { schemes, targets })
   }
-  requireWholeStages(linears, owners)
+  requireWholeStages(source, linears, owners)
   const schemes = new Map([...owners].map(([name, { scheme }]) => [name, scheme]))
   const cached = recipe.modifiers.some(({ definition, options }) => definition.quantizes && options.kv_cache_scheme)
   const modifiers = recipe.modifiers.flatMap((entry): PlannedModifier[] => {
@@ -245,18 +245,20 @@ function sizePath({ options }: RecipeModifier, targets: NamedScheme['path']): Na
 }
 
 /** Servers fuse q/k/v and gate/up into one matrix: linears of a stage that differ in scheme load nowhere. */
-function requireWholeStages(linears: readonly StagedLinear[], owners: ReadonlyMap<string, Owner>): void {
+function requireWholeStages({ model }: OpenModel, linears: readonly StagedLinear[], owners: ReadonlyMap<string, Owner>): void {
   const stages = new Map<string, { label: string; first: string }>()
   for (const { spec, layer, stage } of linears) {
     const owner = owners.get(spec.name)
     const label = owner ? `${schemeLabel(owner.scheme)} by ${owner.entry.definition.names[0]}` : 'uncompressed'
-    const key = `${layer} ${stage.name}`
+    const below = spec.name.slice(model.layerName(Math.min(layer, model.layers - 1)).length + 1)
+    const fused = stage.fused?.find((names) => names.includes(below)) ?? stage.linears
+    const key = `${layer} ${fused.join()}`
     const seen = stages.get(key)
     if (!seen) stages.set(key, { label, first: spec.name })
     else if (seen.label !== label) {
       const message =
         `Cannot split the ${stage.name} of a layer: ${seen.first} is ${seen.label} but ${spec.name} is ${label}, expected one scheme for ` +
-        `${stage.linears.join(', ')}, which servers fuse into one matrix`
+        `${fused.join(', ')}, which servers fuse into one matrix`
       const blamed = owner ?? owners.get(seen.first)
       throw blamed ? blamed.entry.errorAt([], message) : new UserError(message)
     }

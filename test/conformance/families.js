@@ -11,6 +11,8 @@ const SCHEMES = {
 }
 /** compressed-tensors has no Conv1D, and variants of RoPE are Llamas and Phis. */
 const LEFT_OUT = /^gpt2$|^rope-/
+/** transformers 5.17 initializes Falcon's linears by their `weight`, which packed ones have not: it loads no packed Falcon at all. */
+const NOT_LOADED = /^falcon.* w4a16$/
 /** transformers dequantizes experts to bfloat16, and leaves their inputs alone. */
 const EXPERTS_IN_BFLOAT16 = /mixtral|moe|deepseek/
 
@@ -24,6 +26,7 @@ export async function compressFamilies(oracles, work, check) {
   for (const family of (await readdir(oracles)).sort()) {
     if (LEFT_OUT.test(family)) continue
     for (const [label, options] of Object.entries(SCHEMES)) {
+      if (NOT_LOADED.test(`${family} ${label}`)) continue
       const output = join(work, `family-${family}-${label}`)
       try {
         const recipe = { modifiers: { QuantizationModifier: { ...options, ignore: ['lm_head'] } } }

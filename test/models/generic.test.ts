@@ -88,7 +88,7 @@ describe('a model_type that is not known', () => {
     await expect(plan).rejects.toThrow(CheckpointError)
     await expect(plan).rejects.toThrow(`Cannot use ${what} on`)
     await expect(plan).rejects.toThrow(
-      /model_type in config.json is "other", expected one of gemma, .*qwen3, .*only recipes that need no data/,
+      /model_type in config.json is "other", expected one of bloom, .*qwen3, .*only recipes that need no data/,
     )
   })
 

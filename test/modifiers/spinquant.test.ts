@@ -69,6 +69,9 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   bloom: 'stage "head" reads it through a LayerNorm',
   cohere: 'stage "head" reads it through a LayerNorm',
   cohere2: 'stage "head" reads it through a LayerNorm',
+  deepseek_v2: 'stage "key and value heads" reads a norm of something else',
+  'deepseek_v2-groups': 'stage "query heads" reads a norm of something else',
+  deepseek_v3: 'stage "query heads" reads a norm of something else',
   'falcon-40b': 'stage "head" reads it through a LayerNorm',
   'falcon-7b': 'stage "head" reads it through a LayerNorm',
   'falcon-rw': 'stage "head" reads it through a LayerNorm',
@@ -89,6 +92,9 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   starcoder2: 'stage "head" reads it through a LayerNorm',
 }
 const FUSED_VALUES = [
+  'deepseek_v2',
+  'deepseek_v2-groups',
+  'deepseek_v3',
   'bloom',
   'falcon-40b',
   'falcon-7b',
@@ -119,7 +125,7 @@ describe('SpinQuantModifier', () => {
     await expect(rotate(source, { rotations: ['R1'], transform_type: 'random-matrix' })).rejects.toThrow(reason)
   })
 
-  test.each(FUSED_VALUES)('refuses to rotate the values of %s: one linear makes queries, keys and values', async (name) => {
+  test.each(FUSED_VALUES)('refuses to rotate the values of %s: no linear makes them alone', async (name) => {
     const source = await open(oracleFolder(`architectures/${name}`))
     await expect(rotate(source, { rotations: ['R2'] })).rejects.toThrow('makes the values alone, head for head')
   })

@@ -3,6 +3,8 @@ import * as tf from '@tensorflow/tfjs-core'
 import { matMul } from '../../engine/mat-mul.ts'
 import type { BatchShape, LayerHooks } from '../architecture.ts'
 import { softcap } from './activations.ts'
+import type { Scope } from './part.ts'
+import type { RotaryTables } from './tables.ts'
 
 /** Heads, and what becomes of the scores. */
 export interface AttentionShape {
@@ -24,6 +26,11 @@ export interface Rotation {
   readonly sin: Tensor2D
   readonly channels: number
   readonly interleaved: boolean
+}
+
+/** The tables of a rotation for the rows at hand. */
+export function rotationOf({ cos, sin, channels, interleaved }: RotaryTables, scope: Scope): Rotation {
+  return { cos: scope.table(cos) as Tensor2D, sin: scope.table(sin) as Tensor2D, channels, interleaved }
 }
 
 /** What attention reads beside queries, keys and values. */

@@ -15,6 +15,7 @@ export function parallelOfOneNorm(before: Norm, first: PartMaker, second: PartMa
     linears: [...a.stages[0].linears, ...b.stages[0].linears],
     source: before.source,
     addsToResidual: false,
+    fused: [a.stages[0].linears, b.stages[0].linears],
   }
   const stages = [inputs, ...a.stages.slice(1), ...b.stages.slice(1)]
   const linears = [...a.linears, ...b.linears]

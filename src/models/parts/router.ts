@@ -49,3 +49,55 @@ export function softmaxRouter(spec: RouterSpec & { readonly normalize: boolean; 
     },
   }
 }
+
+/** Groups of experts, of which a token first chooses some. */
+export interface RouterGroups {
+  readonly count: number
+  readonly chosen: number
+}
+
+/** Ones at the experts [tokens, experts] whose group is among the best by `scores` [tokens, groups]. */
+function inGroups(scores: Tensor2D, experts: number, { count, chosen }: RouterGroups): Tensor2D {
+  const groups = tf.reshape(largest(scores, chosen), [-1, count, 1])
+  return tf.reshape(tf.tile(groups, [1, 1, experts / count]), [-1, experts])
+}
+
+/** As `softmaxRouter` without normalizing, within the groups that have the largest share (DeepSeek-V2, arXiv 2405.04434). */
+export function groupedSoftmaxRouter(spec: RouterSpec & { readonly groups: RouterGroups; readonly scale: number }): Router {
+  const { weight, logits } = logitsOf(spec)
+  const { groups, experts, chosen, scale } = spec
+  return {
+    parameters: [weight],
+    route: (x, scope) => {
+      const shares = tf.softmax(logits(x, scope))
+      const best = tf.max<Tensor2D>(tf.reshape(shares, [-1, groups.count, experts / groups.count]), 2)
+      const allowed = tf.mul<Tensor2D>(shares, inGroups(best, experts, groups))
+      return tf.mul(tf.mul<Tensor2D>(allowed, largest(allowed, chosen)), scale)
+    },
+  }
+}
+
+/**
+ * Sigmoid scores; which experts a token goes to is decided with a bias of each expert, within the groups whose two best are best (DeepSeek-V3,
+ * arXiv 2412.19437).
+ */
+export function sigmoidRouter(
+  spec: RouterSpec & { readonly groups: RouterGroups; readonly normalize: boolean; readonly scale: number },
+): Router {
+  const { weight, logits } = logitsOf(spec)
+  const { name, groups, experts, chosen, normalize, scale } = spec
+  const bias: ParameterSpec = { name: `${name}.e_score_correction_bias`, shape: [experts] }
+  return {
+    parameters: [weight, bias],
+    route: (x, scope) => {
+      const scores = tf.sigmoid(logits(x, scope))
+      const biased = tf.add<Tensor2D>(scores, scope.parameter(bias.name))
+      const pairs = tf.topk(tf.reshape(biased, [-1, groups.count, experts / groups.count]), 2).values
+      const allowed = inGroups(tf.sum<Tensor2D>(pairs, 2), experts, groups)
+      const judged = tf.where(tf.cast(allowed, 'bool'), biased, tf.fill(biased.shape, -1e9)) as Tensor2D
+      const kept = tf.mul<Tensor2D>(scores, largest(judged, chosen))
+      const routed = normalize ? tf.div<Tensor2D>(kept, tf.add(tf.sum(kept, 1, true), 1e-20)) : kept
+      return tf.mul(routed, scale)
+    },
+  }
+}

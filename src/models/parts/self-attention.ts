@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { LayerWalk, LinearSpec, ParameterSpec, StageSpec } from '../architecture.ts'
-import { type AttentionShape, attend, type Rotation } from './attend.ts'
+import { type AttentionShape, attend, rotationOf } from './attend.ts'
 import type { Norm } from './norm.ts'
 import type { Part, PartMaker, Place, Scope, Table } from './part.ts'
 import { causalMask, type RotaryTables } from './tables.ts'
@@ -108,11 +108,6 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
     tables: [mask, ...(rotary ? [rotary.cos, rotary.sin] : []), ...(spec.tables ?? [])],
     run,
   }
-}
-
-/** The tables of a rotation for the rows at hand. */
-function rotationOf({ cos, sin, channels, interleaved }: RotaryTables, scope: Scope): Rotation {
-  return { cos: scope.table(cos) as Tensor2D, sin: scope.table(sin) as Tensor2D, channels, interleaved }
 }
 
 /** Queries, keys and values [tokens, ...] out of what one linear makes. */

@@ -1,4 +1,4 @@
-import type { Linear } from './modifier.ts'
+import type { Linear } from '../modifier.ts'
 
 /** max |W| of every input channel [columns], over all linears of a stage. */
 export function largestWeights(linears: Iterable<Linear>): Float32Array {

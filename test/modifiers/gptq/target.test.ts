@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
-import { openEngine } from '../../src/engine/open.ts'
-import { openKernels } from '../../src/kernels/open.ts'
-import { activationOrder, dampedFactor } from '../../src/modifiers/hessian.ts'
-import { inputTarget } from '../../src/modifiers/input-target.ts'
-import type { CalibrationBatch, Stage } from '../../src/modifiers/modifier.ts'
-import { measureMoments, type StageMoments } from '../../src/modifiers/moments.ts'
-import { residualTarget } from '../../src/modifiers/residual-target.ts'
-import { aim, type Target } from '../../src/modifiers/target.ts'
-import { random, useEngine } from '../engine/engines.ts'
+import { openEngine } from '../../../src/engine/open.ts'
+import { openKernels } from '../../../src/kernels/open.ts'
+import { inputTarget } from '../../../src/modifiers/gptq/input-target.ts'
+import { residualTarget } from '../../../src/modifiers/gptq/residual-target.ts'
+import { aim, type Target } from '../../../src/modifiers/gptq/target.ts'
+import type { CalibrationBatch, Stage } from '../../../src/modifiers/modifier.ts'
+import { activationOrder, dampedFactor } from '../../../src/modifiers/statistics/hessian.ts'
+import { measureMoments, type StageMoments } from '../../../src/modifiers/statistics/moments.ts'
+import { random, useEngine } from '../../engine/engines.ts'
 
 useEngine('wasm')
 

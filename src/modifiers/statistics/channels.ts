@@ -1,7 +1,7 @@
 import type { Tensor1D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { RunError } from '../util/errors.ts'
-import type { Stage } from './modifier.ts'
+import { RunError } from '../../util/errors.ts'
+import type { Stage } from '../modifier.ts'
 
 /** What the input channels of a stage hold over all calibration tokens, each [columns]. */
 export interface ChannelStatistics {

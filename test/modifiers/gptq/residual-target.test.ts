@@ -1,11 +1,11 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openEngine } from '../../src/engine/open.ts'
-import type { CalibrationBatch, Stage } from '../../src/modifiers/modifier.ts'
-import { measureMoments } from '../../src/modifiers/moments.ts'
-import { residualTarget } from '../../src/modifiers/residual-target.ts'
-import { generator } from '../kernels/random.ts'
+import { openEngine } from '../../../src/engine/open.ts'
+import { residualTarget } from '../../../src/modifiers/gptq/residual-target.ts'
+import type { CalibrationBatch, Stage } from '../../../src/modifiers/modifier.ts'
+import { measureMoments } from '../../../src/modifiers/statistics/moments.ts'
+import { generator } from '../../kernels/random.ts'
 
 const TOKENS = 40
 const COLUMNS = 6

@@ -1,8 +1,8 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../engine/mat-mul.ts'
-import type { Factor } from './hessian.ts'
-import type { Moments, StageMoments, TargetView } from './moments.ts'
+import { matMul } from '../../engine/mat-mul.ts'
+import type { Factor } from '../statistics/hessian.ts'
+import type { Moments, StageMoments, TargetView } from '../statistics/moments.ts'
 
 /** Somewhere else than the original weight's outputs for a linear to go. */
 export interface Target extends TargetView {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../engine/mat-mul.ts'
+import { matMul } from '../../engine/mat-mul.ts'
 import type { Target } from './target.ts'
 
 /**

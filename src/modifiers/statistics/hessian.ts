@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../engine/mat-mul.ts'
-import type { Stage } from './modifier.ts'
+import { matMul } from '../../engine/mat-mul.ts'
+import type { Stage } from '../modifier.ts'
 import { type Hessian, measureMoments } from './moments.ts'
 
 /** The Hessian of a stage over all its calibration inputs. Errors: as `measureMoments`. */

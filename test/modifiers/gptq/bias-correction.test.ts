@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { correctBias } from '../../src/modifiers/bias-correction.ts'
-import { linearOf } from './stages.ts'
+import { correctBias } from '../../../src/modifiers/gptq/bias-correction.ts'
+import { linearOf } from '../stages.ts'
 
 /** W x + b [2] for the mean input x of a 2 x 2 weight: the mean output. */
 function meanOutput(weight: Float32Array, bias: Float32Array, [x, y]: Float32Array): number[] {

@@ -1,6 +1,6 @@
-import { RunError } from '../util/errors.ts'
-import type { Linear, Stage } from './modifier.ts'
-import type { Hessian } from './moments.ts'
+import { RunError } from '../../util/errors.ts'
+import type { Linear, Stage } from '../modifier.ts'
+import type { Hessian } from '../statistics/moments.ts'
 import { roundingLosses, type Targets } from './rounding-loss.ts'
 
 /**

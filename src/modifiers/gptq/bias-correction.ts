@@ -1,5 +1,5 @@
-import { roundToDtype } from '../numerics/float-dtype.ts'
-import type { Linear } from './modifier.ts'
+import { roundToDtype } from '../../numerics/float-dtype.ts'
+import type { Linear } from '../modifier.ts'
 
 /**
  * Adds to a linear's bias what rounding took from the mean of its outputs: (W - Q) times the mean input [n]. The squared error of the

@@ -1,10 +1,10 @@
-import { RewritingReader, type TensorRewrite } from '../checkpoint/rewriting-reader.ts'
-import type { TensorReader } from '../checkpoint/tensor-reader.ts'
-import type { LinearSpec, StageSpec } from '../models/architecture.ts'
-import { type OpenModel, storedName } from '../models/open-model.ts'
-import { type Rotation, rotateColumns, rotateRows } from '../numerics/rotation.ts'
-import { assertFinite } from '../schemes/quantize.ts'
-import { UserError } from '../util/errors.ts'
+import { RewritingReader, type TensorRewrite } from '../../checkpoint/rewriting-reader.ts'
+import type { TensorReader } from '../../checkpoint/tensor-reader.ts'
+import type { LinearSpec, StageSpec } from '../../models/architecture.ts'
+import { type OpenModel, storedName } from '../../models/open-model.ts'
+import { type Rotation, rotateColumns, rotateRows } from '../../numerics/rotation.ts'
+import { assertFinite } from '../../schemes/quantize.ts'
+import { UserError } from '../../util/errors.ts'
 import { requireRotatableResidual, type ValueStages, valueStages } from './rotatable.ts'
 
 /** What to rotate by: the residual stream (R1, a divisor of the hidden size), and the values of each head (R2, its size). */

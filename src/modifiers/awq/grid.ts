@@ -1,7 +1,7 @@
-import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
-import { gridShape } from '../schemes/grid.ts'
-import { ranges } from '../schemes/qparams.ts'
-import type { Linear } from './modifier.ts'
+import type { QuantizationScheme } from '../../checkpoint/quantization-config.ts'
+import { gridShape } from '../../schemes/grid.ts'
+import { ranges } from '../../schemes/qparams.ts'
+import type { Linear } from '../modifier.ts'
 
 /** true: factors from inputs and weights; false: from inputs alone; both: half of the grid each. */
 export type DuoScaling = boolean | 'both'

@@ -1,6 +1,6 @@
-import type { LinearSpec, Model, StageSpec } from '../models/architecture.ts'
-import type { OpenModel } from '../models/open-model.ts'
-import { UserError } from '../util/errors.ts'
+import type { LinearSpec, Model, StageSpec } from '../../models/architecture.ts'
+import type { OpenModel } from '../../models/open-model.ts'
+import { UserError } from '../../util/errors.ts'
 
 /**
  * Whether the residual stream can be rotated: everything that reads it does so through a norm whose weight can be folded, everything that
@@ -24,7 +24,8 @@ export function requireRotatableResidual({ name, model }: OpenModel): void {
       )
     if (layer === null) continue
     if (reads && stage.addsToResidual) throw refuse(subject, 'has a norm of its own within', 'linears between norm and residual stream')
-    if (reads && columnsOf(model, layer, stage).some((columns) => columns !== hidden))
+    const isInner = stage.source?.kind === 'norm' && stage.source.inner
+    if (reads && (isInner || columnsOf(model, layer, stage).some((columns) => columns !== hidden)))
       throw refuse(subject, 'reads a norm of something else', `a norm of ${hidden} channels`)
     if (reads || stage.addsToResidual) continue
     throw stage.source

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { leversOf } from '../../src/modifiers/quality.ts'
+import { leversOf } from '../../../src/modifiers/gptq/quality.ts'
 
 describe('leversOf()', () => {
   test('each level does what the one before it does, and more', () => {

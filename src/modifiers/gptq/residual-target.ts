@@ -1,7 +1,7 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../engine/mat-mul.ts'
-import type { CalibrationBatch } from './modifier.ts'
+import { matMul } from '../../engine/mat-mul.ts'
+import type { CalibrationBatch } from '../modifier.ts'
 import type { Target } from './target.ts'
 
 /** Below this mean square a token's residual counts as this large. */

@@ -1,8 +1,8 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { gram, matMul } from '../engine/mat-mul.ts'
-import { RunError } from '../util/errors.ts'
-import type { CalibrationBatch, Stage } from './modifier.ts'
+import { gram, matMul } from '../../engine/mat-mul.ts'
+import { RunError } from '../../util/errors.ts'
+import type { CalibrationBatch, Stage } from '../modifier.ts'
 
 /** What is wanted of a batch beside its inputs: where the outputs should go, and how much each token counts. Runs within a tidy. */
 export interface TargetView {

@@ -1,0 +1,76 @@
+import type { Model, TextModel } from './architecture.ts'
+import { type Config, count, flag, oneOf, optional, positive, section } from './config-values.ts'
+import { byKind } from './layer-kinds.ts'
+import { llamaLike, preNormLayer } from './llama-like.ts'
+import { readActivation } from './parts/activations.ts'
+import { experts } from './parts/experts.ts'
+import { latentAttention } from './parts/latent-attention.ts'
+import { gatedMlp } from './parts/mlp.ts'
+import type { Router, RouterGroups, RouterSpec } from './parts/router.ts'
+import { rotaryTables } from './parts/tables.ts'
+import { readRope } from './rope.ts'
+import { yarnScale } from './rope-scaling.ts'
+
+/** What tells DeepSeek's models apart. */
+export interface DeepseekKind {
+  readonly modelType: string
+  /** Neighbouring channels are rotated together. */
+  readonly interleaved: boolean
+  /** Layers before the first with experts, where config.json does not say. */
+  readonly denseLayers: number
+  router(spec: RouterSpec, groups: RouterGroups, scale: number): Router
+}
+
+/** DeepSeek-V2 and V3: multi-head latent attention; a mixture of experts with shared ones, after some layers with a plain MLP. */
+export function deepseekLike(config: Config, kind: DeepseekKind, at?: TextModel): Model {
+  const hidden = count(config, 'hidden_size')
+  const heads = count(config, 'num_attention_heads')
+  const [plainDim, rotaryDim] = [count(config, 'qk_nope_head_dim', 128), count(config, 'qk_rope_head_dim', 64)]
+  const headDim = plainDim + rotaryDim
+  const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-6) }
+  const attention = latentAttention({
+    hidden,
+    heads,
+    queryRank: config.q_lora_rank === null ? null : count(config, 'q_lora_rank', 1536),
+    valueRank: count(config, 'kv_lora_rank', 512),
+    plainDim,
+    rotaryDim,
+    valueDim: count(config, 'v_head_dim', 128),
+    scale: headDim ** -0.5 * attentionScale(config),
+    bias: flag(config, 'attention_bias', false),
+    rotary: rotaryTables(readRope(config, rotaryDim), kind.interleaved),
+  })
+  const activation = readActivation(config, 'hidden_act', 'silu')
+  const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation, bias: flag(config, 'mlp_bias', false) })
+  const mixture = mixtureOf(config, kind, hidden)
+  const dense = typeof config.first_k_dense_replace === 'number' ? config.first_k_dense_replace : kind.denseLayers
+  const sparse = Array.from({ length: count(config, 'num_hidden_layers') }, (_, layer) => layer >= dense)
+  const layer = byKind(sparse, (isSparse) => preNormLayer(config, norm, attention, isSparse ? mixture : mlp))
+  return llamaLike({ modelType: kind.modelType, config, maxPositions: 4096, norm, heads: { heads, kvHeads: heads, headDim }, layer }, at)
+}
+
+function mixtureOf(config: Config, kind: DeepseekKind, hidden: number): ReturnType<typeof experts> {
+  oneOf({ moe_layer_freq: String(config.moe_layer_freq ?? 1) }, 'moe_layer_freq', ['1'])
+  const number = count(config, 'n_routed_experts', optional(config, 'num_local_experts') ?? undefined)
+  const inner = count(config, 'moe_intermediate_size')
+  const activation = readActivation(config, 'hidden_act', 'silu')
+  const router = { name: 'mlp.gate', hidden, experts: number, chosen: count(config, 'num_experts_per_tok', 8) }
+  const groups = { count: count(config, 'n_group', 1), chosen: count(config, 'topk_group', 1) }
+  return experts({
+    hidden,
+    inner,
+    count: number,
+    module: 'mlp.experts',
+    activation,
+    router: kind.router(router, groups, positive(config, 'routed_scaling_factor', 1)),
+    shared: gatedMlp({ hidden, inner: inner * count(config, 'n_shared_experts', 1), module: 'mlp.shared_experts', activation }),
+  })
+}
+
+/** Where positions are stretched, scores are multiplied by the square of YaRN's scale for `mscale_all_dim`. */
+function attentionScale(config: Config): number {
+  const scaling = section(config, 'rope_parameters') ?? section(config, 'rope_scaling')
+  const type = scaling?.rope_type ?? scaling?.type ?? 'default'
+  const multiplier = scaling && type !== 'default' ? optional({ m: scaling.mscale_all_dim || null }, 'm') : null
+  return scaling && multiplier !== null ? yarnScale(positive(scaling, 'factor'), multiplier) ** 2 : 1
+}

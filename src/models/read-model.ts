@@ -1,0 +1,70 @@
+import type { TensorReader } from '../checkpoint/tensor-reader.ts'
+import { CheckpointError } from '../util/errors.ts'
+import { loadFolder } from '../util/load-folder.ts'
+import type { Architecture, Model, TextModel } from './architecture.ts'
+import { type Config, section } from './config-values.ts'
+import { genericModel } from './generic.ts'
+
+const ARCHITECTURES = new URL('./architectures/', import.meta.url)
+
+/** The architectures there are, by model_type. */
+async function architectures(): Promise<Map<string, Architecture>> {
+  const known = new Map<string, Architecture>()
+  for (const [modelType, module] of await loadFolder(ARCHITECTURES)) known.set(modelType, module.architecture as Architecture)
+  return known
+}
+
+/**
+ * The model that a config.json describes, with the names that the checkpoint has.
+ * Errors: CheckpointError for a model_type that is not known, naming those that are.
+ */
+export async function readModel(config: Config, reader: TensorReader): Promise<Model> {
+  const known = await architectures()
+  const architecture = known.get(String(config.model_type))
+  const text = section(config, 'text_config')
+  const inner = text && !architecture ? known.get(String(text.model_type)) : undefined
+  if (text && inner) return textModel(inner, config, text, reader)
+  if (!architecture) {
+    const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
+    const unknown =
+      `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}; ` +
+      'only recipes that need no data (QuantizationModifier with W4A16, W8A16, FP8_DYNAMIC ...) work without its architecture'
+    const generic = await genericModel(String(config.model_type), reader, unknown)
+    if (generic) return generic
+    throw new CheckpointError(`Cannot read the model: ${unknown}, and here neither their linears nor an output projection were found.`, {
+      file: 'config.json',
+    })
+  }
+  const { tensors } = reader
+  requirePossibleLayers(config, reader)
+  const models = (architecture.places ?? [undefined]).map((place) => architecture.model(config, place))
+  return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
+}
+
+/** Where wrappers that also see or hear have their text model: as transformers saves them since version 5, before, or in place. */
+const WITHIN: readonly TextModel[] = [
+  { base: 'model.language_model', head: 'lm_head' },
+  { base: 'language_model.model', head: 'language_model.lm_head' },
+  { base: 'model', head: 'lm_head' },
+]
+
+/** The text model of a wrapper. Whether its head is tied may stand with the wrapper. */
+function textModel(architecture: Architecture, config: Config, text: Config, { tensors }: TensorReader): Model {
+  const tied = config.tie_word_embeddings === undefined ? {} : { tie_word_embeddings: config.tie_word_embeddings }
+  requirePossibleLayers(text, { tensors })
+  const models = WITHIN.map((place) => architecture.model({ ...tied, ...text }, place))
+  const found = models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
+  // A head of its own is not tied, whatever is not said.
+  const own = tensors.has(`${found.head().name}.weight`) || tensors.has(`${found.head().name}.weight_scale`)
+  return { ...found, tied: text.tie_word_embeddings === undefined && own ? false : found.tied }
+}
+
+/** A damaged config must not make us build lists of a billion layers before the first missing tensor is noticed. */
+function requirePossibleLayers(config: Config, { tensors }: Pick<TensorReader, 'tensors'>): void {
+  for (const key of ['num_hidden_layers', 'n_layer']) {
+    const layers = config[key]
+    if (typeof layers !== 'number' || layers <= tensors.size) continue
+    const message = `Cannot use the checkpoint: ${key} is ${layers} in config.json, but there are ${tensors.size} tensors, expected at least one for each layer.`
+    throw new CheckpointError(message, { file: 'config.json' })
+  }
+}
