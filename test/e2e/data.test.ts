@@ -23,7 +23,10 @@ describe('data', () => {
   test('--json prints the survey', async () => {
     const { code, stdout } = await runCli(['data', TINY, '--num-calibration-samples', '4', '--max-seq-length', '32', '--json'])
     expect(code).toBe(0)
-    expect(JSON.parse(stdout)).toMatchObject({ source: 'mixed-text (built in)', rows: { count: 4, tokens: 128, shortest: 32, longest: 32 } })
+    expect(JSON.parse(stdout)).toMatchObject({
+      source: 'mixed-text (built in)',
+      rows: { count: 4, tokens: 128, shortest: 32, longest: 32 },
+    })
   })
 
   test.each([
