@@ -118,11 +118,19 @@ async function settle(source: OpenModel, recipe: Recipe, { output, overwrite = f
     const scheme = schemes.get(entry.spec.name) ?? null
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
+  if (source.model.uncompressible !== undefined && groups.length > 0)
+    throw new CheckpointError(`Cannot compress ${source.path}: ${source.model.uncompressible}.`, { file: 'config.json' })
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
   const needs = needsOf(modifiers, linears, cache)
   if (needs !== 'weights') requireArchitecture(source, 'a recipe that needs calibration data')
-  const allWarnings = [...warnings, ...untiedHead(source, schemes), ...foreignTensors(source, passThrough), ...unknownModel(source)]
+  const allWarnings = [
+    ...warnings,
+    ...untiedHead(source, schemes),
+    ...foreignTensors(source, passThrough),
+    ...unknownModel(source),
+    ...stackedExperts(source),
+  ]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cacheDtype = linears[0].dtype
   // In the order in which the walk writes them, so that shards fill one after the other.
@@ -217,6 +225,17 @@ function untiedHead({ model }: OpenModel, schemes: ReadonlyMap<string, Quantizat
 function unknownModel({ model }: OpenModel): string[] {
   if (model.unknown === undefined) return []
   return [`the architecture "${model.modelType}" is not known: linears were found by the names and shapes of tensors, nothing is computed`]
+}
+
+/** Experts that are stored in one tensor are most of a model, and stay as they are. */
+function stackedExperts({ reader }: OpenModel): string[] {
+  const stacked = [...reader.tensors.values()].filter(({ name, shape }) => shape.length === 3 && /(^|\.)experts\./.test(name))
+  if (stacked.length === 0) return []
+  const share = `${formatBytes(bytes(stacked))} of ${formatBytes(bytes([...reader.tensors.values()]))}`
+  return [
+    `${stacked.length} tensors hold all experts of a layer in one piece (${stacked[0].name}) and stay as they are, ${share}: loaders of ` +
+      'compressed-tensors have no form for them',
+  ]
 }
 
 // Rotary frequencies that older versions of transformers stored beside the weights; every loader works them out.
