@@ -103,6 +103,8 @@ export interface Model {
   readonly modelType: string
   /** Why nothing can be computed with it: its architecture is not known, and its linears were found by name. Absent where it is known. */
   readonly unknown?: string
+  /** Why no loader would read it compressed, where that is so; it is computed with all the same. */
+  readonly uncompressible?: string
   readonly layers: number
   readonly hidden: number
   readonly vocab: number

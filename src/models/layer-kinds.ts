@@ -45,3 +45,15 @@ export function qwenWindows(config: Config): (number | null)[] {
   const types = layerTypes(config, (layer) => (window !== null && layer >= from ? 'sliding_attention' : 'full_attention'))
   return types.map((type) => (type === 'sliding_attention' ? window : null))
 }
+
+/** Which layers rotate: `no_rope_layers`, whose ones mean that they do, or all but every fourth. Errors: CheckpointError. */
+export function rotatedLayers(config: Config): boolean[] {
+  const layers = count(config, 'num_hidden_layers')
+  const list = config.no_rope_layers ?? null
+  const interval = count(config, 'no_rope_layer_interval', 4)
+  if (list === null || (Array.isArray(list) && list.length === 0))
+    return Array.from({ length: layers }, (_, layer) => (layer + 1) % interval !== 0)
+  if (Array.isArray(list) && list.length === layers) return list.map((value) => value === 1 || value === true)
+  const message = `Cannot read the model's config.json: no_rope_layers is ${JSON.stringify(list)}, expected 0 or 1 for each of ${layers} layers.`
+  throw new CheckpointError(message, { file: 'config.json' })
+}

@@ -129,6 +129,8 @@ async function settle(
     const scheme = schemes.get(entry.spec.name) ?? null
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
+  if (source.model.uncompressible !== undefined && groups.length > 0)
+    throw new CheckpointError(`Cannot compress ${source.path}: ${source.model.uncompressible}.`, { file: 'config.json' })
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
   const needs = needsOf(modifiers, linears, cache)
@@ -139,6 +141,7 @@ async function settle(
     ...untiedHead(source, schemes),
     ...foreignTensors(source, passThrough),
     ...unknownModel(source),
+    ...stackedExperts(source),
   ]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cacheDtype = linears[0].dtype
@@ -235,6 +238,17 @@ function untiedHead({ model }: OpenModel, schemes: ReadonlyMap<string, Quantizat
 function unknownModel({ model }: OpenModel): string[] {
   if (model.unknown === undefined) return []
   return [`the architecture "${model.modelType}" is not known: linears were found by the names and shapes of tensors, nothing is computed`]
+}
+
+/** Experts that are stored in one tensor are most of a model, and stay as they are. */
+function stackedExperts({ reader }: OpenModel): string[] {
+  const stacked = [...reader.tensors.values()].filter(({ name, shape }) => shape.length === 3 && /(^|\.)experts\./.test(name))
+  if (stacked.length === 0) return []
+  const share = `${formatBytes(bytes(stacked))} of ${formatBytes(bytes([...reader.tensors.values()]))}`
+  return [
+    `${stacked.length} tensors hold all experts of a layer in one piece (${stacked[0].name}) and stay as they are, ${share}: loaders of ` +
+      'compressed-tensors have no form for them',
+  ]
 }
 
 // Rotary frequencies that older versions of transformers stored beside the weights; every loader works them out.

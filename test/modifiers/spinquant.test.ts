@@ -77,6 +77,8 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   'falcon-rw': 'stage "head" reads it through a LayerNorm',
   gemma2: 'stage "attention output" does not add its outputs as they are',
   gemma3: 'stage "attention output" does not add its outputs as they are',
+  gpt_oss: 'model.layers.0.post_attention_layernorm.weight has 32 channels and is not folded',
+  llama4: 'stage "mlp inputs" does not read it through a norm',
   glm4: 'stage "attention output" does not add its outputs as they are',
   gpt2: 'stage "head" reads it through a LayerNorm',
   gpt_neox: 'stage "head" reads it through a LayerNorm',

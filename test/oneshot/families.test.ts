@@ -14,7 +14,7 @@ useEngine('wasm')
 
 /** One checkpoint a family: variants of RoPE are Llamas. */
 const FAMILIES = oracleNames('architectures').filter((name) => !name.startsWith('rope-'))
-const COMPRESSED = FAMILIES.filter((name) => name !== 'gpt2')
+const COMPRESSED = FAMILIES.filter((name) => name !== 'gpt2' && name !== 'llama4')
 
 const folder = (name: string) => oracleFolder(`architectures/${name}`)
 const rowsOf = (name: string) => oracleRows(`architectures/${name}/reference.safetensors`, 'input_ids')
@@ -84,6 +84,23 @@ describe('gpt2', () => {
     const { linears } = await oneshot({ model: folder('gpt2'), recipe, output })
     expect(linears.map(({ name }) => name)).toEqual(['lm_head'])
     expect((await verify(output, { against: folder('gpt2') })).problems).toEqual([])
+  })
+})
+
+describe('llama4', () => {
+  test('is refused with the reason: loaders look for its experts one by one', async () => {
+    const output = `${await temporaryFolder()}/out`
+    const plan = planRun({ model: folder('llama4'), recipe: recipeOf('QuantizationModifier', { scheme: 'FP8_DYNAMIC' }), output })
+    await expect(plan).rejects.toThrow('its experts are stored in one piece, and loaders look for them one by one')
+  })
+})
+
+describe('gpt_oss', () => {
+  test('is compressed but for its experts, which a warning names with their size', async () => {
+    const output = `${await temporaryFolder()}/out`
+    const plan = await planRun({ model: folder('gpt_oss'), recipe: recipeOf('QuantizationModifier', { scheme: 'FP8_DYNAMIC' }), output })
+    await plan.close()
+    expect(plan.warnings.join()).toMatch(/^4 tensors hold all experts of a layer in one piece \(model\.layers\.0\.mlp\.experts\.\w+\)/)
   })
 })
 

@@ -1,7 +1,6 @@
-import { CheckpointError } from '../../util/errors.ts'
 import type { Architecture } from '../architecture.ts'
-import { type Config, count, flag, headSizes, positive } from '../config-values.ts'
-import { byKind, layerTypes, slidingWindow } from '../layer-kinds.ts'
+import { count, flag, headSizes, positive } from '../config-values.ts'
+import { byKind, layerTypes, rotatedLayers, slidingWindow } from '../layer-kinds.ts'
 import { llamaLike, preNormLayer } from '../llama-like.ts'
 import { readActivation } from '../parts/activations.ts'
 import { gatedMlp } from '../parts/mlp.ts'
@@ -39,15 +38,4 @@ export const architecture: Architecture = {
     })
     return llamaLike({ modelType: 'smollm3', config, tied: true, maxPositions: 32_768, norm, heads, layer }, at)
   },
-}
-
-/** Which layers rotate: `no_rope_layers`, whose ones mean that they do, or all but every fourth. */
-function rotatedLayers(config: Config): boolean[] {
-  const layers = count(config, 'num_hidden_layers')
-  const list = config.no_rope_layers ?? null
-  const interval = count(config, 'no_rope_layer_interval', 4)
-  if (list === null) return Array.from({ length: layers }, (_, layer) => (layer + 1) % interval !== 0)
-  if (Array.isArray(list) && list.length === layers) return list.map((value) => value === 1 || value === true)
-  const message = `Cannot read the model's config.json: no_rope_layers is ${JSON.stringify(list)}, expected 0 or 1 for each of ${layers} layers.`
-  throw new CheckpointError(message, { file: 'config.json' })
 }

@@ -23,8 +23,8 @@ export interface Norm {
 }
 
 /** x / rms(x), of x or of x - mean(x), over the last axis; no weight. */
-function normalize(x: Tensor2D, epsilon: number, centered = false): Tensor2D {
-  const values = centered ? tf.sub<Tensor2D>(x, tf.mean(x, -1, true)) : x
+export function normalize<T extends Tensor>(x: T, epsilon: number, centered = false): T {
+  const values = centered ? tf.sub<T>(x, tf.mean(x, -1, true)) : x
   return tf.mul(values, tf.rsqrt(tf.add(tf.mean(tf.square(values), -1, true), epsilon)))
 }
 

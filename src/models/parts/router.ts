@@ -101,3 +101,30 @@ export function sigmoidRouter(
     },
   }
 }
+
+/** The largest logits, with a bias in them, and the softmax of those alone (gpt-oss, arXiv 2508.10925). */
+export function topSoftmaxRouter(spec: RouterSpec): Router {
+  const { weight, logits } = logitsOf(spec)
+  const bias: ParameterSpec = { name: `${spec.name}.bias`, shape: [spec.experts] }
+  return {
+    parameters: [weight, bias],
+    route: (x, scope) => {
+      const all = tf.add<Tensor2D>(logits(x, scope), scope.parameter(bias.name))
+      const kept = largest(all, spec.chosen)
+      const judged = tf.where(tf.cast(kept, 'bool'), all, tf.fill(all.shape, -1e9)) as Tensor2D
+      return tf.mul(tf.softmax(judged), kept)
+    },
+  }
+}
+
+/** The largest logits, each through a sigmoid (Llama 4). */
+export function topSigmoidRouter(spec: RouterSpec): Router {
+  const { weight, logits } = logitsOf(spec)
+  return {
+    parameters: [weight],
+    route: (x, scope) => {
+      const all = logits(x, scope)
+      return tf.mul(tf.sigmoid(all), largest(all, spec.chosen))
+    },
+  }
+}

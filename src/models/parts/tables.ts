@@ -44,6 +44,11 @@ export function causalMask(window: number | null = null): Table {
   return maskTable((token, other) => window === null || token - other < window)
 }
 
+/** The causal mask within chunks of so many tokens, as Llama 4's local layers have it. */
+export function chunkedMask(chunk: number): Table {
+  return maskTable((token, other) => Math.floor(token / chunk) === Math.floor(other / chunk))
+}
+
 /** The causal mask with a penalty for distance, a slope a head (ALiBi, arXiv 2108.12409): [heads, length, length]. */
 export function alibiMask(heads: number, scale = 1): Table {
   const slopes = alibiSlopes(heads)
