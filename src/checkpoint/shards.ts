@@ -24,6 +24,11 @@ export function tensorBytes({ dtype, shape }: TensorInfo): number {
   return elementCount(shape) * DTYPE_BYTES[dtype]
 }
 
+/** The stored size of several tensors in bytes. */
+export function totalBytes(tensors: readonly TensorInfo[]): number {
+  return tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+}
+
 /**
  * Deals tensors to weight files in the order given, beginning a new one where the next tensor would exceed `maxShardBytes` (of tensor data;
  * 5 GB is the hub's recommendation). A larger tensor has a file to itself. One file is model.safetensors, several are

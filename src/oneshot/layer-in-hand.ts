@@ -10,7 +10,8 @@ import type { Range } from '../schemes/activation-range.ts'
 import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
 import type { CacheRanges } from './activation-ranges.ts'
 import { ExpertCounts } from './expert-tokens.ts'
-import type { Plan, PlannedLinear } from './plan.ts'
+import type { Plan } from './plan.ts'
+import type { PlannedLinear } from './staged-linear.ts'
 
 /** A linear on its way: what the plan says of it, what the modifiers edit, and what it was. */
 export interface LinearInHand {

@@ -2,20 +2,17 @@ import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
 import { availableBytes } from '../checkpoint/disk-space.ts'
-import type { Layout } from '../checkpoint/layouts/layout.ts'
 import { layoutFor } from '../checkpoint/layouts.ts'
 import { requireUsableOutput } from '../checkpoint/output-folder.ts'
-import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
-import { planShards, type Shard, tensorBytes } from '../checkpoint/shards.ts'
-import type { TensorInfo } from '../checkpoint/tensor.ts'
+import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { planShards, type Shard, totalBytes } from '../checkpoint/shards.ts'
 import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
-import { type OpenModel, openModel, otherLinears, storedName, tensorNames } from '../models/open-model.ts'
+import { type OpenModel, openModel, otherLinears, storedName } from '../models/open-model.ts'
 import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
-import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
@@ -23,7 +20,9 @@ import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier } from './assign.ts'
 import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
-import type { StagedLinear } from './staged-linear.ts'
+import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
+import { modelWarnings } from './plan-warnings.ts'
+import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
 
 export interface PlanOptions extends HubOptions {
   /** A checkpoint folder, or `org/name` or `org/name@revision` on the hub. */
@@ -38,14 +37,6 @@ export interface PlanOptions extends HubOptions {
   strict?: boolean
   /** Modifiers of the caller's own: definitions, or packages or paths that export one. Recipes name them. */
   modifiers?: readonly (ModifierDefinition | string)[]
-}
-
-/** A linear with what will be done to it. */
-export interface PlannedLinear extends StagedLinear {
-  /** The type its weight is stored in. */
-  readonly dtype: FloatDType
-  readonly scheme: QuantizationScheme | null
-  readonly layout: Layout | null
 }
 
 /** Everything a run will do, settled before compute. Close it when done. */
@@ -64,7 +55,7 @@ export interface Plan {
   readonly cache: QuantizationArgs | null
   readonly cacheDtype: FloatDType
   /** Stored tensors that are copied as they are, with the layer whose completion writes them. */
-  readonly passThrough: readonly { readonly info: TensorInfo; readonly layer: number }[]
+  readonly passThrough: readonly PassThrough[]
   readonly shards: readonly Shard[]
   /** The config.json to write. */
   readonly config: Readonly<Record<string, unknown>>
@@ -135,23 +126,12 @@ async function settle(
   const cache = cacheScheme(recipe)
   const needs = needsOf(modifiers, linears, cache)
   if (needs !== 'weights') requireArchitecture(source, 'a recipe that needs calibration data')
-  const allWarnings = [
-    ...origin.warnings,
-    ...warnings,
-    ...untiedHead(source, schemes),
-    ...foreignTensors(source, passThrough),
-    ...unknownModel(source),
-    ...stackedExperts(source),
-  ]
+  const copied = passThrough.map(({ info }) => info)
+  const allWarnings = [...origin.warnings, ...warnings, ...modelWarnings(source, new Set(schemes.keys()), copied)]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cacheDtype = linears[0].dtype
-  // In the order in which the walk writes them, so that shards fill one after the other.
-  const tensors = Array.from({ length: source.model.layers + 1 }, (_, layer) => [
-    ...linears.filter((linear) => linear.layer === layer).flatMap(storedTensors),
-    ...(cache && layer < source.model.layers ? cacheInfos(source, layer, cache, cacheDtype) : []),
-    ...passThrough.filter((tensor) => tensor.layer === layer).map(({ info }) => info),
-  ]).flat()
-  const size = { before: bytes([...source.reader.tensors.values()]), after: bytes(tensors) }
+  const tensors = resultTensors(source, linears, passThrough, cache && { args: cache, dtype: cacheDtype })
+  const size = { before: totalBytes([...source.reader.tensors.values()]), after: totalBytes(tensors) }
   await requireSpace(target, size.after)
   const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
   const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...alias, ...otherLinears(source)]
@@ -215,54 +195,6 @@ function floatDtype({ reader, model }: OpenModel, linear: string): FloatDType {
   throw new CheckpointError(`Cannot compress ${name}: its dtype is ${dtype}, expected F32, F16 or BF16.`, { file, tensor: name })
 }
 
-/** All stored tensors but the weights that are compressed, in the order of the walk. */
-function untouchedTensors({ model, reader }: OpenModel, linears: readonly PlannedLinear[]): Plan['passThrough'] {
-  const compressed = new Set(linears.filter(({ scheme }) => scheme).map(({ spec }) => `${spec.name}.weight`))
-  const layerOf = (name: string) => {
-    for (let layer = 0; layer < model.layers; layer++) if (name.startsWith(`${model.layerName(layer)}.`)) return layer
-    return model.layers
-  }
-  const kept = [...reader.tensors.values()].filter(({ name }) => !compressed.has(name))
-  const entries = kept.map(({ name, dtype, shape }) => ({ info: { name, dtype, shape }, layer: layerOf(name) }))
-  return entries.sort((a, b) => a.layer - b.layer)
-}
-
-/** Compressing a tied head means to store it beside the embedding that it shared. */
-function untiedHead({ model }: OpenModel, schemes: ReadonlyMap<string, QuantizationScheme>): string[] {
-  const { name } = model.head()
-  if (!model.tied || !schemes.has(name)) return []
-  return [`${name} shares its weight with ${model.embedding}: compressed, it is stored beside it; "${name}" in ignore keeps it shared`]
-}
-
-/** An architecture that is not known is compressed by names and shapes. */
-function unknownModel({ model }: OpenModel): string[] {
-  if (model.unknown === undefined) return []
-  return [`the architecture "${model.modelType}" is not known: linears were found by the names and shapes of tensors, nothing is computed`]
-}
-
-/** Experts that are stored in one tensor are most of a model, and stay as they are. */
-function stackedExperts({ reader }: OpenModel): string[] {
-  const stacked = [...reader.tensors.values()].filter(({ name, shape }) => shape.length === 3 && /(^|\.)experts\./.test(name))
-  if (stacked.length === 0) return []
-  const share = `${formatBytes(bytes(stacked))} of ${formatBytes(bytes([...reader.tensors.values()]))}`
-  return [
-    `${stacked.length} tensors hold all experts of a layer in one piece (${stacked[0].name}) and stay as they are, ${share}: loaders of ` +
-      'compressed-tensors have no form for them',
-  ]
-}
-
-// Rotary frequencies that older versions of transformers stored beside the weights; every loader works them out.
-const KNOWN_LEFTOVER = /\.rotary_emb\.inv_freq$/
-
-/** A warning that lists tensors which no part of the architecture reads; loaders drop or refuse them. */
-function foreignTensors({ model }: OpenModel, passThrough: Plan['passThrough']): string[] {
-  const known = tensorNames(model)
-  const foreign = passThrough.map(({ info }) => info.name).filter((name) => !known.has(name) && !KNOWN_LEFTOVER.test(name))
-  if (foreign.length === 0) return []
-  const shown = foreign.length > 5 ? `${foreign.slice(0, 5).join(', ')} and ${foreign.length - 5} more` : foreign.join(', ')
-  return [`${foreign.length} tensors that the architecture does not know are copied as they are: ${shown}`]
-}
-
 /** The scheme of the key-value cache that the recipe's modifiers agree on, null for none. */
 function cacheScheme({ modifiers }: Recipe): QuantizationArgs | null {
   let found: QuantizationArgs | null = null
@@ -279,25 +211,6 @@ function cacheScheme({ modifiers }: Recipe): QuantizationArgs | null {
     found = scheme
   }
   return found
-}
-
-function cacheInfos({ model }: OpenModel, layer: number, args: QuantizationArgs, dtype: FloatDType): TensorInfo[] {
-  const { module, kvHeads } = model.attention
-  return cacheTensors(args, kvHeads, dtype).map(({ suffix, dtype: type, shape }) => ({
-    name: `${model.layerName(layer)}.${module}.${suffix}`,
-    dtype: type,
-    shape,
-  }))
-}
-
-function storedTensors({ spec, layout, scheme, dtype }: PlannedLinear): TensorInfo[] {
-  if (!scheme?.weights || !layout) return []
-  const stored = [...layout.tensors(scheme.weights, spec.rows, spec.columns, dtype), ...activationTensors(scheme, dtype)]
-  return stored.map(({ suffix, dtype: type, shape }) => ({ name: `${spec.name}.${suffix}`, dtype: type, shape }))
-}
-
-function bytes(tensors: readonly TensorInfo[]): number {
-  return tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
 }
 
 async function requireSpace(output: string, needed: number): Promise<void> {
