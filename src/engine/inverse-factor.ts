@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { span } from '../util/span.ts'
 
 /** What tfjs-node's backend offers beyond tfjs's: TensorFlow's own kernels by name. */
 interface TensorflowBackend {
@@ -12,6 +13,10 @@ interface TensorflowBackend {
  * Cholesky. Null when H is not positive definite: TensorFlow then fills L with NaN.
  */
 export async function inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null> {
+  return span('kernel', 'inverseFactor', () => factor(h, n), n ** 3)
+}
+
+async function factor(h: Float32Array, n: number): Promise<Float32Array | null> {
   const solved = tf.tidy(() => {
     const reversed = tf.tensor2d(h.slice().reverse(), [n, n])
     const lower = execute('Cholesky', {}, [reversed])
@@ -20,8 +25,8 @@ export async function inverseFactor(h: Float32Array, n: number): Promise<Float32
   const inverse = await solved.data<'float32'>()
   solved.dispose()
   // Reversing rows and columns of a row-major matrix is reversing its elements.
-  const factor = Float32Array.from(inverse).reverse()
-  return isFactor(factor, n) ? factor : null
+  const upper = Float32Array.from(inverse).reverse()
+  return isFactor(upper, n) ? upper : null
 }
 
 function execute(kernel: string, flags: Record<string, boolean>, inputs: tf.Tensor[]): tf.Tensor {

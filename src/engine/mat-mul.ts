@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { span } from '../util/span.ts'
 
 /** Block columns of the result; of 16 blocks 10 are computed, 6 mirrored. */
 const PANELS = 4
@@ -16,10 +17,15 @@ export function matMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transpose
   return tf.tidy(() => {
     const left = transposeA ? swapLast(a) : a
     if (b.rank === 2 && left.rank > 2) return foldBatch(left, b, transposeB)
-    if (tf.getBackend() !== 'wasm') return tf.matMul(left, b, false, transposeB)
+    if (tf.getBackend() !== 'wasm') return multiply(left, b, transposeB)
     const right = transposeB ? swapLast(b) : b
-    return left.rank === 2 ? tf.matMul(left, right) : sliceBySlice(left, right)
+    return left.rank === 2 ? multiply(left, right) : sliceBySlice(left, right)
   })
+}
+
+/** The backend's own product. */
+function multiply(a: tf.Tensor, b: tf.Tensor, transposeB = false): tf.Tensor {
+  return span('matmul', 'matMul', () => tf.matMul(a, b, false, transposeB), 2 * a.size * b.shape[b.rank - (transposeB ? 2 : 1)])
 }
 
 /** The last two dimensions exchanged. */
@@ -39,10 +45,10 @@ function foldBatch(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
 /** A batched product as 2-D ones. Unstack and stack cost 6 % of the products at [9, 512, 64]; explicit slices cost twice that. */
 function sliceBySlice(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
   const batch = a.shape.slice(0, -2)
-  if (b.rank !== a.rank || batch.some((size, i) => size !== b.shape[i])) return tf.matMul(a, b)
+  if (b.rank !== a.rank || batch.some((size, i) => size !== b.shape[i])) return multiply(a, b)
   const lefts = tf.unstack(tf.reshape(a, [-1, ...a.shape.slice(-2)]))
   const rights = tf.unstack(tf.reshape(b, [-1, ...b.shape.slice(-2)]))
-  const products = lefts.map((left, i) => tf.matMul(left, rights[i]))
+  const products = lefts.map((left, i) => multiply(left, rights[i]))
   return tf.reshape(tf.stack(products), [...batch, a.shape[a.rank - 2], b.shape[b.rank - 1]])
 }
 

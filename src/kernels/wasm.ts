@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { RunError } from '../util/errors.ts'
+import { span } from '../util/span.ts'
 import { sharedMemory } from './arena.ts'
 import { checkFactorInput, checkRefineInput, checkSearchInput, checkSweepInput } from './check.ts'
 import { type Crew, localCrew } from './crew.ts'
@@ -40,22 +41,22 @@ class WasmKernels implements Kernels {
 
   async sweep(input: SweepInput): Promise<SweepResult> {
     checkSweepInput(input)
-    return this.#inTurn(() => wasmSweep(this.#memory, this.#crew, input))
+    return this.#inTurn('sweep', () => wasmSweep(this.#memory, this.#crew, input))
   }
 
   async inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null> {
     checkFactorInput(h, n)
-    return this.#inTurn(() => wasmInverseFactor(this.#memory, this.#crew, h, n))
+    return this.#inTurn('inverseFactor', () => wasmInverseFactor(this.#memory, this.#crew, h, n))
   }
 
   async searchScales(input: SearchInput): Promise<Int32Array> {
     checkSearchInput(input)
-    return this.#inTurn(() => wasmSearchScales(this.#memory, this.#crew, input))
+    return this.#inTurn('searchScales', () => wasmSearchScales(this.#memory, this.#crew, input))
   }
 
   async refine(input: RefineInput): Promise<RefineResult> {
     checkRefineInput(input)
-    return this.#inTurn(() => wasmRefine(this.#memory, this.#crew, input))
+    return this.#inTurn('refine', () => wasmRefine(this.#memory, this.#crew, input))
   }
 
   async close(): Promise<void> {
@@ -63,10 +64,10 @@ class WasmKernels implements Kernels {
     await this.#crew.close()
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(() => {
       if (this.#closed) throw new RunError('Cannot run a kernel: the kernels are closed, expected a call before close()')
-      return work()
+      return span('kernel', name, work)
     })
     this.#turn = mine.catch(() => undefined)
     return mine

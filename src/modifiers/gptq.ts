@@ -3,6 +3,7 @@ import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import { UserError } from '../util/errors.ts'
+import { span } from '../util/span.ts'
 import { inputTarget } from './gptq/input-target.ts'
 import { compressLinear, type Task } from './gptq/linear.ts'
 import { type Levers, leverOptions, leversOf } from './gptq/quality.ts'
@@ -137,7 +138,7 @@ function goalOf(stage: Stage, levers: Levers): Goal | null {
 function aimed(weight: Float32Array, moments: StageMoments, factor: Factor | null, goal: Goal | null): Pick<Task, 'weight' | 'target'> {
   if (!factor || !goal) return { weight, target: null }
   const { target, most } = goal
-  const found = aim(target, weight, moments, factor, most)
+  const found = span('step', 'target', () => aim(target, weight, moments, factor, most))
   return { weight: found.weight, target: { kind: target.kind, step: found.step } }
 }
 

@@ -9,6 +9,7 @@ import { longestRow } from '../models/batches.ts'
 import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import { RunError } from '../util/errors.ts'
+import { span } from '../util/span.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
@@ -142,22 +143,31 @@ async function throughStages(
 
 /** Compresses one stage, and lets the batches go on with its outputs. */
 async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
+  return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams))
+}
+
+async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
   const { index, name } = layer
   const { layers } = plan.source.model
   const planned = layer.planned.filter(({ stage }) => stage === spec)
   if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
-  const inHand = await readLinears(plan, planned)
-  if (streams?.hasOriginals && spec.addsToResidual) await withLinears(originals(inHand), (linears) => streams.lookAhead(linears))
+  const inHand = await span('io', 'read weights', () => readLinears(plan, planned))
+  if (streams?.hasOriginals && spec.addsToResidual)
+    await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
   const stage = openStage(plan, context, layer, spec, inHand, streams)
   await compressStage(plan, index, stage, inHand)
   const ranges = await observeInputs(stage)
   for (const entry of inHand) entry.inputRange = ranges.get(entry.linear.name) ?? null
   for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })
   if (streams && index < layers) {
-    const compressed = inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry])
+    const compressed = span('step', 'dequantize', () =>
+      inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry]),
+    )
     const before = streams.hasOriginals && !spec.addsToResidual ? originals(inHand) : []
-    await withLinears(compressed, (linears) => withLinears(before, (originals) => streams.answer(linears, originals)))
+    await withLinears(compressed, (linears) =>
+      withLinears(before, (originals) => span('step', 'forward', () => streams.answer(linears, originals))),
+    )
   }
   for (const { linear } of inHand) {
     // Codes are kept to the end of the layer, float weights only of linears that stay as they are.

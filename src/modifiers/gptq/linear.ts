@@ -10,6 +10,7 @@ import { dequantize, quantizeToGrid } from '../../schemes/quantize.ts'
 import { rowScales } from '../../schemes/row-scales.ts'
 import { schemeLabel } from '../../schemes/scheme.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
+import { span } from '../../util/span.ts'
 import type { Linear, LinearReport, Stage } from '../modifier.ts'
 import { conditionalVariance, damped, diagonal, type Factor, outputErrors } from '../statistics/hessian.ts'
 import type { StageMoments } from '../statistics/moments.ts'
@@ -39,15 +40,15 @@ export interface Task {
 export async function compressLinear(task: Task): Promise<void> {
   const { linear, scheme, args, factor, moments, weight, target } = task
   const { name, rows, columns } = linear
-  const grid = await gridOf(task)
+  const grid = await span('step', 'scales', () => gridOf(task))
   linear.quantized = factor
-    ? await refined(task, await sweep(task, grid, factor), factor)
+    ? await refine(task, await span('step', 'sweep', () => sweep(task, grid, factor)), factor)
     : quantizeToGrid(weight, rows, columns, args, grid)
   const values = dequantize(linear.quantized)
   correctBias(linear, weight, values, moments.fitted.mean)
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
-    ...errorsOf(task, values),
+    ...span('step', 'errors', () => errorsOf(task, values)),
     ...(target && { target }),
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
@@ -85,6 +86,10 @@ async function sweep({ stage, linear, args, weight }: Task, grid: Grid, { values
 }
 
 /** Refits scales, where they can be, and descends on codes. */
+async function refine(task: Task, swept: Quantized, factor: Factor): Promise<Quantized> {
+  return span('step', 'refine', () => refined(task, swept, factor))
+}
+
 async function refined({ stage, moments, levers, linear, args, weight }: Task, swept: Quantized, factor: Factor): Promise<Quantized> {
   const { rows, columns } = linear
   if (levers.refinementRounds === 0) return swept

@@ -2,6 +2,7 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { gram, matMul } from '../../engine/mat-mul.ts'
 import { RunError } from '../../util/errors.ts'
+import { span } from '../../util/span.ts'
 import type { CalibrationBatch, Stage } from '../modifier.ts'
 
 /** What is wanted of a batch beside its inputs: where the outputs should go, and how much each token counts. Runs within a tidy. */
@@ -45,7 +46,9 @@ export async function measureMoments(stage: Stage, holdBack: boolean, view: Targ
   const fitted = new MomentSum()
   const heldBack = new MomentSum()
   try {
-    await stage.eachInput((input, batch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view))
+    await span('step', 'moments', () =>
+      stage.eachInput((input, batch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view)),
+    )
     return { fitted: await fitted.take(stage.name), heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null }
   } finally {
     fitted.dispose()
