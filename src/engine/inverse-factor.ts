@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
+import { matMul } from './mat-mul.ts'
 
 /** What tfjs-node's backend offers beyond tfjs's: TensorFlow's own kernels by name. */
 interface TensorflowBackend {
@@ -7,26 +8,48 @@ interface TensorflowBackend {
   executeSingleOutput(name: string, attributes: { name: string; type: number; value: number | boolean }[], inputs: tf.Tensor[]): tf.Tensor
 }
 
+/** Up to this side TensorFlow's own kernels are faster than products of halves (Cholesky and solve are single-threaded, half empty). */
+const SMALLEST_HALVED = 192
+
 /**
  * U (upper, row major [n, n]) with inverse(H) = UᵀU, float32, on the TensorFlow backend. With J the reversal of rows and columns,
- * JHJ = LLᵀ gives H = (JLJ)(JLJ)ᵀ, JLJ upper, so U = J L⁻¹ J: one Cholesky and one triangular solve instead of Cholesky, inverse,
- * Cholesky. Null when H is not positive definite: TensorFlow then fills L with NaN.
+ * JHJ = LLᵀ gives H = (JLJ)(JLJ)ᵀ, JLJ upper, so U = J L⁻¹ J: one factorisation instead of Cholesky, inverse, Cholesky. Null when H is
+ * not positive definite: TensorFlow then fills L with NaN.
  */
 export async function inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null> {
-  return span('kernel', 'inverseFactor', () => factor(h, n), n ** 3)
+  // A factor n³ / 3, its inverse as much again.
+  return span('kernel', 'inverseFactor', () => reversedFactor(h, n), (2 / 3) * n ** 3)
 }
 
-async function factor(h: Float32Array, n: number): Promise<Float32Array | null> {
-  const solved = tf.tidy(() => {
-    const reversed = tf.tensor2d(h.slice().reverse(), [n, n])
-    const lower = execute('Cholesky', {}, [reversed])
-    return execute('MatrixTriangularSolve', { lower: true, adjoint: false }, [lower, tf.eye(n)])
-  })
-  const inverse = await solved.data<'float32'>()
-  solved.dispose()
+async function reversedFactor(h: Float32Array, n: number): Promise<Float32Array | null> {
+  const inverse = tf.tidy(() => inverseCholesky(tf.tensor2d(h.slice().reverse(), [n, n])))
+  const values = inverse.dataSync<'float32'>()
+  inverse.dispose()
   // Reversing rows and columns of a row-major matrix is reversing its elements.
-  const upper = Float32Array.from(inverse).reverse()
-  return isFactor(upper, n) ? upper : null
+  const factor = Float32Array.from(values).reverse()
+  return isFactor(factor, n) ? factor : null
+}
+
+/**
+ * L⁻¹ of a = LLᵀ, lower, by halves, so that nearly all work is products: with a = [[A, Bᵀ], [B, C]], F = L⁻¹ of A, K = B Fᵀ and G = L⁻¹ of
+ * C - K Kᵀ it is [[F, 0], [-G K F, G]].
+ */
+function inverseCholesky(a: tf.Tensor2D): tf.Tensor2D {
+  const [n] = a.shape
+  if (n <= SMALLEST_HALVED) {
+    const lower = execute('Cholesky', {}, [a])
+    return execute('MatrixTriangularSolve', { lower: true, adjoint: false }, [lower, tf.eye(n)]) as tf.Tensor2D
+  }
+  return tf.tidy(() => {
+    // Whole vectors of the widest registers.
+    const half = Math.ceil(n / 32) * 16
+    const rest = n - half
+    const first = inverseCholesky(tf.slice(a, [0, 0], [half, half]))
+    const across = matMul(tf.slice(a, [half, 0], [rest, half]), first, false, true) as tf.Tensor2D
+    const second = inverseCholesky(tf.sub(tf.slice(a, [half, half], [rest, rest]), matMul(across, across, false, true)))
+    const below = tf.neg(matMul(second, matMul(across, first))) as tf.Tensor2D
+    return tf.concat([tf.concat([first, tf.zeros([half, rest])], 1), tf.concat([below, second], 1)], 0) as tf.Tensor2D
+  })
 }
 
 function execute(kernel: string, flags: Record<string, boolean>, inputs: tf.Tensor[]): tf.Tensor {
