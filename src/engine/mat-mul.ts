@@ -1,11 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
 
-/** Block columns of the result; of 16 blocks 10 are computed, 6 mirrored. */
-const PANELS = 4
-/** Below this many columns the blocks are too small to pay. */
-const SMALLEST_BLOCKED = 256
-
 /**
  * a·b on the current backend, a and b [..., rows, columns] with equal leading dimensions, or b one matrix for every matrix of a.
  * Each backend gets the form it is fast and repeatable in:
@@ -50,27 +45,4 @@ function sliceBySlice(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
   const rights = tf.unstack(tf.reshape(b, [-1, ...b.shape.slice(-2)]))
   const products = lefts.map((left, i) => multiply(left, rights[i]))
   return tf.reshape(tf.stack(products), [...batch, a.shape[a.rank - 2], b.shape[b.rank - 1]])
-}
-
-/**
- * xᵀx [columns, columns] of x [rows, columns], symmetric to the last bit in its off-diagonal blocks.
- * Only the block upper triangle is multiplied: 1.3 x faster on wasm (4096 x 768), 1.75 x on TensorFlow (2048 x 1536).
- */
-export function gram(x: tf.Tensor2D): tf.Tensor2D {
-  const columns = x.shape[1]
-  return tf.tidy(() => {
-    if (columns < SMALLEST_BLOCKED || columns % PANELS !== 0) return matMul(x, x, true, false) as tf.Tensor2D
-    const panels = tf.split(x, PANELS, 1)
-    const upper = panels.map((panel, i) => {
-      const left = tf.transpose(panel)
-      return panels.slice(i).map((right) => matMul(left, right))
-    })
-    const bands = panels.map((_, i) =>
-      tf.concat(
-        panels.map((_, j) => (j >= i ? upper[i][j - i] : tf.transpose(upper[j][i - j]))),
-        1,
-      ),
-    )
-    return tf.concat(bands, 0) as tf.Tensor2D
-  })
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { gram, matMul } from '../../src/engine/mat-mul.ts'
+import { gram } from '../../src/engine/gram.ts'
+import { matMul } from '../../src/engine/mat-mul.ts'
 import { engines, random, useEngine } from './engines.ts'
 
 type Matrix = { values: Float32Array; rows: number; columns: number }

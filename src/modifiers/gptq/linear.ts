@@ -117,28 +117,53 @@ function fittedScales({ args: { type, strategy }, scaleDtype }: Quantized): Floa
   return scaleDtype
 }
 
+/** One row in so many tells what plain rounding would lose, where there are many: all of them cost as much as the sweep. */
+const ROUNDED_ROWS = 4
+const MANY_ROWS = 256
+
 /**
  * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and on those held back; and the
- * error of plain rounding, from minimum and maximum, of the original weight.
+ * error of plain rounding, from minimum and maximum, of the original weight (of `ROUNDED_ROWS`).
  */
-function errorsOf(
-  { moments: { fitted, heldBack }, linear, args, weight, plainGlobalScale }: Task,
-  values: Float32Array,
-): Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'> {
-  const { rows, columns, dtype } = linear
-  const grid = minMaxGrid(linear.weight, rows, columns, args, dtype, plainGlobalScale)
-  const rounded = quantizeToGrid(linear.weight, rows, columns, args, grid)
+function errorsOf(task: Task, values: Float32Array): Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'> {
+  const { fitted, heldBack } = task.moments
+  const { weight } = task
   const error = difference(values, weight)
-  const [total, lost, byRounding] = outputErrors(fitted.hessian, [weight, error, difference(dequantize(rounded), linear.weight)])
-  const relative = (part: number, whole: number) => (whole > 0 ? part / whole : 0)
-  const errors = { error: relative(lost, total), rtnError: relative(byRounding, total) }
-  if (!heldBack) return errors
-  const [heldBackTotal, heldBackLost] = outputErrors(heldBack.hessian, [weight, error])
-  return { ...errors, heldBackError: relative(heldBackLost, heldBackTotal) }
+  const { step, lost } = plainRounding(task)
+  const [outputs, errors, rounded] = outputErrors(fitted.hessian, [weight, error, lost])
+  const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
+  if (!heldBack) return found
+  const [heldBackOutputs, heldBackErrors] = outputErrors(heldBack.hessian, [weight, error])
+  return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
+}
+
+/** What rounding loses of every `step`-th row of the original weight. Rows that share a scale are all rounded. */
+function plainRounding({ linear, args, plainGlobalScale }: Task): { step: number; lost: Float32Array } {
+  const { columns, dtype } = linear
+  const step = linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? ROUNDED_ROWS : 1
+  const rows = Math.ceil(linear.rows / step)
+  const weight = step === 1 ? linear.weight : new Float32Array(rows * columns)
+  if (step > 1) {
+    for (let row = 0; row < rows; row++) {
+      const at = row * step * columns
+      weight.set(linear.weight.subarray(at, at + columns), row * columns)
+    }
+  }
+  const grid = minMaxGrid(weight, rows, columns, args, dtype, plainGlobalScale)
+  return { step, lost: difference(dequantize(quantizeToGrid(weight, rows, columns, args, grid)), weight) }
+}
+
+/** The sum of `lost` relative to that of every `step`-th of `whole`. */
+function relative(lost: Float32Array, whole: Float32Array, step = 1): number {
+  let all = 0
+  for (let row = 0; row < whole.length; row += step) all += whole[row]
+  return all > 0 ? lost.reduce((sum, value) => sum + value, 0) / all : 0
 }
 
 function difference(values: Float32Array, weight: Float32Array): Float32Array {
-  return values.map((value, i) => value - weight[i])
+  const out = new Float32Array(weight.length)
+  for (let i = 0; i < out.length; i++) out[i] = values[i] - weight[i]
+  return out
 }
 
 function permuteColumns(weight: Float32Array, rows: number, columns: number, order: Int32Array): Float32Array {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../../engine/mat-mul.ts'
+import { quadraticForms } from '../../engine/gram.ts'
 import type { Stage } from '../modifier.ts'
 import { type Hessian, measureMoments } from './moments.ts'
 
@@ -79,15 +79,13 @@ function meanOf(d: Float32Array): number {
   return d.reduce((sum, value) => sum + value, 0) / d.length || 1
 }
 
-/** tr(E H Eᵀ) for each E [rows, n]: the mean squared change of the outputs, summed over them, that weight errors E cause. */
-export function outputErrors(hessian: Hessian, errors: readonly Float32Array[]): number[] {
-  return tf.tidy(() => {
-    const h = tf.tensor2d(hessian.values, [hessian.n, hessian.n])
-    return errors.map((values) => {
-      const e = tf.tensor2d(values, [values.length / hessian.n, hessian.n])
-      // Summed over rows on the engine and over the rest here: TensorFlow's full sum depends on the number of threads.
-      const rows = tf.sum(tf.mul(matMul(e, h), e), 1).dataSync<'float32'>()
-      return rows.reduce((sum, value) => sum + value, 0)
-    })
+/** e H eᵀ of every row e of matrices [rows, n]: the mean squared change of an output that the weight error e causes; [rows] for each. */
+export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Float32Array[] {
+  const sums = tf.tidy(() => {
+    const h = tf.tensor2d(values, [n, n])
+    return errors.map((e) => quadraticForms(tf.tensor2d(e, [e.length / n, n]), h))
   })
+  const byRow = sums.map((sum) => sum.dataSync<'float32'>())
+  tf.dispose(sums)
+  return byRow
 }

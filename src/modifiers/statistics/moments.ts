@@ -1,6 +1,7 @@
-import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { gram, matMul } from '../../engine/mat-mul.ts'
+import { gramBands, joinBands } from '../../engine/gram.ts'
+import { matMul } from '../../engine/mat-mul.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
 import type { CalibrationBatch, Stage } from '../modifier.ts'
@@ -56,11 +57,12 @@ export async function measureMoments(stage: Stage, holdBack: boolean, view: Targ
   }
 }
 
-/** Running sums on the engine. */
+/** Running sums on the engine: of x, of the target's pull where there is one, then the bands of the Hessian. */
 class MomentSum {
   tokens = 0
   #weight = 0
   #sums: Tensor[] = []
+  #hasPull = false
 
   add(input: Tensor2D, batch: CalibrationBatch, view: TargetView | null): void {
     const before = this.#sums
@@ -69,23 +71,30 @@ class MomentSum {
       const root = weights && tf.sqrt(weights)
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
-      const parts: Tensor[] = [gram(x), tf.sum(input, 0)]
-      if (view) parts.push(matMul(x, weighted(view.pull(input, batch)), true))
+      const pull = view ? [matMul(x, weighted(view.pull(input, batch)), true)] : []
+      const parts: Tensor[] = [tf.sum(input, 0), ...pull, ...gramBands(x)]
       // Summed here: TensorFlow's full sum depends on the number of threads.
       this.#weight += weights ? weights.dataSync<'float32'>().reduce((sum, value) => sum + value, 0) : input.shape[0]
       return before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts
     })
     tf.dispose(before)
+    this.#hasPull = view !== null
     this.tokens += input.shape[0]
   }
 
   async take(stage: string): Promise<Moments> {
     if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
-    const [values, mean, pull] = await Promise.all(this.#sums.map(async (sum) => (await sum.data()) as Float32Array))
-    const n = (this.#sums[1] as Tensor1D).shape[0]
+    const [sum, ...others] = this.#sums
+    const hessian = joinBands(others.slice(this.#hasPull ? 1 : 0) as Tensor2D[])
+    const read = (tensor: Tensor) => tensor.dataSync<'float32'>()
+    const values = read(hessian)
+    hessian.dispose()
+    const mean = read(sum)
+    const pull = this.#hasPull ? read(others[0]) : null
+    const n = mean.length
     for (let i = 0; i < values.length; i++) values[i] /= this.#weight
     for (let i = 0; i < n; i++) mean[i] /= this.tokens
-    for (let i = 0; i < (pull?.length ?? 0); i++) pull[i] /= this.#weight
+    if (pull) for (let i = 0; i < pull.length; i++) pull[i] /= this.#weight
     for (let j = 0; j < n; j++) {
       if (!Number.isFinite(values[j * n + j])) {
         throw new RunError(`Cannot calibrate ${stage}: input channel ${j} is ${values[j * n + j]}, expected finite activations.`)
