@@ -37,18 +37,24 @@ export function rotationOf({ cos, sin, channels, interleaved }: RotaryTables, sc
 export interface AttentionContext {
   /** Null where positions are not rotated. */
   readonly rotation: Rotation | null
-  /** Added to the scores: [length, length], or [heads, length, length]. */
+  /** Added to the scores: [length, length], or [heads, length, length]. It hides what comes after a query. */
   readonly mask: Tensor
   /** [heads] logits that take part in the softmax and mix in nothing. */
   readonly sinks?: Tensor
-  /** Done to queries [heads, length, headDim] and keys once they are rotated. */
+  /** Done to queries [rows * heads, length, headDim] and keys once they are rotated. */
   readonly afterRotation?: (x: Tensor3D, of: 'queries' | 'keys') => Tensor3D
 }
 
 /**
+ * Queries of a row that are scored together, against no key after the last of them: 0.63 of all scores for rows of 512 tokens. On
+ * TensorFlow, 4 x 512 tokens with 9 heads of 64: 70 ms; blocks of 256 86 ms, all queries of a row at once 116 ms.
+ */
+const QUERY_BLOCK = 128
+
+/**
  * Causal softmax attention with grouped queries (arXiv 2305.13245). q [tokens, heads * headDim], k [tokens, kvHeads * headDim], v
  * [tokens, kvHeads * valueDim]; tokens = rows * length. The query heads of a group are stacked under each other, so that keys and values
- * are never repeated: scores are [kvHeads, group * length, length], one row of the batch at a time.
+ * are never repeated: scores are [rows * kvHeads, group * block, keys up to the block's end].
  */
 export function attend(
   q: Tensor2D,
@@ -57,34 +63,68 @@ export function attend(
   { heads, kvHeads, headDim, valueDim = headDim, scale, softcap: cap = null }: AttentionShape,
   { rotation, mask, sinks, afterRotation = (x) => x }: AttentionContext,
   { rows, length }: BatchShape,
-  { cache = (keys, values) => [keys, values] }: LayerHooks = {},
+  { cache }: LayerHooks = {},
 ): Tensor2D {
-  const group = heads / kvHeads
-  const outputs = Array.from({ length: rows }, (_, row) =>
-    tf.tidy(() => {
-      const split = (x: Tensor2D, count: number): Tensor3D =>
-        tf.transpose(tf.reshape(tf.slice(x, [row * length, 0], [length, x.shape[1]]), [length, count, -1]), [1, 0, 2])
-      const turned = (x: Tensor3D) => (rotation ? rotate(x, rotation) : x)
-      const queries = tf.mul(afterRotation(turned(split(q, heads)), 'queries'), scale)
-      const [keys, values] = cache(afterRotation(turned(split(k, kvHeads)), 'keys'), split(v, kvHeads))
-      const scores = matMul(tf.reshape(queries, [kvHeads, group * length, headDim]), keys, false, true)
-      const weights = softmaxWithSinks(tf.add(softcap(tf.reshape(scores, [heads, length, length]), cap), mask), sinks)
-      const mixed = matMul(tf.reshape(weights, [kvHeads, group * length, length]), values)
-      const joined = tf.transpose(tf.reshape(mixed, [heads, length, valueDim]), [1, 0, 2])
-      return tf.reshape(joined, [length, heads * valueDim]) as Tensor2D
-    }),
-  )
-  const joined = outputs.length === 1 ? outputs[0] : tf.concat(outputs, 0)
-  if (outputs.length > 1) tf.dispose(outputs)
-  return joined
+  return tf.tidy(() => {
+    const turned = (x: Tensor3D, of: 'queries' | 'keys') => afterRotation(rotation ? rotate(x, rotation) : x, of)
+    const queries = tf.mul(turned(splitHeads(q, heads, rows, length), 'queries'), scale)
+    const [keys, values] = throughCache(
+      turned(splitHeads(k, kvHeads, rows, length), 'keys'),
+      splitHeads(v, kvHeads, rows, length),
+      rows,
+      cache,
+    )
+    const groups = tf.reshape(queries, [rows * kvHeads, heads / kvHeads, length, headDim])
+    const mixed: Tensor[] = []
+    for (let from = 0; from < length; from += QUERY_BLOCK) {
+      const to = Math.min(length, from + QUERY_BLOCK)
+      mixed.push(tf.tidy(() => mixBlock(groups, keys, values, from, to, { rows, heads, cap, mask, sinks })))
+    }
+    const joined = tf.reshape(mixed.length === 1 ? mixed[0] : tf.concat(mixed, 2), [rows, heads, length, valueDim])
+    return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), [rows * length, heads * valueDim])
+  })
 }
 
-/** Softmax of the scores [heads, length, length], with one more logit a head where there are sinks (arXiv 2309.17453). */
-function softmaxWithSinks(scores: Tensor3D, sinks: Tensor | undefined): Tensor3D {
+/** What the values come to for queries `from` to `to` of each row: [rows * kvHeads, group, to - from, valueDim]. */
+function mixBlock(
+  queries: Tensor,
+  keys: Tensor3D,
+  values: Tensor3D,
+  from: number,
+  to: number,
+  { rows, heads, cap, mask, sinks }: { rows: number; heads: number; cap: number | null; mask: Tensor; sinks: Tensor | undefined },
+): Tensor {
+  const [pairs, group, , headDim] = queries.shape
+  const count = to - from
+  const block = tf.reshape(tf.slice(queries, [0, 0, from, 0], [pairs, group, count, headDim]), [pairs, group * count, headDim])
+  const seen = (x: Tensor3D) => (to === x.shape[1] ? x : tf.slice(x, [0, 0, 0], [pairs, to, x.shape[2]]))
+  const scores = softcap(tf.reshape(matMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
+  const start = mask.shape.map(() => 0)
+  start[start.length - 2] = from
+  const hidden = tf.slice(mask, start, [...mask.shape.slice(0, -2), count, to])
+  const weights = softmaxWithSinks(tf.add(scores, hidden), sinks)
+  return tf.reshape(matMul(tf.reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
+}
+
+/** [rows * length, count * channels] as heads, [rows * count, length, channels]. */
+function splitHeads(x: Tensor2D, count: number, rows: number, length: number): Tensor3D {
+  return tf.reshape(tf.transpose(tf.reshape(x, [rows, length, count, -1]), [0, 2, 1, 3]), [rows * count, length, -1])
+}
+
+/** Keys and values [rows * kvHeads, length, channels] as the cache gives them back, which sees one row after the other. */
+function throughCache(keys: Tensor3D, values: Tensor3D, rows: number, cache: LayerHooks['cache']): readonly [Tensor3D, Tensor3D] {
+  if (!cache) return [keys, values]
+  const rowsOfValues = tf.split<Tensor3D>(values, rows)
+  const given = tf.split<Tensor3D>(keys, rows).map((own, row) => cache(own, rowsOfValues[row]))
+  return [tf.concat(given.map(([k]) => k)), tf.concat(given.map(([, v]) => v))]
+}
+
+/** Softmax of the scores [rows, heads, queries, keys], with one more logit a head where there are sinks (arXiv 2309.17453). */
+function softmaxWithSinks(scores: Tensor, sinks: Tensor | undefined): Tensor {
   if (!sinks) return tf.softmax(scores)
-  const [heads, length] = scores.shape
-  const extra = tf.tile(tf.reshape(sinks, [heads, 1, 1]), [1, length, 1])
-  return tf.slice(tf.softmax(tf.concat([scores, extra], -1)), [0, 0, 0], scores.shape) as Tensor3D
+  const [rows, heads, queries] = scores.shape
+  const extra = tf.tile(tf.reshape(sinks, [1, heads, 1, 1]), [rows, 1, queries, 1])
+  return tf.slice(tf.softmax(tf.concat([scores, extra], -1)), [0, 0, 0, 0], scores.shape)
 }
 
 /**
