@@ -44,6 +44,7 @@ describe('attend', () => {
   it.each([
     ['rows as long as the tables', 6, 6],
     ['rows shorter than the tables', 6, 11],
+    ['rows of two blocks of queries and a part', 270, 270],
   ])('is causal softmax attention with RoPE and grouped heads, for %s', (_, length, tables) => {
     const [q, k, v] = [random(2 * length * 32, 1), random(2 * length * 16, 2), random(2 * length * 16, 3)]
     const { cos, sin, channels, interleaved } = rotaryTables(rope)
