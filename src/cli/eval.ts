@@ -9,6 +9,7 @@ import { wholeNumber } from './flags.ts'
 import { formatCount, formatSeconds, plural } from './format.ts'
 import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
+import { profiled, profileOption } from './profile.ts'
 import { layerProgress } from './progress.ts'
 import { engineOption, jsonOption, localFilesOption, MODEL_HELP, threadsOption } from './shared-options.ts'
 
@@ -19,6 +20,7 @@ interface Flags {
   engine: EngineName | 'auto'
   threads?: number
   localFilesOnly?: boolean
+  profile?: string
   json?: boolean
   quiet?: boolean
 }
@@ -44,24 +46,20 @@ export function addEval(program: Command): void {
     .addOption(engineOption())
     .addOption(threadsOption())
     .addOption(localFilesOption())
+    .addOption(profileOption())
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress')
     .addHelpText('after', EXAMPLES)
     .action(runEval)
 }
 
-async function runEval(checkpoint: string, { perplexity: dataset, json = false, quiet = false, ...flags }: Flags): Promise<void> {
+async function runEval(checkpoint: string, { perplexity: dataset, json = false, quiet = false, profile, ...flags }: Flags): Promise<void> {
   const { perplexity } = await import('../index.ts')
   const display = openDisplay({ quiet })
   try {
-    const score = await interruptible((signal) =>
-      perplexity(checkpoint, {
-        dataset,
-        ...flags,
-        signal,
-        onLayer: layerProgress(display, 'scoring'),
-        onDownload: downloadProgress(display),
-      }),
+    const onProgress = { onLayer: layerProgress(display, 'scoring'), onDownload: downloadProgress(display) }
+    const score = await profiled(profile, () =>
+      interruptible((signal) => perplexity(checkpoint, { dataset, ...flags, signal, ...onProgress })),
     )
     display.stop()
     const { windows, window, tokens, seconds, warnings } = score

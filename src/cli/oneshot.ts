@@ -5,6 +5,7 @@ import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
+import { profiled } from './profile.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
 import { MODEL_HELP, modifiersOption, recipeOption } from './shared-options.ts'
@@ -38,7 +39,7 @@ export function addOneshot(program: Command): void {
 }
 
 /** Runs `oneshot` with the flags of a command: progress on stderr, the closing table or the record on stdout. */
-export async function compressModel(model: string, { json = false, quiet = false, ...flags }: Flags): Promise<void> {
+export async function compressModel(model: string, { json = false, quiet = false, profile, ...flags }: Flags): Promise<void> {
   const { oneshot } = await import('../index.ts')
   const display = openDisplay({ quiet })
   const show = runProgress(display)
@@ -48,10 +49,12 @@ export async function compressModel(model: string, { json = false, quiet = false
     show(event)
   }
   try {
-    const record = await interruptible(
-      (signal, stop) => oneshot({ model, ...flags, signal, stop, onProgress, onDownload: downloadProgress(display) }),
-      'Interrupted: no new checkpoint was left.',
-      { canStop: () => inLayers, message: 'Stopping after the layer in hand, to be gone on with; once more to quit at once.' },
+    const record = await profiled(profile, () =>
+      interruptible(
+        (signal, stop) => oneshot({ model, ...flags, signal, stop, onProgress, onDownload: downloadProgress(display) }),
+        'Interrupted: no new checkpoint was left.',
+        { canStop: () => inLayers, message: 'Stopping after the layer in hand, to be gone on with; once more to quit at once.' },
+      ),
     )
     if (json) printJson(record)
     else print(`${quiet ? '' : '\n'}${closingReport(record)}`)

@@ -4,6 +4,7 @@ import type { EngineName } from '../engine/engine.ts'
 import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
+import { profileOption } from './profile.ts'
 import { engineOption, jsonOption, localFilesOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
@@ -21,6 +22,7 @@ export interface RunFlags {
   overwrite?: boolean
   pushToHub?: string
   restart?: boolean
+  profile?: string
   strict?: boolean
   json?: boolean
   quiet?: boolean
@@ -46,6 +48,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
     .option('--strict', 'treat warnings as errors')
+    .addOption(profileOption())
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress')
 }

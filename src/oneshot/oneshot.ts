@@ -12,6 +12,7 @@ import { openKernels } from '../kernels/open.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
+import { span } from '../util/span.ts'
 import { type CalibrationOptions, calibrationRows } from './calibration.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
@@ -81,7 +82,7 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   signal.throwIfAborted()
   const settings = hubSettings(options)
   const target = options.pushToHub === undefined ? null : requirePushable(options.pushToHub, settings)
-  const plan = await planRun(options)
+  const plan = await span('step', 'plan', () => planRun(options))
   try {
     const record = await compressInto(plan, options, signal, onProgress, started)
     if (target) record.pushed = await push(target, record, settings, onProgress)
@@ -109,7 +110,7 @@ async function compressInto(
     needsInputs: plan.needs !== 'weights',
   })
   for (const message of plan.warnings) onProgress({ type: 'warning', message })
-  const rows = plan.needs !== 'weights' ? await calibrationRows(plan, options) : null
+  const rows = plan.needs !== 'weights' ? await span('step', 'rows', () => calibrationRows(plan, options)) : null
   for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
   if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
   const { writer, journal, resumed } = await openOutput(plan, rows, options)
@@ -198,7 +199,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   record.files = writer.files()
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   signal.throwIfAborted()
-  await writer.finish()
+  await span('io', 'finish', () => writer.finish())
   return record
 }
 

@@ -222,7 +222,7 @@ function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
   return {
     name: layer.name,
-    tensors: encodeLayer(plan, layer),
+    tensors: span('step', 'encode', () => encodeLayer(plan, layer)),
     reports,
     rescaled: [...layer.rescaled],
     experts: layer.experts.counts,

@@ -1,4 +1,5 @@
 import { RunStopped } from '../util/errors.ts'
+import { span } from '../util/span.ts'
 import { checkedChunks } from './checked-chunks.ts'
 import type { Progress } from './journal.ts'
 import type { Run } from './run.ts'
@@ -24,7 +25,7 @@ export async function writeLayers(
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
       signal.throwIfAborted()
-      await writer.writeChunks(info, checkedChunks(reader, info.name))
+      await span('io', 'copy', () => writer.writeChunks(info, checkedChunks(reader, info.name)))
       written.add(info.name)
     }
   }
@@ -36,7 +37,7 @@ export async function writeLayers(
   startLayer()
   for await (const { name, tensors, hidden, ...added } of layers) {
     for (const tensor of tensors) {
-      await writer.write(tensor)
+      await span('io', 'write', () => writer.write(tensor))
       written.add(tensor.name)
     }
     reports.push(...added.reports)
@@ -51,8 +52,10 @@ export async function writeLayers(
     index++
     const isStopped = stop?.aborted === true && index < model.layers
     if (isStopped || (index <= model.layers && journal.isDue)) {
-      await writer.sync()
-      await journal.write(progress(index), hidden)
+      await span('io', 'journal', async () => {
+        await writer.sync()
+        await journal.write(progress(index), hidden)
+      })
     }
     if (isStopped) {
       throw new RunStopped(`Stopped after layer ${index} of ${model.layers}: the same command goes on from there.`)
