@@ -68,22 +68,33 @@ export async function searchGrid(
   return forKernels ? kernelSearch(kernels, subject, ratios, search) : plainSearch(subject, ratios, search)
 }
 
-/** The grid of the ranges of tiles `from` to `to` times |ratio|, with negative scales for a negative ratio. */
-function candidate({ args, dtype, low, high, globalScale }: Subject, ratio: number, from: number, to: number): Grid {
-  const scaled = (ends: Float32Array) => ends.subarray(from, to).map((end) => end * Math.abs(ratio))
-  const grid = gridOfRanges(scaled(low), scaled(high), [to - from], args, dtype, globalScale)
-  return ratio < 0 ? { ...grid, scale: grid.scale.map((s) => -s) } : grid
+/**
+ * The grids of the ranges of tiles `from` to `to` times each |ratio|, side by side: [tiles, ratios]. Scales are negative for a negative
+ * ratio.
+ */
+function candidates({ args, dtype, low, high, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
+  const count = ratios.length
+  const scaled = (ends: Float32Array) => {
+    const out = new Float32Array((to - from) * count)
+    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++, at++) out[at] = ends[t] * Math.abs(ratios[k])
+    return out
+  }
+  const grid = gridOfRanges(scaled(low), scaled(high), [to - from, count], args, dtype, globalScale)
+  for (let k = 0; k < count; k++) {
+    if (ratios[k] < 0) for (let at = k; at < grid.scale.length; at += count) grid.scale[at] = -grid.scale[at]
+  }
+  return grid
 }
 
 async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: readonly number[], search: GridSearch): Promise<Grid> {
   const { weight, rows, columns, args, shape } = subject
   const { min, max } = codeRange(args)
   const groups = shape.gridColumns
-  const best = candidate(subject, ratios[0] ?? 1, 0, rows * groups)
+  const best = candidates(subject, ratios.slice(0, 1), 0, rows * groups)
   const strip = Math.max(1, Math.floor(CANDIDATES / (groups * ratios.length)))
   for (let top = 0; top < rows; top += strip) {
     const end = Math.min(rows, top + strip)
-    const grids = ratios.map((ratio) => candidate(subject, ratio, top * groups, end * groups))
+    const grid = candidates(subject, ratios, top * groups, end * groups)
     const winners = await kernels.searchScales({
       rows: end - top,
       columns,
@@ -91,26 +102,15 @@ async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: rea
       groupSize: shape.columnSpan,
       importance: search.importance ?? null,
       candidates: ratios.length,
-      scale: interleaved(grids, (grid) => grid.scale, new Float32Array((end - top) * groups * ratios.length)),
-      zeroPoint: args.symmetric
-        ? null
-        : interleaved(grids, (grid) => grid.zeroPoint ?? new Int8Array(), new Int8Array((end - top) * groups * ratios.length)),
+      scale: grid.scale,
+      zeroPoint: grid.zeroPoint,
       min,
       max,
       norm: search.norm,
     })
-    for (let t = 0; t < winners.length; t++) copyTile(grids[winners[t]], t, best, top * groups + t)
+    for (let t = 0; t < winners.length; t++) copyTile(grid, t * ratios.length + winners[t], best, top * groups + t)
   }
   return { ...best, scaleShape: shape.scaleShape }
-}
-
-/** Values of several grids, tile by tile: [tiles, grids]. */
-function interleaved<T extends Float32Array | Int8Array>(grids: readonly Grid[], values: (grid: Grid) => T, out: T): T {
-  for (const [k, grid] of grids.entries()) {
-    const source = values(grid)
-    for (let t = 0; t < source.length; t++) out[t * grids.length + k] = source[t]
-  }
-  return out
 }
 
 function copyTile(from: Grid, at: number, to: Grid, tile: number): void {
@@ -122,10 +122,10 @@ function copyTile(from: Grid, at: number, to: Grid, tile: number): void {
 function plainSearch(subject: Subject, ratios: readonly number[], search: GridSearch): Grid {
   const { weight, rows, columns, args, shape } = subject
   const tiles = subject.low.length
-  const best = candidate(subject, ratios[0] ?? 1, 0, tiles)
+  const best = candidates(subject, ratios.slice(0, 1), 0, tiles)
   const least = new Float64Array(tiles).fill(Number.POSITIVE_INFINITY)
   for (const ratio of ratios) {
-    const grid = candidate(subject, ratio, 0, tiles)
+    const grid = candidates(subject, [ratio], 0, tiles)
     const error = dequantize(quantizeToGrid(weight, rows, columns, args, grid))
     for (let i = 0; i < error.length; i++) error[i] -= weight[i]
     const sums = tileSums(error, rows, columns, shape, search)
