@@ -44,7 +44,8 @@ function judge(
   norm: v128,
   mode: i32,
 ): void {
-  for (const end = errors + candidates * 4; errors < end; errors += PANEL, scale += PANEL, zero += searchCandidates) {
+  const end = errors + candidates * 4
+  for (; errors + PANEL <= end; errors += PANEL, scale += PANEL, zero += searchCandidates) {
     const s0 = v128.load(scale)
     const s1 = v128.load(scale, 16)
     const z0 = zeroPoints(zero)
@@ -60,6 +61,14 @@ function judge(
     v128.store(errors, a0)
     v128.store(errors, a1, 16)
   }
+  if (errors == end) return
+  const s0 = v128.load(scale)
+  const z0 = zeroPoints(zero)
+  let a0 = f32x4.splat(0)
+  for (let w = weight, i = importance, last = weight + groupSize * 4; w < last; w += 4, i += 4) {
+    a0 = f32x4.add(a0, cost(v128.load_splat<f32>(w), v128.load_splat<f32>(i), s0, z0, min, max, norm, mode))
+  }
+  v128.store(errors, a0)
 }
 
 @inline
@@ -77,8 +86,8 @@ function firstLeast(errors: usize, count: i32): i32 {
 }
 
 /**
- * Rows `from` .. `to` of `weight` [rows, columns]. `scale` float32 and `zero` int8 [rows, groups, padded], `padded` a multiple of
- * searchCandidates, of which `candidates` count; `index` int32 [rows, groups]; `errors` [lanes, padded] of scratch, `lane` says whose.
+ * Rows `from` .. `to` of `weight` [rows, columns]. `scale` float32 and `zero` int8 [rows, groups, padded], `padded` a multiple of 4, of
+ * which `candidates` count; `index` int32 [rows, groups]; `errors` [lanes, padded] of scratch, `lane` says whose.
  */
 export function searchScales(
   weight: usize,
