@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { commitIter, createRepo, HubApiError } from '@huggingface/hub'
 import { RunError, UserError } from '../util/errors.ts'
-import { isUnreachable } from './hub-error.ts'
+import { hubFetch } from './hub-fetch.ts'
 import { parseRepoId, type RepoId } from './repo-id.ts'
-import { PATIENCE, type Patience, retryingFetch } from './retrying-fetch.ts'
+import { PATIENCE, type Patience } from './retrying-fetch.ts'
 import type { HubSettings } from './settings.ts'
+import { isUnreachable } from './unreachable.ts'
 
 /** How far an upload has come. */
 export interface UploadProgress {
@@ -50,7 +51,7 @@ export async function pushFolder(
   const common = {
     repo: { type: repo.type, name: repo.name },
     hubUrl: endpoint,
-    fetch: retryingFetch(signal, patience),
+    fetch: hubFetch(settings, patience),
     ...(token !== null && { accessToken: token }),
   }
   const sizes = new Map<string, number>()
@@ -63,6 +64,8 @@ export async function pushFolder(
       title,
       operations: files.map((file) => ({ operation: 'addOrUpdate', path: file, content: pathToFileURL(join(folder, file)) })),
       abortSignal: signal,
+      // Large files by the LFS protocol, which every hub takes.
+      useXet: false,
     })
     const sent = new Map<string, number>()
     const total = [...sizes.values()].reduce((sum, size) => sum + size, 0)

@@ -6,13 +6,18 @@ import type { AddressInfo } from 'node:net'
 export interface Seen {
   method: string
   path: string
+  /** Where the request was sent to: the hub, or the store behind it. */
+  host: string | undefined
   range: string | undefined
   authorization: string | undefined
 }
 
-/** What goes wrong with a request: a status, headers that differ, bytes after which the connection breaks; undefined: nothing. */
+/**
+ * What goes wrong with a request: a connection that is reset before an answer, a status, headers that differ, bytes after which the
+ * connection breaks; undefined: nothing.
+ */
 export type Fault =
-  | { status?: number; headers?: Record<string, string>; dropAfter?: number; body?: Buffer; ignoreRange?: boolean }
+  | { reset?: boolean; status?: number; headers?: Record<string, string>; dropAfter?: number; body?: Buffer; ignoreRange?: boolean }
   | undefined
 
 export interface FakeHub {
@@ -24,6 +29,8 @@ export interface FakeHub {
   commits: string[]
   /** Large files that were uploaded, by SHA-256. */
   uploads: Map<string, Buffer>
+  /** Offers large files by the Xet protocol to clients that ask for it, as the hub does. */
+  xet: boolean
   /** Asked at each request for a file's content. */
   fault: (seen: Seen) => Fault
   close(): Promise<void>
@@ -49,18 +56,19 @@ export function commitOf(files: Record<string, Buffer>): string {
 }
 
 /** A server on this machine that speaks the part of the hub's API that downloads need: info, tree, resolve with redirects and ranges. */
-export async function startFakeHub(): Promise<FakeHub> {
+export async function startFakeHub(port = 0): Promise<FakeHub> {
   const hub: FakeHub = {
     url: '',
     seen: [],
     repos: new Map(),
     commits: [],
     uploads: new Map(),
+    xet: false,
     fault: () => undefined,
     close: async () => {},
   }
   const server = createServer((request, response) => answer(hub, request, response))
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  await new Promise<void>((done) => server.listen(port, '127.0.0.1', done))
   hub.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   hub.close = () =>
     new Promise((done) => {
@@ -72,12 +80,16 @@ export async function startFakeHub(): Promise<FakeHub> {
 
 function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse): void {
   const { pathname } = new URL(request.url ?? '/', hub.url)
-  const { range, authorization } = request.headers
-  const seen: Seen = { method: request.method ?? 'GET', path: decodeURIComponent(pathname), range, authorization }
+  const { host, range, authorization } = request.headers
+  const seen: Seen = { method: request.method ?? 'GET', path: decodeURIComponent(pathname), host, range, authorization }
   hub.seen.push(seen)
   const fault = hub.fault(seen)
+  if (fault?.reset) {
+    request.socket.resetAndDestroy()
+    return
+  }
   if (fault?.status) {
-    response.writeHead(fault.status, fault.headers).end()
+    response.writeHead(fault.status, fault.headers).end(fault.body)
     return
   }
   if (request.method === 'POST' || request.method === 'PUT') {
@@ -196,7 +208,11 @@ function answerFile(
   // Another host than the hub's, as it is in earnest: clients treat the two differently.
   const linked = { 'X-Linked-Size': String(bytes.length), 'X-Linked-ETag': `"${sha256(bytes)}"` }
   if (bytes.length < LARGE) sendBytes(bytes, headers, fault, request, response)
-  else
+  else if (hub.xet && request.headers.accept?.includes('xet-fileinfo')) {
+    const link = (name: string) => `<${hub.url}/${name}/${sha256(bytes)}>; rel="${name}"`
+    const type = { 'Content-Type': 'application/vnd.xet-fileinfo+json', 'X-Xet-Hash': sha256(bytes) }
+    response.writeHead(200, { ...commit, ...linked, ...type, Link: `${link('xet-auth')}, ${link('xet-reconstruction-info')}` }).end('{}')
+  } else
     response.writeHead(302, { ...commit, ...linked, Location: `${hub.url.replace('127.0.0.1', 'localhost')}/cdn/${sha256(bytes)}` }).end()
 }
 
