@@ -25,6 +25,8 @@ export interface FakeHub {
   seen: Seen[]
   /** Files of each repository, by `models/org/name` or `datasets/org/name`. */
   repos: Map<string, Record<string, Buffer>>
+  /** Those of them that only their owners may see. */
+  private: Set<string>
   /** Titles of the commits that were pushed. */
   commits: string[]
   /** Large files that were uploaded, by SHA-256. */
@@ -61,6 +63,7 @@ export async function startFakeHub(port = 0): Promise<FakeHub> {
     url: '',
     seen: [],
     repos: new Map(),
+    private: new Set(),
     commits: [],
     uploads: new Map(),
     xet: false,
@@ -121,10 +124,11 @@ async function takePush(hub: FakeHub, path: string, request: IncomingMessage, re
     return response.writeHead(sha256(body) === stored[1] ? 200 : 400).end()
   }
   if (path === '/api/repos/create') {
-    const { name, organization } = JSON.parse(String(body)) as { name: string; organization: string }
+    const { name, organization, visibility } = JSON.parse(String(body)) as { name: string; organization: string; visibility?: string }
     const id = `models/${organization}/${name}`
     if (hub.repos.has(id)) return send({ error: 'You already created this model repo' }, 409)
     hub.repos.set(id, {})
+    if (visibility === 'private') hub.private.add(id)
     return send({ url: `${hub.url}/${organization}/${name}`, id: `${organization}/${name}` })
   }
   const preupload = /^\/api\/models\/[^/]+\/[^/]+\/preupload\/main$/.test(path)
@@ -157,7 +161,7 @@ function lookUp(hub: FakeHub, repo: string, revision: string, response: ServerRe
     response.writeHead(401, { 'X-Error-Code': 'RepoNotFound', 'Content-Type': 'application/json' }).end('{"error":"Repository not found"}')
     return null
   }
-  if (revision === 'main' || revision === commitOf(files)) return files
+  if (revision === 'main' || revision === 'HEAD' || revision === commitOf(files)) return files
   response.writeHead(404, { 'X-Error-Code': 'RevisionNotFound', 'Content-Type': 'application/json' }).end('{"error":"Invalid rev id"}')
   return null
 }
@@ -177,7 +181,7 @@ function answerApi(hub: FakeHub, repo: string, what: string, revision: string, r
     _id: '1',
     id,
     sha: commitOf(files),
-    private: false,
+    private: hub.private.has(repo),
     gated: false,
     downloads: 0,
     likes: 0,
