@@ -21,6 +21,7 @@ export interface RunFlags {
   localFilesOnly?: boolean
   overwrite?: boolean
   pushToHub?: string
+  private?: boolean
   restart?: boolean
   profile?: string
   strict?: boolean
@@ -46,6 +47,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
+    .option('--private', 'with --push-to-hub: into a private repository')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
     .option('--strict', 'treat warnings as errors')
     .addOption(profileOption())

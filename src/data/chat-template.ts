@@ -5,6 +5,7 @@ import { Template } from '@huggingface/jinja'
 import { DataError } from '../util/errors.ts'
 import type { ChatMessage } from './chat.ts'
 import { type JsonObject, readJsonObject } from './json-object.ts'
+import { PRINTING, printAsPython } from './python-printing.ts'
 
 /** A conversation as the model reads it. Errors: DataError where the template refuses it. */
 export type RenderChat = (messages: readonly ChatMessage[], where: string) => string
@@ -22,21 +23,25 @@ const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token', 'sep_token'
 
 /**
  * The chat template of a model folder: chat_template.jinja, `chat_template` in tokenizer_config.json (one text, or several by name, of
- * which `default` counts), or chat_template.json. Null where there is none. One difference to Python is known: a boolean that a template
- * prints is written true, not True. Errors: DataError for one that is no template.
+ * which `default` counts), or chat_template.json. Null where there is none. Rendered as transformers 5's apply_chat_template does, with
+ * neither tools nor documents. Errors: DataError for one that is no template.
  */
 export async function loadChatTemplate(modelDir: string, config: JsonObject): Promise<RenderChat | null> {
   const found = await findTemplate(modelDir, config)
   if (found === null) return null
   const template = parse(found.source, found.file)
-  const specials = Object.fromEntries(SPECIAL.flatMap((name) => specialToken(name, config[name])))
+  const tokens = await specialTokens(modelDir, config)
+  const specials = Object.fromEntries(SPECIAL.flatMap((name) => specialToken(name, tokens[name])))
   return (messages, where) => {
     try {
       return template.render({
         ...specials,
         messages: messages.map((message) => ({ ...message })),
+        tools: null,
+        documents: null,
         add_generation_prompt: false,
         fixed_date: formatDate,
+        ...PRINTING,
       })
     } catch (error) {
       throw new DataError(
@@ -66,10 +71,26 @@ function textOf(template: unknown): string | null {
 /** With trim_blocks and lstrip_blocks, which transformers sets too and the package always has. */
 function parse(source: string, file: string): Template {
   try {
-    return new Template(FIXED_DATE + source)
+    const template = new Template(FIXED_DATE + withoutGenerationMarks(source))
+    printAsPython(template)
+    return template
   } catch (error) {
     throw new DataError(`Cannot read the chat template of ${file}: ${error instanceof Error ? error.message : error}, expected Jinja`)
   }
+}
+
+/** Marks of what the model wrote, for training: transformers prints what stands between them, and the package does not know them. */
+function withoutGenerationMarks(source: string): string {
+  return source.replace(/\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}/g, (_, before: string, end: string | undefined, after: string) => {
+    return `{%${before} ${end ? 'endif' : 'if true'} ${after}%}`
+  })
+}
+
+/** Older models keep theirs in special_tokens_map.json, which transformers 5 reads where tokenizer_config.json lists no added tokens. */
+async function specialTokens(modelDir: string, config: JsonObject): Promise<JsonObject> {
+  const file = join(modelDir, 'special_tokens_map.json')
+  if (config.added_tokens_decoder !== undefined || !existsSync(file)) return config
+  return { ...config, ...(await readJsonObject(file)) }
 }
 
 /** Stored as a text, or as an added token. */

@@ -73,14 +73,31 @@ export async function truncatedRows(
   const { samples, length, seed } = shape
   const rows: Int32Array[] = []
   let short = 0
-  const drawn = seed === 0 ? source.items(0) : await drawItems(source.items(seed), () => 1, samples, seed, source.shuffles)
+  const sizeOf = (item: DataItem) => (givesRow(item, tokenizer, length) ? 1 : 0)
+  const drawn = seed === 0 ? source.items(0) : await drawItems(source.items(seed), sizeOf, samples, seed, source.shuffles)
   for await (const item of drawn) {
     if (rows.length >= samples) break
     const row = truncated(documentOf(item, tokenizer), tokenizer, length)
-    if (row.length < 2) short++
+    if (row.length < SHORTEST_ROW) short++
     else rows.push(row)
   }
   return { rows, short }
+}
+
+/** A row predicts something from this length on. */
+const SHORTEST_ROW = 2
+
+/** No vocabulary has longer tokens, so most documents need not be tokenised to know that they give a row. */
+const LONGEST_TOKEN = 256
+
+function givesRow(item: DataItem, tokenizer: Tokenizer, length: number): boolean {
+  if (charactersOf(item) > LONGEST_TOKEN) return true
+  return truncated(documentOf(item, tokenizer), tokenizer, length).length >= SHORTEST_ROW
+}
+
+function charactersOf(item: DataItem): number {
+  if (item.kind === 'text') return item.text.length
+  return item.kind === 'chat' ? item.messages.reduce((sum, { content }) => sum + content.length, 0) : 0
 }
 
 /** A document's tokens, as many as fit. */

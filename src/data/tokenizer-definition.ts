@@ -24,6 +24,7 @@ const FILE_HOLDS = new Set([
 export function preparedDefinition(file: string, definition: JsonObject, config: JsonObject, modelType: string): JsonObject {
   const built = asLlamaClass(definition, config, modelType)
   requireSupported(file, built)
+  requireSupportedModel(file, built, config)
   return withQuickWords(withUnicodeClasses(built))
 }
 
@@ -57,13 +58,14 @@ function isSpacePrefixed({ normalizer, pre_tokenizer: pre, model }: JsonObject):
 const BYTE_LEVEL_WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /**
- * The package's Digits knows the ASCII ones, and its ByteLevel takes JavaScript's white space (with U+FEFF, without U+0085); the library
- * goes by Unicode's properties, and so does the package's own Split.
+ * The package's Digits knows the ASCII ones, and its ByteLevel and WhitespaceSplit take JavaScript's white space (with U+FEFF, without
+ * U+0085); the library goes by Unicode's properties, and so does the package's own Split.
  */
 function withUnicodeClasses(definition: JsonObject): JsonObject {
-  const split = (regex: string) => ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false })
+  const split = (regex: string, behavior = 'Isolated') => ({ type: 'Split', pattern: { Regex: regex }, behavior, invert: false })
   const change = (part: JsonObject): JsonObject => {
     if (part.type === 'Digits') return split(part.individual_digits ? '\\p{N}' : '\\p{N}+')
+    if (part.type === 'WhitespaceSplit') return split('\\p{White_Space}+', 'Removed')
     if (part.type !== 'ByteLevel' || part.use_regex === false || part.add_prefix_space) return part
     return { type: 'Sequence', pretokenizers: [split(BYTE_LEVEL_WORDS), { ...part, use_regex: false }] }
   }
@@ -94,12 +96,48 @@ function isSpaceSplit({ type, pattern }: JsonObject, writesSpaces: boolean): boo
   return writesSpaces && type === 'Split' && isPart(pattern) && pattern.String === ' '
 }
 
+function refusal(file: string, what: string, expected: string, certainty = 'would'): DataError {
+  return new DataError(
+    `Cannot use the tokenizer of ${file}: ${what} ${certainty} give other ids than in Python, expected ${expected}. Give rows of token ids instead of text`,
+  )
+}
+
+/** Parts around a Unigram model that were checked against transformers, id by id. */
+const BESIDE_UNIGRAM = { normalizer: ['NFC', 'NFKC', 'Replace'], pre_tokenizer: ['WhitespaceSplit', 'Metaspace'] } as const
+
+/** Classes with which transformers takes tokenizer.json as it is; most others build parts of it anew. */
+const AS_IT_IS = /^(PreTrainedTokenizerFast|PreTrainedTokenizer|TokenizersBackend)$/
+
+/**
+ * BPE and Unigram are checked against transformers 5.17 on 230 texts each; WordPiece and WordLevel, which no decoder-only model in use has,
+ * are not. What differs with Unigram: the package has no byte fallback (101 of 230 texts), and gives the sentencepiece normalization by
+ * its idea of it, not by the file's table (4 of 230: joiners, two accents on a letter).
+ */
+function requireSupportedModel(file: string, { model, ...others }: JsonObject, config: JsonObject): void {
+  // Without any, building it fails.
+  if (!isPart(model)) return
+  const { type, byte_fallback: bytes, merges } = model
+  if (type === 'BPE' || (type === undefined && merges !== undefined)) return
+  if (type !== 'Unigram') throw refusal(file, `a model of the type ${JSON.stringify(type)}`, 'BPE or Unigram', 'may')
+  if (bytes) throw refusal(file, 'a Unigram model with byte_fallback', 'it without')
+  const { tokenizer_class: named } = config
+  if (typeof named === 'string' && !AS_IT_IS.test(named))
+    throw refusal(file, `a Unigram model under the class ${named}, which builds it anew,`, 'PreTrainedTokenizerFast')
+  for (const place of ['normalizer', 'pre_tokenizer'] as const) {
+    const checked: readonly string[] = BESIDE_UNIGRAM[place]
+    const other = parts(others[place]).find((part) => !checked.includes(String(part.type)) || part.split === false)
+    if (other)
+      throw refusal(
+        file,
+        `${place} ${other.type}${other.split === false ? ' without split' : ''} with a Unigram model`,
+        checked.join(' or '),
+      )
+  }
+}
+
 /** What the package takes without a word and does otherwise than the library: better no ids than wrong ones. */
 function requireSupported(file: string, { model, pre_tokenizer: pre, normalizer, added_tokens: added }: JsonObject): void {
-  const refuse = (what: string, expected: string) =>
-    new DataError(
-      `Cannot use the tokenizer of ${file}: ${what} would give other ids than in Python, expected ${expected}. Give rows of token ids instead of text`,
-    )
+  const refuse = (what: string, expected: string) => refusal(file, what, expected)
   if (isPart(model)) {
     if (model.dropout) throw refuse(`model.dropout ${model.dropout}`, 'none')
     if (model.type === 'BPE' && model.continuing_subword_prefix) throw refuse('model.continuing_subword_prefix', 'none')
@@ -107,12 +145,16 @@ function requireSupported(file: string, { model, pre_tokenizer: pre, normalizer,
     if (model.type === 'BPE' && model.fuse_unk && !model.byte_fallback && model.unk_token)
       throw refuse('model.fuse_unk', 'byte_fallback with it')
   }
+  if (parts(normalizer).some(({ type }) => type === 'Precompiled')) throw refuse('normalizer Precompiled', 'one without its table')
   const writesSpaces = parts(normalizer).some(({ type, content }) => type === 'Replace' && content === '▁')
   for (const part of parts(pre)) {
     const merged = part.type === 'Split' && !/^(isolated|removed)$/i.test(String(part.behavior)) && !isSpaceSplit(part, writesSpaces)
     if (merged) throw refuse(`pre_tokenizer Split with the behavior ${part.behavior}`, 'Isolated or Removed')
   }
-  const prepends = parts(normalizer).some(({ type }) => type === 'Prepend')
+  // The package does so for what follows such a token as well, where it has a normalizer to apply.
+  const prepends =
+    parts(normalizer).some(({ type }) => type === 'Prepend') ||
+    (isPart(normalizer) && parts(pre).some(({ type, prepend_scheme: scheme }) => type === 'Metaspace' && scheme === 'first'))
   for (const token of Array.isArray(added) ? added.filter(isPart) : []) {
     const name = `the added token ${JSON.stringify(token.content)}`
     if (token.single_word) throw refuse(`${name} with single_word`, 'it without')

@@ -8,11 +8,11 @@ import { availableBytes } from '../checkpoint/disk-space.ts'
 import { lockFile } from '../checkpoint/output-lock.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
-import { isUnreachable } from './hub-error.ts'
 import { isThere, type RepoCache } from './repo-cache.ts'
 import type { RepoId } from './repo-id.ts'
-import { PATIENCE, type Patience, retryingFetch } from './retrying-fetch.ts'
+import type { Patience } from './retrying-fetch.ts'
 import type { HubSettings } from './settings.ts'
+import { isUnreachable, unreachableCode } from './unreachable.ts'
 
 /** A file of a repository, as the hub lists it. */
 export interface RepoFile {
@@ -29,7 +29,9 @@ export interface BlobRequest {
   readonly file: RepoFile
   readonly cache: RepoCache
   readonly settings: HubSettings
-  readonly patience?: Patience
+  /** As `hubFetch` makes it. */
+  readonly fetch: typeof fetch
+  readonly patience: Patience
 }
 
 /**
@@ -70,7 +72,7 @@ async function waitForLock(path: string, { settings: { signal }, repo, file }: B
 
 /** Fills the partial file until it is whole and right. */
 async function complete(partial: string, request: BlobRequest): Promise<void> {
-  const { file, settings, patience = PATIENCE } = request
+  const { file, settings, patience } = request
   const there = (await stat(partial).catch(() => null))?.size ?? 0
   await requireSpace(dirname(partial), file.size - there, request)
   let restarted = false
@@ -80,7 +82,7 @@ async function complete(partial: string, request: BlobRequest): Promise<void> {
     try {
       await append(partial, request)
     } catch (error) {
-      if (settings.signal.aborted || error instanceof RunError || error instanceof HubApiError || isUnreachable(error)) throw error
+      if (settings.signal.aborted || error instanceof RunError || error instanceof HubApiError) throw error
       // As long as bytes arrive it is worth going on.
       const grown = ((await stat(partial).catch(() => null))?.size ?? 0) > before
       if (grown) attempt = 0
@@ -96,13 +98,23 @@ async function complete(partial: string, request: BlobRequest): Promise<void> {
   }
 }
 
-async function append(partial: string, { repo, commit, file, settings, patience = PATIENCE }: BlobRequest): Promise<void> {
+async function append(partial: string, { repo, commit, file, settings, fetch }: BlobRequest): Promise<void> {
+  // The library's stream hands on what an error says, and not the error.
+  let failed: unknown = null
+  const keepsError: typeof fetch = (input, init) =>
+    fetch(input, init).catch((error: unknown) => {
+      failed = error
+      throw error
+    })
   const params = {
     repo: { type: repo.type, name: repo.name },
     path: file.path,
     revision: commit,
     hubUrl: settings.endpoint,
-    fetch: retryingFetch(settings.signal, patience),
+    fetch: keepsError,
+    // Files by plain ranges, which one goes on with where they broke off; the hub serves all of them so.
+    xet: false,
+
     ...(settings.token !== null && { accessToken: settings.token }),
   }
   const handle = await open(partial, 'a')
@@ -124,6 +136,8 @@ async function append(partial: string, { repo, commit, file, settings, patience 
     }
     if (received < file.size) throw new Error(`it ended after ${received} of ${file.size} bytes`)
     await handle.sync()
+  } catch (error) {
+    throw failed ?? error
   } finally {
     await handle.close()
   }
@@ -162,7 +176,7 @@ async function requireSpace(folder: string, needed: number, { repo, file }: Blob
 }
 
 function broken({ repo, file }: BlobRequest, error: unknown): RunError {
-  const why = error instanceof Error ? error.message : String(error)
+  const why = isUnreachable(error) ? unreachableCode(error) : error instanceof Error ? error.message : String(error)
   return new RunError(
     `Cannot download ${repo.name}: ${file.path} broke off again and again (${why}), expected all of it. The same command goes on from there.`,
   )

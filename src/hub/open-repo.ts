@@ -1,11 +1,13 @@
 import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub'
 import { UserError } from '../util/errors.ts'
-import { downloadBlob, type RepoFile } from './download-blob.ts'
-import { hubError, isUnreachable } from './hub-error.ts'
+import { type BlobRequest, downloadBlob, type RepoFile } from './download-blob.ts'
+import { hubError } from './hub-error.ts'
+import { hubFetch } from './hub-fetch.ts'
 import { isThere, RepoCache } from './repo-cache.ts'
 import type { RepoId } from './repo-id.ts'
-import { PATIENCE, type Patience, retryingFetch } from './retrying-fetch.ts'
+import { PATIENCE, type Patience } from './retrying-fetch.ts'
 import type { HubSettings } from './settings.ts'
+import { isUnreachable } from './unreachable.ts'
 
 /** A repository at one commit, on the hub or in the cache. */
 export interface HubRepo {
@@ -28,10 +30,11 @@ export interface HubRepo {
 export async function openRepo(repo: RepoId, settings: HubSettings, patience: Patience = PATIENCE): Promise<HubRepo> {
   const cache = new RepoCache(settings.cacheDir, repo)
   if (settings.localFilesOnly) return cachedRepo(repo, cache, 'only local files are allowed')
+  const fetch = hubFetch(settings, patience)
   try {
-    const { commit, files } = await listRepo(repo, settings, patience)
+    const { commit, files } = await listRepo(repo, settings, fetch)
     await cache.remember(repo.revision, commit)
-    return remoteRepo(repo, commit, files, cache, settings, patience)
+    return remoteRepo({ repo, commit, files, cache, settings, fetch, patience })
   } catch (error) {
     settings.signal.throwIfAborted()
     if (!isUnreachable(error) || (await cache.commitOf(repo.revision)) === null) throw hubError(error, repo, settings)
@@ -60,11 +63,15 @@ async function cachedRepo(repo: RepoId, cache: RepoCache, why: string): Promise<
   }
 }
 
-async function listRepo(repo: RepoId, settings: HubSettings, patience: Patience): Promise<{ commit: string; files: RepoFile[] }> {
+async function listRepo(
+  repo: RepoId,
+  settings: HubSettings,
+  fetch: typeof globalThis.fetch,
+): Promise<{ commit: string; files: RepoFile[] }> {
   const common = {
     revision: repo.revision,
     hubUrl: settings.endpoint,
-    fetch: retryingFetch(settings.signal, patience),
+    fetch,
     ...(settings.token !== null && { accessToken: settings.token }),
   }
   const named = { ...common, name: repo.name, additionalFields: ['sha' as const] }
@@ -77,14 +84,8 @@ async function listRepo(repo: RepoId, settings: HubSettings, patience: Patience)
   return { commit, files }
 }
 
-function remoteRepo(
-  repo: RepoId,
-  commit: string,
-  files: readonly RepoFile[],
-  cache: RepoCache,
-  settings: HubSettings,
-  patience: Patience,
-): HubRepo {
+function remoteRepo({ files, ...rest }: Omit<BlobRequest, 'file'> & { files: readonly RepoFile[] }): HubRepo {
+  const { repo, commit, cache, settings } = rest
   return {
     repo,
     commit,
@@ -97,7 +98,7 @@ function remoteRepo(
       const pointer = cache.file(commit, path)
       if (await isThere(pointer)) return pointer
       try {
-        await downloadBlob({ repo, commit, file, cache, settings, patience })
+        await downloadBlob({ ...rest, file })
       } catch (error) {
         throw hubError(error, repo, settings)
       }

@@ -1,12 +1,13 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { commitIter, createRepo, HubApiError } from '@huggingface/hub'
+import { commitIter, createRepo, HubApiError, modelInfo } from '@huggingface/hub'
 import { RunError, UserError } from '../util/errors.ts'
-import { isUnreachable } from './hub-error.ts'
+import { hubFetch } from './hub-fetch.ts'
 import { parseRepoId, type RepoId } from './repo-id.ts'
-import { PATIENCE, type Patience, retryingFetch } from './retrying-fetch.ts'
+import { PATIENCE, type Patience } from './retrying-fetch.ts'
 import type { HubSettings } from './settings.ts'
+import { isUnreachable } from './unreachable.ts'
 
 /** How far an upload has come. */
 export interface UploadProgress {
@@ -24,6 +25,18 @@ export interface PushedRepo {
   commit: string
 }
 
+/** What is uploaded, and where to. */
+export interface PushRequest {
+  readonly repo: RepoId
+  readonly folder: string
+  /** Paths in the folder. */
+  readonly files: readonly string[]
+  /** Of the commit. */
+  readonly title: string
+  /** Whether only its owners may see the repository. One that is made without is as the owner's settings say. */
+  readonly isPrivate: boolean
+}
+
 /** Checks, before anything is computed, that a result can be pushed there. Errors: UserError for a name that is none or without a token. */
 export function requirePushable(name: string, { token, localFilesOnly }: HubSettings): RepoId {
   const repo = parseRepoId(name, 'model')
@@ -35,34 +48,31 @@ export function requirePushable(name: string, { token, localFilesOnly }: HubSett
 
 /**
  * Uploads files of a folder as one commit to a model repository, which is made where it is missing.
- * Errors: UserError where the hub refuses the token, RunError for what else goes wrong; the folder stays in any case.
+ * Errors: UserError where the hub refuses the token, or where others can see a repository that is to be private; RunError for what else
+ * goes wrong; the folder stays in any case.
  */
 export async function pushFolder(
-  repo: RepoId,
-  folder: string,
-  files: readonly string[],
-  title: string,
+  { repo, folder, files, title, isPrivate }: PushRequest,
   settings: HubSettings,
   onUpload: (progress: UploadProgress) => void = () => {},
   patience: Patience = PATIENCE,
 ): Promise<PushedRepo> {
   const { endpoint, token, signal } = settings
-  const common = {
-    repo: { type: repo.type, name: repo.name },
-    hubUrl: endpoint,
-    fetch: retryingFetch(signal, patience),
-    ...(token !== null && { accessToken: token }),
-  }
+  const access = { hubUrl: endpoint, fetch: hubFetch(settings, patience), accessToken: token ?? '' }
+  const common = { ...access, repo: { type: repo.type, name: repo.name } }
   const sizes = new Map<string, number>()
   for (const file of files) sizes.set(file, (await stat(join(folder, file))).size)
   try {
-    await createRepo({ ...common, accessToken: token ?? '' }).catch(alreadyThere)
+    const made = await createRepo({ ...common, ...(isPrivate && { visibility: 'private' }) }).catch(alreadyThere)
+    if (isPrivate && !made) await requirePrivate(repo, access)
     const commit = commitIter({
       ...common,
       branch: repo.revision,
       title,
       operations: files.map((file) => ({ operation: 'addOrUpdate', path: file, content: pathToFileURL(join(folder, file)) })),
       abortSignal: signal,
+      // Large files by the LFS protocol, which every hub takes.
+      useXet: false,
     })
     const sent = new Map<string, number>()
     const total = [...sizes.values()].reduce((sum, size) => sum + size, 0)
@@ -84,8 +94,17 @@ export async function pushFolder(
 }
 
 /** 409: the repository is there, which is as well. */
-function alreadyThere(error: unknown): void {
-  if (!(error instanceof HubApiError && error.statusCode === 409)) throw error
+function alreadyThere(error: unknown): null {
+  if (error instanceof HubApiError && error.statusCode === 409) return null
+  throw error
+}
+
+async function requirePrivate({ name }: RepoId, access: { hubUrl: string; fetch: typeof fetch; accessToken: string }): Promise<void> {
+  const { private: isPrivate } = await modelInfo({ ...access, name })
+  if (isPrivate) return
+  throw new UserError(
+    `Cannot push to ${name} in private: the repository is there already and everyone can see it, expected a private one or a new name. Nothing was uploaded.`,
+  )
 }
 
 /** `error`: null where the caller stopped the upload. */

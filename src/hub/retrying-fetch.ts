@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { isUnreachable, unreachableCode } from './unreachable.ts'
 
 /** How often and how long is waited before asking again. */
 export interface Patience {
@@ -15,15 +16,34 @@ const LONGEST_WAIT = 60_000
 /** Answers that another attempt may change. */
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504])
 
-/** A `fetch` that asks again where the server is busy (429, 5xx), after what it says or twice as long each time, and stops at the signal. */
+/** What a machine without a network says, or one with the wrong HF_ENDPOINT: no wait changes it. */
+const NO_WAY_THERE = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
+
+/** Methods that may be sent twice (RFC 9110, 9.2.2). A POST whose answer was lost may have done its work. */
+const REPEATABLE = new Set(['GET', 'HEAD', 'PUT'])
+
+/**
+ * A `fetch` that asks again where the server is busy (429, 5xx), after what it says or twice as long each time, and where a connection breaks
+ * before there is an answer. Before anything has been answered, no way to the server is no connection at all, and said at once. Stops at the
+ * signal.
+ */
 export function retryingFetch(signal: AbortSignal, { attempts, firstWait }: Patience = PATIENCE): typeof fetch {
+  let answered = false
+  const mayPass = (error: unknown, method = 'GET') =>
+    isUnreachable(error) && REPEATABLE.has(method.toUpperCase()) && (answered || !NO_WAY_THERE.has(unreachableCode(error)))
   return async (input, init) => {
     for (let attempt = 1; ; attempt++) {
-      const response = await fetch(input, { ...init, signal })
-      if (!PASSING.has(response.status) || attempt === attempts) return response
-      const wait = retryAfter(response) ?? firstWait * 2 ** (attempt - 1)
-      if (wait > LONGEST_WAIT) return response
-      await response.body?.cancel()
+      let wait = firstWait * 2 ** (attempt - 1)
+      try {
+        const response = await fetch(input, { ...init, signal })
+        answered = true
+        if (!PASSING.has(response.status) || attempt === attempts) return response
+        wait = retryAfter(response) ?? wait
+        if (wait > LONGEST_WAIT) return response
+        await response.body?.cancel()
+      } catch (error) {
+        if (attempt === attempts || !mayPass(error, init?.method)) throw error
+      }
       await setTimeout(wait, undefined, { signal })
     }
   }

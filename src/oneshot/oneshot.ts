@@ -36,6 +36,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   threads?: number
   /** `org/name` or `org/name@branch` on the hub: the finished checkpoint is uploaded there, with its model card. Needs HF_TOKEN. */
   pushToHub?: string
+  /** The repository of `pushToHub` is private: made so, or refused where it is there and others can see it. */
+  private?: boolean
   /**
    * Stops the run at once; nothing that looks like a checkpoint is left. The same call goes on from the last layers that the journal in the
    * output folder has, if it has any.
@@ -82,10 +84,12 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   signal.throwIfAborted()
   const settings = hubSettings(options)
   const target = options.pushToHub === undefined ? null : requirePushable(options.pushToHub, settings)
+  if (options.private && !target)
+    throw new UserError('Cannot run oneshot: private says who may see what is pushed, expected pushToHub (--push-to-hub) with it.')
   const plan = await span('step', 'plan', () => planRun(options))
   try {
     const record = await compressInto(plan, options, signal, onProgress, started)
-    if (target) record.pushed = await push(target, record, settings, onProgress)
+    if (target) record.pushed = await push(target, record, options, settings)
     onProgress({ type: 'done', record })
     return record
   } finally {
@@ -126,11 +130,16 @@ async function compressInto(
 }
 
 /** Uploads what was written, and nothing else that may stand in the folder. */
-async function push(target: RepoId, record: RunRecord, settings: HubSettings, onProgress: OnProgress): Promise<PushedRepo> {
+async function push(
+  repo: RepoId,
+  record: RunRecord,
+  { private: isPrivate = false, onProgress }: OneshotOptions,
+  settings: HubSettings,
+): Promise<PushedRepo> {
   const files = [...record.files.map(({ name }) => name), REPORT_FILE]
   const title = `${basename(record.output)}, compressed with llmpress ${record.llmpress}`
-  return pushFolder(target, record.output, files, title, settings, (progress) =>
-    onProgress({ type: 'upload', repo: target.name, ...progress }),
+  return pushFolder({ repo, folder: record.output, files, title, isPrivate }, settings, (progress) =>
+    onProgress?.({ type: 'upload', repo: repo.name, ...progress }),
   )
 }
 

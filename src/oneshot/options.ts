@@ -29,6 +29,7 @@ const ONESHOT: Rules = {
   output: text('the path of the folder to write'),
   overwrite: flag,
   pushToHub: text('org/name of a repository on the hub'),
+  private: flag,
   strict: flag,
   modifiers: {
     expected: 'a list of modifiers, packages or paths',

@@ -11,6 +11,7 @@ interface Golden {
   chats: Record<string, { role: string; content: string }[]>
   /** Null where the template refuses. */
   rendered: Record<string, Record<string, string | null>>
+  specials: Record<string, { config: object; map: object; template: string; text: string }>
 }
 const golden = JSON.parse(await readFile('test/data/chats/chats.json', 'utf8')) as Golden
 const cases = Object.entries(golden.rendered).flatMap(([name, chats]) =>
@@ -40,6 +41,19 @@ describe('loadChatTemplate()', () => {
     expect(await rendered({})).toBe('b</s>')
     await writeFile(join(folder, 'chat_template.jinja'), 'c')
     expect(await rendered({ chat_template: 'a' })).toBe('c')
+  })
+
+  test.each(Object.keys(golden.specials))('takes special tokens %s from where transformers does', async (name) => {
+    const { config, map, template, text } = golden.specials[name]
+    const folder = await temporaryFolder()
+    await writeFile(join(folder, 'chat_template.jinja'), template)
+    await writeFile(join(folder, 'special_tokens_map.json'), JSON.stringify(map))
+    expect((await loadChatTemplate(folder, { ...config }))?.(hello, 'row 1')).toBe(text)
+  })
+
+  test('refuses a template that prints what Python prints with an address', async () => {
+    const render = await loadChatTemplate(await temporaryFolder(), { chat_template: '{{ range }}' })
+    expect(() => render?.(hello, 'row 1')).toThrow(/Cannot render row 1 .*it prints a function/)
   })
 
   test('gives every conversation the same date, today and tomorrow', async () => {

@@ -198,6 +198,17 @@ describe('loadRows with a tokenizer that begins and ends texts', () => {
     expect(words(rows)).toEqual(['^abc', 'defg'])
   })
 
+  it('draws as many truncated rows as are asked for where some documents give none', async () => {
+    const dataset = Array.from({ length: 200 }, (_, i) => (i % 4 === 0 ? `row ${i}` : 'x'))
+    const draw = (seed: number) => loadRows(request({ dataset, rows: 'truncate', length: 9, samples: 50, seed }))
+    for (const seed of [1, 2, 3]) {
+      const { rows, warnings } = await draw(seed)
+      expect(new Set(words(rows)).size).toBe(50)
+      expect(warnings.filter((warning) => !warning.includes('shorter than 2 tokens'))).toEqual([])
+    }
+    expect((await loadRows(request({ dataset, rows: 'truncate', length: 9, samples: 20, seed: 1 }))).rows).toHaveLength(20)
+  })
+
   it('gives the beginning to a text that is shorter than a row', async () => {
     expect(words((await loadRows(framedRequest({ dataset: ['ab'], samples: 1, length: 9 }))).rows)).toEqual(['^ab'])
   })

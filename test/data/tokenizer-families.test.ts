@@ -82,7 +82,7 @@ describe('loadTokenizer', () => {
       .map((line) => (JSON.parse(line) as { text: string }).text)
       .join('\n\n')
       .slice(0, 250_000)
-    for (const name of ['llama2', 'gemma', 'smollm', 'llama3']) {
+    for (const name of ['llama2', 'gemma', 'smollm', 'llama3', 'unigram']) {
       const tokenizer = await loadTokenizer(await folderOf(name))
       const { user } = process.cpuUsage()
       tokenizer.encode(text)
@@ -125,11 +125,36 @@ describe('loadTokenizer', () => {
     await expect(failure).rejects.toThrow(`tokenizer.json: ${what} would give other ids than in Python`)
   })
 
+  test.each([
+    ['a model of the type "WordPiece"', { model: { type: 'WordPiece' } }],
+    ['a model of the type "WordLevel"', { model: { type: 'WordLevel' } }],
+    ['a Unigram model with byte_fallback', { model: { byte_fallback: true } }],
+    ['normalizer Precompiled', { normalizer: { type: 'Precompiled', precompiled_charsmap: '' } }],
+    ['normalizer Strip with a Unigram model', { normalizer: { type: 'Strip', strip_left: false, strip_right: true } }],
+    ['pre_tokenizer ByteLevel with a Unigram model', { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false } }],
+    ['pre_tokenizer Metaspace without split', { pre_tokenizer: { type: 'Metaspace', replacement: '▁', split: false } }],
+  ])('refuses %s, which is not checked or differs', async (what, more) => {
+    const folder = await folderOf('unigram', (definition) => {
+      for (const [key, value] of Object.entries(more))
+        definition[key] = key === 'model' ? { ...(definition.model as object), ...value } : value
+    })
+    const failure = loadTokenizer(folder)
+    await expect(failure).rejects.toThrow(DataError)
+    await expect(failure).rejects.toThrow(`tokenizer.json: ${what}`)
+  })
+
+  test('refuses Unigram under a class that builds it anew', async () => {
+    const folder = await folderOf('unigram')
+    await writeFile(join(folder, 'tokenizer_config.json'), '{"tokenizer_class": "XGLMTokenizer"}')
+    await expect(loadTokenizer(folder)).rejects.toThrow(/a Unigram model under the class XGLMTokenizer, which builds it anew/)
+  })
+
   test('refuses an added token that the file puts a space before', async () => {
     const tool = [{ id: 1000, content: '<tool>', normalized: true, special: false }]
     const folder = await folderOf('llama2-file', (definition) => Object.assign(definition, { added_tokens: tool }))
-    await expect(loadTokenizer(folder)).rejects.toThrow(
-      /the added token "<tool>", searched for in text with a space before it, would give other ids/,
-    )
+    const refusal = /the added token "<tool>", searched for in text with a space before it, would give other ids/
+    await expect(loadTokenizer(folder)).rejects.toThrow(refusal)
+    const first = await folderOf('unigram', (definition) => Object.assign(definition, { added_tokens: tool }))
+    await expect(loadTokenizer(first)).rejects.toThrow(refusal)
   })
 })

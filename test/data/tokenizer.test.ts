@@ -46,7 +46,7 @@ describe('loadTokenizer', () => {
     [
       'of an unknown model',
       '{"model": {"type": "Abacus", "vocab": {}}, "added_tokens": []}',
-      /Cannot build the tokenizer of .*tokenizer\.json/,
+      /Cannot use the tokenizer of .*tokenizer\.json: a model of the type "Abacus" may give other ids/,
     ],
   ])('rejects a tokenizer.json %s', async (_, json, message) => {
     await writeFile(join(folder, 'tokenizer.json'), json)

@@ -6,13 +6,18 @@ import type { AddressInfo } from 'node:net'
 export interface Seen {
   method: string
   path: string
+  /** Where the request was sent to: the hub, or the store behind it. */
+  host: string | undefined
   range: string | undefined
   authorization: string | undefined
 }
 
-/** What goes wrong with a request: a status, headers that differ, bytes after which the connection breaks; undefined: nothing. */
+/**
+ * What goes wrong with a request: a connection that is reset before an answer, a status, headers that differ, bytes after which the
+ * connection breaks; undefined: nothing.
+ */
 export type Fault =
-  | { status?: number; headers?: Record<string, string>; dropAfter?: number; body?: Buffer; ignoreRange?: boolean }
+  | { reset?: boolean; status?: number; headers?: Record<string, string>; dropAfter?: number; body?: Buffer; ignoreRange?: boolean }
   | undefined
 
 export interface FakeHub {
@@ -20,10 +25,14 @@ export interface FakeHub {
   seen: Seen[]
   /** Files of each repository, by `models/org/name` or `datasets/org/name`. */
   repos: Map<string, Record<string, Buffer>>
+  /** Those of them that only their owners may see. */
+  private: Set<string>
   /** Titles of the commits that were pushed. */
   commits: string[]
   /** Large files that were uploaded, by SHA-256. */
   uploads: Map<string, Buffer>
+  /** Offers large files by the Xet protocol to clients that ask for it, as the hub does. */
+  xet: boolean
   /** Asked at each request for a file's content. */
   fault: (seen: Seen) => Fault
   close(): Promise<void>
@@ -49,18 +58,20 @@ export function commitOf(files: Record<string, Buffer>): string {
 }
 
 /** A server on this machine that speaks the part of the hub's API that downloads need: info, tree, resolve with redirects and ranges. */
-export async function startFakeHub(): Promise<FakeHub> {
+export async function startFakeHub(port = 0): Promise<FakeHub> {
   const hub: FakeHub = {
     url: '',
     seen: [],
     repos: new Map(),
+    private: new Set(),
     commits: [],
     uploads: new Map(),
+    xet: false,
     fault: () => undefined,
     close: async () => {},
   }
   const server = createServer((request, response) => answer(hub, request, response))
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  await new Promise<void>((done) => server.listen(port, '127.0.0.1', done))
   hub.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   hub.close = () =>
     new Promise((done) => {
@@ -72,12 +83,16 @@ export async function startFakeHub(): Promise<FakeHub> {
 
 function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse): void {
   const { pathname } = new URL(request.url ?? '/', hub.url)
-  const { range, authorization } = request.headers
-  const seen: Seen = { method: request.method ?? 'GET', path: decodeURIComponent(pathname), range, authorization }
+  const { host, range, authorization } = request.headers
+  const seen: Seen = { method: request.method ?? 'GET', path: decodeURIComponent(pathname), host, range, authorization }
   hub.seen.push(seen)
   const fault = hub.fault(seen)
+  if (fault?.reset) {
+    request.socket.resetAndDestroy()
+    return
+  }
   if (fault?.status) {
-    response.writeHead(fault.status, fault.headers).end()
+    response.writeHead(fault.status, fault.headers).end(fault.body)
     return
   }
   if (request.method === 'POST' || request.method === 'PUT') {
@@ -109,10 +124,11 @@ async function takePush(hub: FakeHub, path: string, request: IncomingMessage, re
     return response.writeHead(sha256(body) === stored[1] ? 200 : 400).end()
   }
   if (path === '/api/repos/create') {
-    const { name, organization } = JSON.parse(String(body)) as { name: string; organization: string }
+    const { name, organization, visibility } = JSON.parse(String(body)) as { name: string; organization: string; visibility?: string }
     const id = `models/${organization}/${name}`
     if (hub.repos.has(id)) return send({ error: 'You already created this model repo' }, 409)
     hub.repos.set(id, {})
+    if (visibility === 'private') hub.private.add(id)
     return send({ url: `${hub.url}/${organization}/${name}`, id: `${organization}/${name}` })
   }
   const preupload = /^\/api\/models\/[^/]+\/[^/]+\/preupload\/main$/.test(path)
@@ -145,7 +161,7 @@ function lookUp(hub: FakeHub, repo: string, revision: string, response: ServerRe
     response.writeHead(401, { 'X-Error-Code': 'RepoNotFound', 'Content-Type': 'application/json' }).end('{"error":"Repository not found"}')
     return null
   }
-  if (revision === 'main' || revision === commitOf(files)) return files
+  if (revision === 'main' || revision === 'HEAD' || revision === commitOf(files)) return files
   response.writeHead(404, { 'X-Error-Code': 'RevisionNotFound', 'Content-Type': 'application/json' }).end('{"error":"Invalid rev id"}')
   return null
 }
@@ -165,7 +181,7 @@ function answerApi(hub: FakeHub, repo: string, what: string, revision: string, r
     _id: '1',
     id,
     sha: commitOf(files),
-    private: false,
+    private: hub.private.has(repo),
     gated: false,
     downloads: 0,
     likes: 0,
@@ -196,7 +212,11 @@ function answerFile(
   // Another host than the hub's, as it is in earnest: clients treat the two differently.
   const linked = { 'X-Linked-Size': String(bytes.length), 'X-Linked-ETag': `"${sha256(bytes)}"` }
   if (bytes.length < LARGE) sendBytes(bytes, headers, fault, request, response)
-  else
+  else if (hub.xet && request.headers.accept?.includes('xet-fileinfo')) {
+    const link = (name: string) => `<${hub.url}/${name}/${sha256(bytes)}>; rel="${name}"`
+    const type = { 'Content-Type': 'application/vnd.xet-fileinfo+json', 'X-Xet-Hash': sha256(bytes) }
+    response.writeHead(200, { ...commit, ...linked, ...type, Link: `${link('xet-auth')}, ${link('xet-reconstruction-info')}` }).end('{}')
+  } else
     response.writeHead(302, { ...commit, ...linked, Location: `${hub.url.replace('127.0.0.1', 'localhost')}/cdn/${sha256(bytes)}` }).end()
 }
 

@@ -195,7 +195,7 @@ describe('modelFolder() of repositories that cannot be used', () => {
   })
 
   test.each([
-    ['org/none', /Cannot download org\/none@main .*no such repository, or it is private \(no HF_TOKEN is set\)/],
+    ['org/none', /Cannot download org\/none@main .*no such repository, or it is private: Repository not found \(no HF_TOKEN is set\)/],
     ['org/tiny@v9', /Cannot download org\/tiny@v9 .*no such repository, revision or file/],
     ['org/tiny@../../x', /the revision is "\.\.\/\.\.\/x"/],
   ])('refuses %s', async (name, message) => {
@@ -224,6 +224,44 @@ describe('modelFolder() when the connection fails', () => {
   const weights = (seen: { path: string; range: string | undefined }) => seen.path.startsWith('/cdn/') && seen.range !== 'bytes=0-0'
   const rightBytes = async () =>
     expect(files['model.safetensors'].equals(await readFile(join((await get()).path, 'model.safetensors')))).toBe(true)
+
+  test('asks again where the connection is reset before there is an answer', async () => {
+    let resets = 0
+    const perRequest = new Map<string, number>()
+    hub.fault = ({ path }) => {
+      const before = perRequest.get(path) ?? 0
+      perRequest.set(path, before + 1)
+      if (before >= 2) return undefined
+      resets++
+      return { reset: true }
+    }
+    await rightBytes()
+    expect(resets).toBeGreaterThanOrEqual(8)
+  })
+
+  test('says that a file broke off where the connection is reset each time', async () => {
+    hub.fault = ({ path }) => (path.includes('/resolve/') && path.endsWith('/model.safetensors') ? { reset: true } : undefined)
+    const failure = get()
+    await expect(failure).rejects.toThrow(RunError)
+    await expect(failure).rejects.toThrow(/model\.safetensors broke off again and again \((ECONNRESET|UND_ERR_SOCKET)\)/)
+  })
+
+  test('waits for a hub that is gone for a while in the middle of a download', async () => {
+    const port = Number(new URL(hub.url).port)
+    let asked = 0
+    hub.fault = ({ path }) => {
+      if (!path.endsWith('/tokenizer.json') || asked++ > 0) return undefined
+      // Closed before the answer, and open again within the patience.
+      void hub.close().then(async () => {
+        const again = await startFakeHub(port)
+        for (const [name, own] of hub.repos) again.repos.set(name, own)
+        hub = again
+      })
+      return { reset: true }
+    }
+    const { path } = await modelFolder(NAME, {}, { attempts: 6, firstWait: 50 })
+    expect(files['tokenizer.json'].equals(await readFile(join(path, 'tokenizer.json')))).toBe(true)
+  })
 
   test('goes on where it broke off in the middle of a file', async () => {
     let drops = 0
@@ -313,5 +351,62 @@ describe('modelFolder() when the connection fails', () => {
   test('two downloads at a time fetch a file once', async () => {
     await Promise.all([get(), get()])
     expect(contentRequests().filter(({ path }) => path.endsWith(etagOf(files['model.safetensors'])))).toHaveLength(1)
+  })
+})
+
+describe('modelFolder() and who is told what', () => {
+  const cdn = ({ path }: { path: string }) => path.startsWith('/cdn/')
+  const cloudfront = { headers: { 'X-Cache': 'Hit from cloudfront' } }
+
+  test('sends the token to the hub alone, also where the library goes to the store at once', async () => {
+    vi.stubEnv('HF_TOKEN', 'hf_secret')
+    hub.fault = (seen) => (cdn(seen) ? cloudfront : undefined)
+    await get()
+    const stores = hub.seen.filter(cdn)
+    expect(stores.length).toBeGreaterThan(1)
+    for (const { host, authorization } of stores) expect([host?.startsWith('localhost'), authorization]).toEqual([true, undefined])
+    const others = hub.seen.filter((seen) => !cdn(seen))
+    expect(new Set(others.map(({ authorization }) => authorization))).toEqual(new Set(['Bearer hf_secret']))
+  })
+
+  test.each([
+    ['at the first byte', (range: string | undefined) => range === 'bytes=0-0'],
+    ['for the content', (range: string | undefined) => range !== 'bytes=0-0'],
+  ])('says a refusal of the store %s without its address, and does not ask again', async (_, when) => {
+    const signed = Buffer.from('<Error><Key>X-Amz-Signature=abc</Key></Error>')
+    const headers = { 'Content-Type': 'application/xml' }
+    hub.fault = (seen) => (cdn(seen) ? (when(seen.range) ? { status: 403, headers, body: signed } : cloudfront) : undefined)
+    const error = (await get().catch((thrown: unknown) => thrown)) as Error
+    expect(error).toBeInstanceOf(UserError)
+    expect(error.message).toMatch(/Cannot download org\/tiny@main .*access is refused/)
+    expect(error.message).not.toMatch(/URL|cdn|Signature|localhost/)
+    expect(hub.seen.filter((seen) => cdn(seen) && when(seen.range))).toHaveLength(1)
+  })
+
+  test('takes plain ranges where the hub offers Xet', async () => {
+    hub.xet = true
+    const { path } = await get()
+    expect(files['model.safetensors'].equals(await readFile(join(path, 'model.safetensors')))).toBe(true)
+    expect(hub.seen.filter((seen) => seen.path.includes('xet'))).toEqual([])
+    expect(contentRequests().length).toBeGreaterThan(0)
+  })
+
+  test.each([
+    [401, '', /access to it must be asked for: Access to model org\/tiny is restricted \(no HF_TOKEN is set\)/],
+    [403, 'hf_other', /access to it must be asked for: Access to model org\/tiny is restricted \(HF_TOKEN has no right to it\)/],
+  ])('says where to ask for access to a gated model (%i)', async (status, token, message) => {
+    vi.stubEnv('HF_TOKEN', token)
+    const headers = { 'X-Error-Code': 'GatedRepo', 'X-Error-Message': 'Access to model org/tiny is restricted.' }
+    hub.fault = ({ path }) => (path.includes('/resolve/') ? { status, headers } : undefined)
+    const error = (await get().catch((thrown: unknown) => thrown)) as Error
+    expect(error).toBeInstanceOf(UserError)
+    expect(error.message).toMatch(message)
+    expect(error.message).toContain(`Ask on ${hub.url}/org/tiny, then set HF_TOKEN`)
+  })
+
+  test('gives the reason of the hub for any other refusal', async () => {
+    const headers = { 'X-Error-Message': 'Access to this resource is disabled.' }
+    hub.fault = ({ path }) => (path.startsWith('/api/') ? { status: 403, headers } : undefined)
+    await expect(get()).rejects.toThrow(/access is refused: Access to this resource is disabled \(no HF_TOKEN is set\)/)
   })
 })

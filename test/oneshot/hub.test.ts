@@ -80,6 +80,23 @@ describe('oneshot() with pushToHub', () => {
     expect(hub.commits).toHaveLength(2)
   })
 
+  test('makes a private repository where it is asked to, and keeps out of one that others can see', async () => {
+    await run({ pushToHub: 'me/hidden', private: true })
+    await run({ pushToHub: 'me/hidden', private: true, overwrite: true })
+    expect([...hub.private]).toEqual(['models/me/hidden'])
+    expect(hub.commits).toHaveLength(2)
+    hub.repos.set('models/me/open', {})
+    const failure = run({ pushToHub: 'me/open', private: true, overwrite: true })
+    await expect(failure).rejects.toThrow(UserError)
+    await expect(failure).rejects.toThrow(/Cannot push to me\/open in private: .*everyone can see it/)
+    expect(hub.repos.get('models/me/open')).toEqual({})
+  })
+
+  test('refuses private without a repository to push to', async () => {
+    await expect(run({ private: true })).rejects.toThrow(/private says who may see what is pushed, expected pushToHub/)
+    expect(existsSync(output)).toBe(false)
+  })
+
   test.each([
     ['no token', { HF_TOKEN: '' }, 'me/x', /Cannot push to me\/x: found no HF_TOKEN and no login/],
     ['a name that is none', {}, 'x', /Cannot push to "x": it is no repository/],

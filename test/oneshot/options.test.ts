@@ -26,6 +26,7 @@ describe('checkOneshot()', () => {
       output: 'out',
       overwrite: false,
       pushToHub: 'org/name',
+      private: true,
       strict: true,
       modifiers: ['./mine.js'],
       dataset: [[1, 2, 3]],

@@ -34,4 +34,25 @@ describe('streamBatches()', () => {
       }),
     )
   })
+
+  test('rows of one length go together, wherever they stand, the longest first', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 2, max: 40 }), { minLength: 1, maxLength: 70 }), (lengths) => {
+        const batches = streamBatches(rowsOf(lengths))
+        for (const wanted of [false, true]) {
+          const expected = lengths.filter((_, row) => (row % 16 === 15) === wanted)
+          // All rows of a length fit into one batch here.
+          expect(batches.filter(({ heldBack }) => heldBack === wanted).map(({ shape }) => shape.length)).toEqual(
+            [...new Set(expected)].sort((a, b) => b - a),
+          )
+        }
+      }),
+    )
+  })
+
+  test('rows of one length, as packed text has them, keep their order', () => {
+    const rows = rowsOf(Array(40).fill(256))
+    const order = [false, true].flatMap((heldBack) => rows.filter((_, row) => (row % 16 === 15) === heldBack))
+    expect(streamBatches(rows).flatMap(({ ids }) => [...ids])).toEqual(order.flatMap((row) => [...row]))
+  })
 })

@@ -6,8 +6,10 @@ In this folder; the tokenizer is one of those in ../tokenizers. The templates ar
 """
 
 import json
+import shutil
+import tempfile
 
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 TEMPLATES = {
     "chatml": """{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}{% endif %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}""",
@@ -50,7 +52,27 @@ TEMPLATES = {
 {% endfor %}
 {{ ns.users }} {{ ns.last | length }} {{ 'many' if messages | length > 2 else 'few' }} {{ messages | map(attribute='role') | list | tojson }}
 """,
+    # What Python prints otherwise than JavaScript.
+    "printed": """{{ messages | map(attribute='role') | list }} {{ messages[0] }} {{ true }} {{ none }} {{ nothing }} {{ messages | length > 2 }}
+{{ 1.0 }} {{ 3 / 2 }} {{ 7 // 2 }} {{ [] }} {{ {} }} {{ [1, 2.5, none, true, "it's", 'a"b', "both ' and \\"", [nothing]] }} {{ (1, 'x') }}
+{{ 'a' ~ true ~ none ~ 1.0 ~ [1] ~ nothing }} {{ false | string }} {{ (true | string).upper() }} {{ {'k': {'n': 'ü \\n \u200b'}} }}
+{% set n = namespace(calls=0) %}
+{% macro count() %}{% set n.calls = n.calls + 1 %}{{ n.calls }}{% endmacro %}
+{{ count() }} {{ count() ~ count() }} {{ [count()] }}{{ loop is defined }}
+{% for message in messages if message.role != 'system' %}{{ loop.first }}{{ loop.index }}{% else %}{{ messages is none }}{% endfor %}
+""",
+    "tools": """{% if tools is defined and documents is defined %}{{ tools }} {{ documents }}{% endif %}{% if tools is not none %}TOOLS{% endif %}{% if not tools %}none{% endif %}
+{%- for message in messages %}{{ message.role }}: {% if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% else %}{{ message.content }}{%- endif %}
+{% endfor %}""",
 }
+
+# Where the special tokens come from: tokenizer_config.json, special_tokens_map.json.
+SPECIALS = {
+    "only in the map": ({}, {"bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": False, "rstrip": False, "normalized": False, "single_word": False}}),
+    "in both": ({"bos_token": "<a>", "pad_token": "<p>"}, {"bos_token": "<b>"}),
+    "in both, added tokens listed": ({"bos_token": "<a>", "added_tokens_decoder": {}}, {"bos_token": "<b>", "eos_token": "<e>"}),
+}
+TOKENS = "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}|{{ messages[0].content }}"
 
 CHATS = {
     "plain": [("user", "Hi there."), ("assistant", "Hello!\nHow are you?"), ("user", "  Fine, thanks.  "), ("assistant", "Good.")],
@@ -58,6 +80,17 @@ CHATS = {
     "with markup": [("user", "{{ not }} {% a %} template\n\n<b>&amp;</b>"), ("assistant", "```python\nprint('x')\n```\n")],
     "twice the user": [("user", "One"), ("user", "Two")],
 }
+
+
+def special(config, tokens):
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy("../tokenizers/gpt2/tokenizer.json", folder)
+        for name, value in [("tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **config}), ("special_tokens_map.json", tokens)]:
+            with open(f"{folder}/{name}", "w") as file:
+                json.dump(value, file)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        text = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], chat_template=TOKENS, tokenize=False)
+    return {"config": config, "map": tokens, "template": TOKENS, "text": text}
 
 
 def main():
@@ -73,6 +106,7 @@ def main():
             except Exception as error:
                 found["rendered"][name][chat] = None
                 print(name, chat, error)
+    found["specials"] = {name: special(config, tokens) for name, (config, tokens) in SPECIALS.items()}
     with open("chats.json", "w", encoding="utf-8") as file:
         json.dump(found, file, ensure_ascii=False, indent=1)
 

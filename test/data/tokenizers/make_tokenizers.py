@@ -99,10 +99,27 @@ def llama3():
     return tokenizer
 
 
+def unigram(normalizer, words, end="", tool=True):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = words
+    tokenizer.decoder = decoders.Metaspace()
+    # Every character that it is trained on has a token of its own: not too many of them.
+    texts = ["".join(c for c in json.loads(line)["text"] if ord(c) < 0x100) for line in open(TEXTS, encoding="utf-8")]
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=800, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken("<tool>", normalized=tool)])
+    tokenizer.add_tokens([AddedToken("<left>", lstrip=True, normalized=False), AddedToken("<right>", rstrip=True, normalized=False)])
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"<s> $A {end}".strip(), special_tokens=[("<s>", 0), ("</s>", 2)])
+    return tokenizer
+
+
 CHATML = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 LLAMA2 = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 GEMMA = {"tokenizer_class": "GemmaTokenizer", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"}
 FAST = {"tokenizer_class": "PreTrainedTokenizerFast"}
+UNIGRAM = {**FAST, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 
 
 def gpt2():
@@ -143,6 +160,16 @@ FAMILIES = {
     ),
     "llama2-file": (lambda: llama2(tool=False), {"llama2-file": {**LLAMA2, "tokenizer_class": "PreTrainedTokenizerFast"}}),
     "gemma": (gemma, {"gemma": GEMMA}),
+    # Like XLM-R but for its normalizer, a table that only sentencepiece has.
+    "unigram-words": (
+        lambda: unigram(
+            normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]),
+            pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
+            "</s>",
+        ),
+        {"unigram-words": UNIGRAM},
+    ),
+    "unigram": (lambda: unigram(normalizers.NFC(), pre_tokenizers.Metaspace(prepend_scheme="first"), tool=False), {"unigram": UNIGRAM}),
 }
 
 
