@@ -149,10 +149,12 @@ export interface Model {
 /** An architecture file exports this under the name `architecture`. */
 export interface Architecture {
   /**
-   * Reads config.json's object. `at`: where the text model stands within a larger one; by itself where it is left out. Errors:
+   * Reads config.json's object, with `defaults` for what it does not say. `at`: where the text model stands within a larger one; by itself where it is left out. Errors:
    * CheckpointError naming the key that is missing or not supported.
    */
   model(config: Config, at?: TextModel): Model
+  /** What its config class in transformers 5.17 takes where config.json has no such key; a null there is meant. */
+  readonly defaults: Config
   /** Where the text model is found in checkpoints of this type, most likely first; where `model` says, if it is left out. */
   readonly places?: readonly TextModel[]
 }

@@ -33,8 +33,15 @@ export function numberList(config: Config, key: string): number[] {
   throw wrong(key, value, 'a list of numbers')
 }
 
-/** A boolean of config.json. Errors: CheckpointError naming the key. */
-export function flag(config: Config, key: string, fallback: boolean): boolean {
+/** A whole number of config.json, from zero on. Errors: CheckpointError naming the key. */
+export function wholeNumber(config: Config, key: string): number {
+  const value = config[key]
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw wrong(key, value, 'a whole number')
+}
+
+/** A boolean of config.json, or `fallback` where the key is missing or null. Errors: CheckpointError naming the key. */
+export function flag(config: Config, key: string, fallback?: boolean): boolean {
   const value = config[key] ?? fallback
   if (typeof value === 'boolean') return value
   throw wrong(key, value, 'true or false')

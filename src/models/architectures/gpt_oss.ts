@@ -12,13 +12,30 @@ import { readRope } from '../rope.ts'
 
 /** gpt-oss (arXiv 2508.10925): attention sinks, a sliding window in every other layer, experts stored in one piece. */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 201_088,
+    hidden_size: 2880,
+    intermediate_size: 2880,
+    num_hidden_layers: 36,
+    num_attention_heads: 64,
+    num_key_value_heads: 8,
+    head_dim: 64,
+    num_local_experts: 128,
+    num_experts_per_tok: 4,
+    sliding_window: 128,
+    max_position_embeddings: 131_072,
+    rms_norm_eps: 1e-5,
+    rope_theta: 150_000,
+    tie_word_embeddings: false,
+    attention_bias: true,
+  },
   model: (config, at) => {
-    const heads = headSizes({ head_dim: 64, ...config })
+    const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
     const inner = count(config, 'intermediate_size')
-    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-5) }
-    const number = count(config, 'num_local_experts', 128)
-    const rotary = rotaryTables(readRope(config, heads.headDim, { theta: 150_000 }))
+    const norm = { epsilon: positive(config, 'rms_norm_eps') }
+    const number = count(config, 'num_local_experts')
+    const rotary = rotaryTables(readRope(config, heads.headDim))
     const mlp = stackedExperts({
       hidden,
       inner,
@@ -26,7 +43,7 @@ export const architecture: Architecture = {
       module: 'mlp.experts',
       bias: true,
       between: clampedGate,
-      router: topSoftmaxRouter({ name: 'mlp.router', hidden, experts: number, chosen: count(config, 'num_experts_per_tok', 4) }),
+      router: topSoftmaxRouter({ name: 'mlp.router', hidden, experts: number, chosen: count(config, 'num_experts_per_tok') }),
     })
     const types = layerTypes(config, (layer) => (layer % 2 === 0 ? 'sliding_attention' : 'full_attention'))
     const layer = byKind(types, (type) => {
@@ -34,14 +51,14 @@ export const architecture: Architecture = {
         ...heads,
         hidden,
         scale: heads.headDim ** -0.5,
-        bias: biases(flag(config, 'attention_bias', true)),
+        bias: biases(flag(config, 'attention_bias')),
         rotary,
-        mask: causalMask(type === 'sliding_attention' ? slidingWindow(config, 128) : null),
+        mask: causalMask(type === 'sliding_attention' ? slidingWindow(config) : null),
         sinks: 'sinks',
       })
       return preNormLayer(config, norm, attention, mlp)
     })
-    return llamaLike({ modelType: 'gpt_oss', config, maxPositions: 131_072, norm, heads, layer }, at)
+    return llamaLike({ modelType: 'gpt_oss', config, norm, heads, layer }, at)
   },
 }
 

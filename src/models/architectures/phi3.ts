@@ -10,10 +10,22 @@ import { readRope } from '../rope.ts'
 
 /** Phi-3 and Phi-4 (arXiv 2404.14219): Llama with queries, keys and values in one linear, gate and up in another. */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 32_064,
+    hidden_size: 3072,
+    intermediate_size: 8192,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    hidden_act: 'silu',
+    max_position_embeddings: 4096,
+    original_max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: false,
+  },
   model: (config, at) => {
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
-    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-5) }
+    const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const attention = selfAttention({
       ...heads,
       hidden,
@@ -22,9 +34,9 @@ export const architecture: Architecture = {
       rotary: rotaryTables(readRope(config, heads.headDim)),
       mask: causalMask(slidingWindow(config)),
     })
-    const activation = readActivation(config, 'hidden_act', 'silu')
+    const activation = readActivation(config, 'hidden_act')
     const mlp = fusedGatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation })
     const layer = preNormLayer(config, norm, attention, mlp)
-    return llamaLike({ modelType: 'phi3', config, maxPositions: 4096, norm, heads, layer: () => layer }, at)
+    return llamaLike({ modelType: 'phi3', config, norm, heads, layer: () => layer }, at)
   },
 }
