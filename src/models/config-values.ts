@@ -58,6 +58,15 @@ export function oneOf<T extends string>(config: Config, key: string, known: read
   throw wrong(key, value, known.map((name) => `"${name}"`).join(' or '))
 }
 
+/**
+ * Requires that a key of config.json is missing, null or `value`: what it would switch on is not computed here. Errors: CheckpointError naming
+ * the key.
+ */
+export function mustBe(config: Config, key: string, value: boolean | number): void {
+  const found = config[key] ?? value
+  if (found !== value) throw wrong(key, found, `${value}: nothing else is computed`)
+}
+
 /** An object of config.json, or null where it is missing or null. Errors: CheckpointError naming the key. */
 export function section(config: Config, key: string): Config | null {
   const value = config[key] ?? null

@@ -1,5 +1,5 @@
 import type { Model, TextModel } from './architecture.ts'
-import { type Config, count, flag, oneOf, optional, positive, section, wholeNumber } from './config-values.ts'
+import { type Config, count, flag, mustBe, optional, positive, section, wholeNumber } from './config-values.ts'
 import { byKind } from './layer-kinds.ts'
 import { llamaLike, preNormLayer } from './llama-like.ts'
 import { readActivation } from './parts/activations.ts'
@@ -50,7 +50,7 @@ export function deepseekLike(config: Config, kind: DeepseekKind, at?: TextModel)
 }
 
 function mixtureOf(config: Config, kind: DeepseekKind, hidden: number): ReturnType<typeof experts> {
-  oneOf({ moe_layer_freq: String(config.moe_layer_freq ?? 1) }, 'moe_layer_freq', ['1'])
+  mustBe(config, 'moe_layer_freq', 1)
   const number = count({ n_routed_experts: config.num_local_experts ?? config.n_routed_experts }, 'n_routed_experts')
   const inner = count(config, 'moe_intermediate_size')
   const activation = readActivation(config, 'hidden_act')

@@ -14,7 +14,7 @@ useEngine('wasm')
 
 /** One checkpoint a family: variants of RoPE are Llamas. */
 const FAMILIES = oracleNames('architectures').filter((name) => !name.startsWith('rope-'))
-const COMPRESSED = FAMILIES.filter((name) => name !== 'gpt2' && name !== 'llama4')
+const COMPRESSED = FAMILIES.filter((name) => !name.startsWith('gpt2') && name !== 'llama4')
 
 const folder = (name: string) => oracleFolder(`architectures/${name}`)
 const rowsOf = (name: string) => oracleRows(`architectures/${name}/reference.safetensors`, 'input_ids')

@@ -1,5 +1,5 @@
 import type { Architecture, TextModel } from '../architecture.ts'
-import { count, flag, headSizes, oneOf, positive } from '../config-values.ts'
+import { count, flag, headSizes, mustBe, positive } from '../config-values.ts'
 import { decoder, nameBelow } from '../decoder.ts'
 import { geluTanh } from '../parts/activations.ts'
 import { normedEmbedding } from '../parts/embed.ts'
@@ -26,8 +26,7 @@ export const architecture: Architecture = {
   },
   places: PLACES,
   model: (config, { base, head } = PLACES[0]) => {
-    const key = 'apply_residual_connection_post_layernorm'
-    oneOf({ [key]: String(config[key] ?? false) }, key, ['false'])
+    mustBe(config, 'apply_residual_connection_post_layernorm', false)
     const hidden = count({ hidden_size: config.n_embed ?? config.hidden_size }, 'hidden_size')
     const heads = headSizes({ num_attention_heads: config.n_head ?? config.num_attention_heads, hidden_size: hidden })
     const kind = { epsilon: positive(config, 'layer_norm_epsilon'), centered: true, bias: true }
@@ -40,7 +39,7 @@ export const architecture: Architecture = {
       scale: heads.headDim ** -0.5,
       bias: biases(true),
       rotary: null,
-      mask: alibiMask(heads.heads),
+      mask: alibiMask({ heads: heads.heads }),
     })
     const names = { up: 'dense_h_to_4h', down: 'dense_4h_to_h' }
     const mlp = plainMlp({ hidden, inner: 4 * hidden, activation: geluTanh, bias: true, names })

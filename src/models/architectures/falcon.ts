@@ -50,8 +50,8 @@ export const architecture: Architecture = {
       scale,
       bias: biases(bias),
       rotary: alibi ? null : rotaryTables(readRope(config, heads.headDim)),
-      // The penalty is scaled like the scores here.
-      mask: alibi ? alibiMask(heads.heads, scale) : causalMask(),
+      // transformers scales the penalty like the scores, and works it out in bfloat16 (modeling_falcon.py, build_alibi_tensor).
+      mask: alibi ? alibiMask({ heads: heads.heads, scale, rounded: true }) : causalMask(),
     })
     const mlp = plainMlp({
       hidden,

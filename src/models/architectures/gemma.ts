@@ -1,5 +1,5 @@
 import type { Architecture } from '../architecture.ts'
-import { count, flag, headSizes, positive } from '../config-values.ts'
+import { count, flag, headSizes, mustBe, positive } from '../config-values.ts'
 import { llamaLike, preNormLayer } from '../llama-like.ts'
 import { readActivation } from '../parts/activations.ts'
 import { scaledEmbedding } from '../parts/embed.ts'
@@ -25,6 +25,7 @@ export const architecture: Architecture = {
     attention_bias: false,
   },
   model: (config, at) => {
+    mustBe(config, 'use_bidirectional_attention', false)
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps'), offset: 1 } as const

@@ -1,5 +1,5 @@
 import type { Architecture } from '../architecture.ts'
-import { count, flag, headSizes, optional, positive } from '../config-values.ts'
+import { count, flag, headSizes, mustBe, optional, positive } from '../config-values.ts'
 import { byKind, layerTypes, slidingWindow } from '../layer-kinds.ts'
 import { llamaLike, sandwichLayer } from '../llama-like.ts'
 import { capped, readActivation } from '../parts/activations.ts'
@@ -30,6 +30,7 @@ export const architecture: Architecture = {
     attn_logit_softcapping: 50,
   },
   model: (config, at) => {
+    mustBe(config, 'use_bidirectional_attention', false)
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps'), offset: 1 } as const

@@ -1,5 +1,5 @@
 import type { Architecture } from '../architecture.ts'
-import { type Config, count, flag, headSizes, optional, positive } from '../config-values.ts'
+import { type Config, count, flag, headSizes, mustBe, optional, positive } from '../config-values.ts'
 import { type AttentionType, byKind, layerTypes, slidingWindow } from '../layer-kinds.ts'
 import { llamaLike, sandwichLayer } from '../llama-like.ts'
 import { capped, readActivation } from '../parts/activations.ts'
@@ -36,6 +36,7 @@ export const architecture: Architecture = {
     rope_local_base_freq: 10_000,
   },
   model: (config, at) => {
+    mustBe(config, 'use_bidirectional_attention', false)
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps'), offset: 1 } as const

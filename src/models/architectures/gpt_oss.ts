@@ -35,7 +35,9 @@ export const architecture: Architecture = {
     const inner = count(config, 'intermediate_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const number = count(config, 'num_local_experts')
-    const rotary = rotaryTables(readRope(config, heads.headDim))
+    const rotary = rotaryTables(
+      readRope({ ...config, rope_parameters: config.rope_parameters ?? config.rope_scaling ?? YARN }, heads.headDim),
+    )
     const mlp = stackedExperts({
       hidden,
       inner,
@@ -61,6 +63,9 @@ export const architecture: Architecture = {
     return llamaLike({ modelType: 'gpt_oss', config, norm, heads, layer }, at)
   },
 }
+
+/** How its positions are stretched where config.json does not say. */
+const YARN = { rope_type: 'yarn', factor: 32, beta_fast: 32, beta_slow: 1, truncate: false, original_max_position_embeddings: 4096 }
 
 const LIMIT = 7
 const STEEPNESS = 1.702

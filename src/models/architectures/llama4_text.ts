@@ -11,7 +11,7 @@ import type { Scope, Table } from '../parts/part.ts'
 import { topSigmoidRouter } from '../parts/router.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { stackedExperts } from '../parts/stacked-experts.ts'
-import { causalMask, chunkedMask, rotaryTables } from '../parts/tables.ts'
+import { causalMask, chunkedMask, rotaryTables, rowTable } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
 
 /**
@@ -120,11 +120,8 @@ function sparseLayers(config: Config): boolean[] {
 /** What queries of layers without positions are multiplied by, so that attention stays sharp far out (arXiv 2501.19399): [length, 1]. */
 function temperatures(config: Config): Table {
   const [floor, scale] = [positive(config, 'floor_scale'), positive(config, 'attn_scale')]
-  return {
-    make: (length) => {
-      const values = Float32Array.from({ length }, (_, i) => Math.log1p(Math.floor((i + 1) / floor)) * scale + 1)
-      return tf.tensor2d(values, [length, 1])
-    },
-    cut: (made, length) => (made.shape[0] === length ? made : tf.slice(made, [0, 0], [length, 1])),
-  }
+  return rowTable(
+    (length) => [length, 1],
+    (length) => Float32Array.from({ length }, (_, i) => Math.log1p(Math.floor((i + 1) / floor)) * scale + 1),
+  )
 }

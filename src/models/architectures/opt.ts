@@ -1,5 +1,5 @@
 import type { Architecture, TextModel } from '../architecture.ts'
-import { count, flag, headSizes, oneOf } from '../config-values.ts'
+import { count, flag, headSizes, mustBe } from '../config-values.ts'
 import { decoder, nameBelow } from '../decoder.ts'
 import { decoderSizes, layerNorms } from '../llama-like.ts'
 import { readActivation } from '../parts/activations.ts'
@@ -38,9 +38,7 @@ export const architecture: Architecture = {
   },
   places: PLACES,
   model: (config, { base, head } = PLACES[0]) => {
-    oneOf({ layer_norm_elementwise_affine: String(config.layer_norm_elementwise_affine ?? true) }, 'layer_norm_elementwise_affine', [
-      'true',
-    ])
+    mustBe(config, 'layer_norm_elementwise_affine', true)
     const sizes = decoderSizes(config)
     const { hidden, maxPositions } = sizes
     const heads = headSizes({ num_attention_heads: config.num_attention_heads, hidden_size: hidden })

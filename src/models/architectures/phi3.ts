@@ -1,5 +1,5 @@
 import type { Architecture } from '../architecture.ts'
-import { count, headSizes, positive } from '../config-values.ts'
+import { type Config, count, headSizes, positive, section } from '../config-values.ts'
 import { slidingWindow } from '../layer-kinds.ts'
 import { llamaLike, preNormLayer } from '../llama-like.ts'
 import { readActivation } from '../parts/activations.ts'
@@ -31,7 +31,7 @@ export const architecture: Architecture = {
       hidden,
       scale: heads.headDim ** -0.5,
       fused: { name: 'qkv_proj', order: 'blocks' },
-      rotary: rotaryTables(readRope(config, heads.headDim)),
+      rotary: rotaryTables(readRope(longRope(config), heads.headDim)),
       mask: causalMask(slidingWindow(config)),
     })
     const activation = readActivation(config, 'hidden_act')
@@ -39,4 +39,11 @@ export const architecture: Architecture = {
     const layer = preNormLayer(config, norm, attention, mlp)
     return llamaLike({ modelType: 'phi3', config, norm, heads, layer: () => layer }, at)
   },
+}
+
+/** What older files of the family call YaRN has LongRoPE's two lists, and is that. */
+function longRope(config: Config): Config {
+  const scaling = section(config, 'rope_scaling')
+  if (!scaling || (scaling.rope_type ?? scaling.type) !== 'yarn') return config
+  return { ...config, rope_scaling: { ...scaling, rope_type: 'longrope' } }
 }
