@@ -103,8 +103,6 @@ export interface Model {
   readonly modelType: string
   /** Why nothing can be computed with it: its architecture is not known, and its linears were found by name. Absent where it is known. */
   readonly unknown?: string
-  /** Why no loader would read it compressed, where that is so; it is computed with all the same. */
-  readonly uncompressible?: string
   readonly layers: number
   readonly hidden: number
   readonly vocab: number
@@ -155,6 +153,8 @@ export interface Architecture {
   model(config: Config, at?: TextModel): Model
   /** What its config class in transformers 5.17 takes where config.json has no such key; a null there is meant. */
   readonly defaults: Config
+  /** Where experts are stored in one tensor, rows of gate and up take turns; else all of the gate comes first. */
+  readonly alternatingExperts?: true
   /** Where the text model is found in checkpoints of this type, most likely first; where `model` says, if it is left out. */
   readonly places?: readonly TextModel[]
 }

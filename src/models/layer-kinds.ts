@@ -1,10 +1,14 @@
 import { CheckpointError } from '../util/errors.ts'
 import { type Config, count, flag, wholeNumber } from './config-values.ts'
 
-/** What `make` gives for the key of a layer, the same object for equal keys: layers that are alike share what they are made of. */
-export function byKind<K, T>(keys: readonly K[], make: (key: K) => T): (layer: number) => T {
-  const made = new Map<K, T>()
-  for (const key of keys) if (!made.has(key)) made.set(key, make(key))
+/** A fact or several by which layers differ. */
+type Kind = string | number | boolean | null | Readonly<Record<string, string | number | boolean | null>>
+
+/** What `make` gives for the kind of a layer, the same object for equal kinds: layers that are alike share what they are made of. */
+export function byKind<K extends Kind, T>(kinds: readonly K[], make: (kind: K) => T): (layer: number) => T {
+  const keys = kinds.map((kind) => JSON.stringify(kind))
+  const made = new Map<string, T>()
+  for (const [layer, key] of keys.entries()) if (!made.has(key)) made.set(key, make(kinds[layer]))
   return (layer) => {
     const found = made.get(keys[layer])
     if (found === undefined) throw new RangeError(`Cannot find layer ${layer}, expected 0 to ${keys.length - 1}`)

@@ -1,3 +1,5 @@
+import { expertPieces } from '../checkpoint/expert-pieces.ts'
+import { PiecewiseReader } from '../checkpoint/piecewise-reader.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { loadFolder } from '../util/load-folder.ts'
@@ -12,6 +14,14 @@ async function architectures(): Promise<Map<string, Architecture>> {
   const known = new Map<string, Architecture>()
   for (const [modelType, module] of await loadFolder(ARCHITECTURES)) known.set(modelType, module.architecture as Architecture)
   return known
+}
+
+/** A checkpoint with the experts that it stores in one tensor one by one. */
+export async function expertReader(config: Config, stored: TensorReader): Promise<TensorReader> {
+  const known = await architectures()
+  const architecture = known.get(String(config.model_type)) ?? known.get(String(section(config, 'text_config')?.model_type))
+  const pieces = expertPieces(stored.tensors, architecture?.alternatingExperts ?? false)
+  return pieces.size === 0 ? stored : new PiecewiseReader(stored, pieces)
 }
 
 /**

@@ -19,19 +19,22 @@ function untiedHead({ model }: OpenModel, compressed: ReadonlySet<string>): stri
 }
 
 /** An architecture that is not known is compressed by names and shapes. */
-function unknownModel({ model }: OpenModel): string[] {
+function unknownModel({ model, reader }: OpenModel): string[] {
   if (model.unknown === undefined) return []
-  return [`the architecture "${model.modelType}" is not known: linears were found by the names and shapes of tensors, nothing is computed`]
+  return [
+    `the architecture "${model.modelType}" is not known: linears were found by the names and shapes of tensors, nothing is computed`,
+    ...(reader.pieces.size > 0 ? ['experts that are stored in one tensor are taken apart, the half of the gate first'] : []),
+  ]
 }
 
-/** Experts that are stored in one tensor are most of a model, and stay as they are. */
+/** Experts that are stored in one tensor, and not as `expertPieces` knows them, are most of a model, and stay as they are. */
 function stackedExperts({ reader }: OpenModel): string[] {
   const stacked = [...reader.tensors.values()].filter(({ name, shape }) => shape.length === 3 && /(^|\.)experts\./.test(name))
   if (stacked.length === 0) return []
   const share = `${formatBytes(totalBytes(stacked))} of ${formatBytes(totalBytes([...reader.tensors.values()]))}`
   return [
-    `${stacked.length} tensors hold all experts of a layer in one piece (${stacked[0].name}) and stay as they are, ${share}: loaders of ` +
-      'compressed-tensors have no form for them',
+    `${stacked.length} tensors hold all experts of a layer in one piece (${stacked[0].name}) and stay as they are, ${share}: they are not ` +
+      'known to be made of a gate, an up and a down projection',
   ]
 }
 
@@ -39,8 +42,8 @@ function stackedExperts({ reader }: OpenModel): string[] {
 const KNOWN_LEFTOVER = /\.rotary_emb\.inv_freq$|\.(attn|attention)\.(masked_)?bias$/
 
 /** Names of the tensors that no part of the architecture reads, of those that are copied. */
-export function foreignTensors({ model }: OpenModel, passThrough: readonly PassThrough[]): string[] {
-  const known = tensorNames(model)
+export function foreignTensors({ model, reader }: OpenModel, passThrough: readonly PassThrough[]): string[] {
+  const known = new Set([...tensorNames(model), ...[...reader.pieces.values()].map(({ name }) => name)])
   return passThrough.map(({ info }) => info.name).filter((name) => !known.has(name) && !KNOWN_LEFTOVER.test(name))
 }
 

@@ -21,7 +21,7 @@ import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier } from './assign.ts'
 import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
-import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
+import { ignoredNames, type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
 import { foreignTensors, modelWarnings } from './plan-warnings.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
 
@@ -123,8 +123,6 @@ async function settle(
     const scheme = schemes.get(entry.spec.name) ?? null
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
-  if (source.model.uncompressible !== undefined && groups.length > 0)
-    throw new CheckpointError(`Cannot compress ${source.path}: ${source.model.uncompressible}.`, { file: 'config.json' })
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
   const needs = needsOf(modifiers, linears, cache)
@@ -137,7 +135,8 @@ async function settle(
   const size = { before: totalBytes([...source.reader.tensors.values()]), after: totalBytes(tensors) }
   await requireSpace(target, size.after)
   const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
-  const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...alias, ...otherLinears(source)]
+  const untouched = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
+  const ignore = [...ignoredNames(source, untouched, new Set(schemes.keys())), ...alias, ...otherLinears(source)]
   const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
   const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)

@@ -5,6 +5,7 @@ import type { Mapping } from '../modifiers/modifier.ts'
 import type { RecipeModifier } from '../recipe/recipe.ts'
 import { matchNames } from '../schemes/match.ts'
 import { nearest } from '../util/nearest.ts'
+import { wholeExperts } from './plan-tensors.ts'
 import type { StagedLinear } from './staged-linear.ts'
 
 /** A stage whose inputs a modifier rescales, or would. */
@@ -54,13 +55,15 @@ export function planRescales(
     ? mapped(entry, candidates, mappings, matches)
     : candidates.filter(({ stage }) => rescales.sources.includes(stage.source.kind))
   const ignored = new Set(rescales.ignore(options).flatMap((pattern) => [...matches(pattern)]))
+  const whole = wholeExperts(source, new Set(schemes.keys()))
   const specs = new Map(staged.map(({ spec }) => [spec.name, spec]))
   return chosen
     .filter(({ source: from, linears }) => ![from, ...linears].every((name) => ignored.has(name)))
     .map((candidate) => {
       const { layer, stage, source: from, linears } = candidate
-      const skipped =
-        rescales.forQuantizer && !linears.some((name) => schemes.has(name))
+      const skipped = linears.some((name) => whole.has(`${name}.weight`))
+        ? 'its experts are stored in one tensor, and none is compressed'
+        : rescales.forQuantizer && !linears.some((name) => schemes.has(name))
           ? 'none of them is quantized'
           : problem(candidate, specs, schemes, cached ? source.model.attention.module : null)
       return { layer, stage, source: from, linears, skipped }

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
+import { readConfig } from '../../src/checkpoint/config.ts'
+import { openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { verify } from '../../src/eval/verify.ts'
 import { defineModifier } from '../../src/modifiers/define.ts'
 import { oneshot } from '../../src/oneshot/oneshot.ts'
@@ -14,7 +16,7 @@ useEngine('wasm')
 
 /** One checkpoint a family: variants of RoPE are Llamas. */
 const FAMILIES = oracleNames('architectures').filter((name) => !name.startsWith('rope-'))
-const COMPRESSED = FAMILIES.filter((name) => !name.startsWith('gpt2') && name !== 'llama4')
+const COMPRESSED = FAMILIES.filter((name) => !name.startsWith('gpt2'))
 
 const folder = (name: string) => oracleFolder(`architectures/${name}`)
 const rowsOf = (name: string) => oracleRows(`architectures/${name}/reference.safetensors`, 'input_ids')
@@ -87,20 +89,35 @@ describe('gpt2', () => {
   })
 })
 
-describe('llama4', () => {
-  test('is refused with the reason: loaders look for its experts one by one', async () => {
-    const output = `${await temporaryFolder()}/out`
-    const plan = planRun({ model: folder('llama4'), recipe: recipeOf('QuantizationModifier', { scheme: 'FP8_DYNAMIC' }), output })
-    await expect(plan).rejects.toThrow('its experts are stored in one piece, and loaders look for them one by one')
+describe('experts that are stored in one tensor', () => {
+  const recipe = (...ignore: string[]) => ({
+    modifiers: { QuantizationModifier: { scheme: 'FP8_DYNAMIC', ignore: ['lm_head', ...ignore] } },
   })
-})
 
-describe('gpt_oss', () => {
-  test('is compressed but for its experts, which a warning names with their size', async () => {
+  test.each(['gpt_oss', 'llama4'])('%s: are compressed one by one, under the names that loaders look for', async (name) => {
     const output = `${await temporaryFolder()}/out`
-    const plan = await planRun({ model: folder('gpt_oss'), recipe: recipeOf('QuantizationModifier', { scheme: 'FP8_DYNAMIC' }), output })
-    await plan.close()
-    expect(plan.warnings.join()).toMatch(/^4 tensors hold all experts of a layer in one piece \(model\.layers\.0\.mlp\.experts\.\w+\)/)
+    const { linears, warnings, untouched } = await oneshot({ model: folder(name), recipe: recipe(), output })
+    expect(linears.filter((linear) => /\.experts\.3\.(gate|up|down)_proj$/.test(linear.name))).toHaveLength(6)
+    expect([warnings, untouched]).toEqual([[], ['lm_head']])
+    const { problems, notes = [] } = await verify(output, { against: folder(name) })
+    expect([problems, notes]).toEqual([[], []])
+  })
+
+  test('gpt_oss: stay in one tensor where none of them is compressed, with a pattern in the ignore list', async () => {
+    const output = `${await temporaryFolder()}/out`
+    const { linears } = await oneshot({ model: folder('gpt_oss'), recipe: recipe('re:.*experts.*'), output })
+    expect(linears).toHaveLength(8)
+    const [before, after] = [await openCheckpoint(folder('gpt_oss')), await openCheckpoint(output)]
+    const name = 'model.layers.1.mlp.experts.gate_up_proj'
+    expect(Buffer.compare(await after.read(name), await before.read(name))).toBe(0)
+    expect([...after.tensors.keys()].filter((key) => /experts\.\d/.test(key))).toEqual([])
+    await before.close()
+    await after.close()
+    const { quantization_config: written } = (await readConfig(output)) as { quantization_config: { ignore: string[] } }
+    expect(written.ignore.filter((entry) => entry.includes('experts'))).toEqual(
+      [0, 1].map((layer) => `re:model\\.layers\\.${layer}\\.mlp\\.experts\\..*`),
+    )
+    expect((await verify(output, { against: folder('gpt_oss') })).problems).toEqual([])
   })
 })
 

@@ -4,14 +4,15 @@ import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
 import { byKind, layerTypes, slidingWindow } from '../layer-kinds.ts'
 import { llamaLike, preNormLayer } from '../llama-like.ts'
+import { experts } from '../parts/experts.ts'
 import { topSoftmaxRouter } from '../parts/router.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
-import { stackedExperts } from '../parts/stacked-experts.ts'
 import { causalMask, rotaryTables } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
 
-/** gpt-oss (arXiv 2508.10925): attention sinks, a sliding window in every other layer, experts stored in one piece. */
+/** gpt-oss (arXiv 2508.10925): attention sinks, a sliding window in every other layer, experts with biases and a clamped gate. */
 export const architecture: Architecture = {
+  alternatingExperts: true,
   defaults: {
     vocab_size: 201_088,
     hidden_size: 2880,
@@ -38,7 +39,7 @@ export const architecture: Architecture = {
     const rotary = rotaryTables(
       readRope({ ...config, rope_parameters: config.rope_parameters ?? config.rope_scaling ?? YARN }, heads.headDim),
     )
-    const mlp = stackedExperts({
+    const mlp = experts({
       hidden,
       inner,
       count: number,
@@ -70,12 +71,8 @@ const YARN = { rope_type: 'yarn', factor: 32, beta_fast: 32, beta_slow: 1, trunc
 const LIMIT = 7
 const STEEPNESS = 1.702
 
-/** (up + 1) * gate * sigmoid(1.702 gate), both clamped; gate and up alternate. */
-function clampedGate(gateUp: Tensor2D): Tensor2D {
-  const [tokens, width] = gateUp.shape
-  const pairs = tf.reshape(gateUp, [tokens, width / 2, 2])
-  const part = (index: number) => tf.reshape(tf.slice(pairs, [0, 0, index], [tokens, width / 2, 1]), [tokens, width / 2])
-  const gate = tf.minimum<Tensor2D>(part(0), LIMIT)
-  const up = tf.clipByValue(part(1), -LIMIT, LIMIT)
-  return tf.mul(tf.add(up, 1), tf.mul(gate, tf.sigmoid(tf.mul(gate, STEEPNESS))))
+/** (up + 1) * gate * sigmoid(1.702 gate), both clamped. */
+function clampedGate(gate: Tensor2D, up: Tensor2D): Tensor2D {
+  const low = tf.minimum<Tensor2D>(gate, LIMIT)
+  return tf.mul(tf.add(tf.clipByValue(up, -LIMIT, LIMIT), 1), tf.mul(low, tf.sigmoid(tf.mul(low, STEEPNESS))))
 }

@@ -5,18 +5,18 @@ import { type Config, count, flag, headSizes, numberList, positive } from '../co
 import { byKind, layerTypes, rotatedLayers } from '../layer-kinds.ts'
 import { llamaLike, preNormLayer } from '../llama-like.ts'
 import { type Activation, readActivation } from '../parts/activations.ts'
+import { experts } from '../parts/experts.ts'
 import { gatedMlp } from '../parts/mlp.ts'
 import { normalize } from '../parts/norm.ts'
 import type { Scope, Table } from '../parts/part.ts'
 import { topSigmoidRouter } from '../parts/router.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
-import { stackedExperts } from '../parts/stacked-experts.ts'
 import { causalMask, chunkedMask, rotaryTables, rowTable } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
 
 /**
  * Llama 4's text model: local layers attend within chunks and rotate neighbouring channels, every fourth sees all and does without positions;
- * experts are stored in one piece, with a shared one beside.
+ * a mixture of experts with a shared one beside.
  */
 export const architecture: Architecture = {
   defaults: {
@@ -59,52 +59,39 @@ export const architecture: Architecture = {
     const temperature = flag(config, 'attn_temperature_tuning') ? temperatures(config) : null
     const headNorm = flag(config, 'use_qk_norm')
     const layer = byKind(
-      types.map((type, index) => `${type} ${rotated[index]} ${sparse[index]}`),
-      (kind) => {
-        const [type, isRotated, isSparse] = kind.split(' ')
-        const tuned = isRotated === 'true' ? null : temperature
+      types.map((type, index) => ({ type, isRotated: rotated[index], isSparse: sparse[index] })),
+      ({ type, isRotated, isSparse }) => {
+        const tuned = isRotated ? null : temperature
         const attention = selfAttention({
           ...heads,
           hidden,
           scale: heads.headDim ** -0.5,
           bias: biases(flag(config, 'attention_bias')),
-          rotary: isRotated === 'true' ? rotary : null,
+          rotary: isRotated ? rotary : null,
           mask: type === 'chunked_attention' ? chunkedMask(chunk) : causalMask(),
           tables: tuned ? [tuned] : [],
           afterRotation: (x: Tensor3D, of: 'queries' | 'keys', scope: Scope) => {
-            if (isRotated === 'true') return headNorm ? normalize(x, norm.epsilon) : x
+            if (isRotated) return headNorm ? normalize(x, norm.epsilon) : x
             return tuned && of === 'queries' ? tf.mul(x, scope.table(tuned)) : x
           },
         })
-        return preNormLayer(config, norm, attention, isSparse === 'true' ? mixture : dense)
+        return preNormLayer(config, norm, attention, isSparse ? mixture : dense)
       },
     )
-    return {
-      ...llamaLike({ modelType: 'llama4_text', config, norm, heads, layer }, at),
-      uncompressible: UNCOMPRESSIBLE,
-    }
+    return llamaLike({ modelType: 'llama4_text', config, norm, heads, layer }, at)
   },
 }
 
-/** transformers 5.17 with compressed-tensors 0.19, run. */
-const UNCOMPRESSIBLE =
-  'its experts are stored in one piece, and loaders look for them one by one in a compressed checkpoint of Llama 4, which is not written here'
-
-function mixtureOf(config: Config, hidden: number, activation: Activation): ReturnType<typeof stackedExperts> {
+function mixtureOf(config: Config, hidden: number, activation: Activation): ReturnType<typeof experts> {
   const inner = count(config, 'intermediate_size')
-  const experts = count(config, 'num_local_experts')
-  return stackedExperts({
+  const number = count(config, 'num_local_experts')
+  return experts({
     hidden,
     inner,
-    count: experts,
+    count: number,
     module: 'feed_forward.experts',
-    bias: false,
-    between: (gateUp) => {
-      const [gate, up] = tf.split(gateUp, 2, 1)
-      return tf.mul(activation.apply(tf.reshape(gate, [-1, inner])), up)
-    },
-    router: topSigmoidRouter({ name: 'feed_forward.router', hidden, experts, chosen: count(config, 'num_experts_per_tok') }),
-    weighsInputs: true,
+    activation,
+    router: topSigmoidRouter({ name: 'feed_forward.router', hidden, experts: number, chosen: count(config, 'num_experts_per_tok') }),
     shared: gatedMlp({ hidden, inner, module: 'feed_forward.shared_expert', activation }),
   })
 }

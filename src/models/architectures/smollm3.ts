@@ -41,15 +41,15 @@ export const architecture: Architecture = {
     const rotated = rotatedLayers(config)
     const window = flag(config, 'use_sliding_window') ? slidingWindow(config) : null
     const types = layerTypes(config, (layer) => (window !== null && !rotated[layer] ? 'sliding_attention' : 'full_attention'))
-    const kinds = types.map((type, layer) => `${rotated[layer] ? 'rotated' : ''} ${type}`)
-    const layer = byKind(kinds, (kind) => {
+    const kinds = types.map((type, layer) => ({ type, isRotated: rotated[layer] }))
+    const layer = byKind(kinds, ({ type, isRotated }) => {
       const attention = selfAttention({
         ...heads,
         hidden,
         scale: heads.headDim ** -0.5,
         bias: biases(flag(config, 'attention_bias')),
-        rotary: kind.startsWith('rotated') ? rotary : null,
-        mask: causalMask(kind.endsWith('sliding_attention') ? window : null),
+        rotary: isRotated ? rotary : null,
+        mask: causalMask(type === 'sliding_attention' ? window : null),
       })
       return preNormLayer(config, norm, attention, mlp)
     })
