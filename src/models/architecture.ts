@@ -21,12 +21,13 @@ export interface StageSpec {
  * What the inputs of a stage come from; `name` is below the layer, or full at the head.
  * - norm: x * (weight + offset) (+ bias), a channel an element; only these linears read it. `centered`: x is without its mean (LayerNorm);
  *   `inner`: x is something else than the residual stream.
- * - linear: input channel c of the stage is row c of its weight, up to what happens between them: nothing (values through attention) or a
- *   product with something else (up_proj times the gate). Attention with grouped queries repeats rows: the counts then differ.
+ * - linear: input channel c of the stage is row `rows[c]` of its weight (row c where `rows` is left out), up to what happens between them:
+ *   nothing (values through attention) or a product with something else (up_proj times the gate). Attention with grouped queries repeats
+ *   rows: the counts then differ.
  */
 export type StageSource =
   | { readonly kind: 'norm'; readonly name: string; readonly offset: 0 | 1; readonly centered: boolean; readonly inner?: true }
-  | { readonly kind: 'linear'; readonly name: string }
+  | { readonly kind: 'linear'; readonly name: string; readonly rows?: readonly number[] }
 
 /** What a layer asks for: the outputs of `stage.linears` applied to `input`. Tensors in `keep` outlive the request. */
 export interface StageRequest {

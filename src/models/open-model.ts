@@ -178,7 +178,7 @@ export async function readWeight({ model, reader, compressed }: OpenModel, spec:
 }
 
 /** [rows, columns] as [columns, rows]. */
-function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(values.length)
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) out[column * rows + row] = values[row * columns + column]

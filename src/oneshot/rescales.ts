@@ -92,14 +92,14 @@ function problem(
   schemes: ReadonlyMap<string, QuantizationScheme>,
   cached: string | null,
 ): string | null {
-  if (linears.some((name) => specs.get(name)?.transposed)) return 'its weights are stored transposed (Conv1D)'
   if (stage.source.kind === 'norm') return null
   // By the time that a stage sees what attention makes of the values, their range has been observed.
   if (cached !== null && stage.source.name.startsWith(`${cached}.`))
     return `${source} fills the key-value cache, whose scales are settled before`
-  const rows = specs.get(source)?.rows
+  const rows = stage.source.rows?.length ?? specs.get(source)?.rows
   const columns = specs.get(linears[0])?.columns
-  if (rows !== columns) return `${source} has ${rows} rows for ${columns} inputs (grouped-query attention)`
+  if (rows !== columns)
+    return `${source} has ${rows} rows${stage.source.rows ? ' of values' : ''} for ${columns} inputs (grouped-query attention)`
   const weights = schemes.get(source)?.weights
   if (!weights || (weights.type === 'int' && (weights.strategy === 'group' || weights.strategy === 'channel'))) return null
   return `the scales of ${source} (${weights.type}, strategy ${weights.strategy}) cannot take up a factor for each row`

@@ -42,7 +42,7 @@ function lively(name: string, values: Float32Array): void {
     for (let i = 0; i < values.length; i++) values[i] += 0.5 * Math.sin(7 * i + name.length)
 }
 
-describe.each(COMPRESSED)('%s', (name) => {
+describe.each(FAMILIES)('%s', (name) => {
   test('rescaling every stage that can be leaves the function as it is', async () => {
     const output = `${await temporaryFolder()}/out`
     const model = await floatCopy(folder(name), lively)
@@ -62,7 +62,9 @@ describe.each(COMPRESSED)('%s', (name) => {
     const { logits } = await runForward(output, rowsOf(name))
     expect(largestDifference(logits, original.logits)).toBeLessThan(1e-4 * Math.max(1, spread(original.logits)))
   })
+})
 
+describe.each(COMPRESSED)('%s', (name) => {
   test('GPTQ compresses every linear but the head, and what is written verifies', async () => {
     const output = `${await temporaryFolder()}/out`
     const recipe = recipeOf('GPTQModifier', { scheme: 'W4A16', group_size: 16 })
@@ -118,6 +120,47 @@ describe('experts that are stored in one tensor', () => {
       [0, 1].map((layer) => `re:model\\.layers\\.${layer}\\.mlp\\.experts\\..*`),
     )
     expect((await verify(output, { against: folder('gpt_oss') })).problems).toEqual([])
+  })
+})
+
+describe('linears that are fused into one', () => {
+  test.each([
+    [
+      'phi3',
+      'model.layers.1',
+      { 'self_attn.o_proj': 'self_attn.qkv_proj', 'mlp.gate_up_proj': 'post_attention_layernorm', 'mlp.down_proj': 'mlp.gate_up_proj' },
+    ],
+    ['gpt2', 'transformer.h.1', { 'attn.c_attn': 'ln_1', 'attn.c_proj': 'attn.c_attn', 'mlp.c_fc': 'ln_2' }],
+    ['falcon-rw', 'transformer.h.1', { 'self_attention.dense': 'self_attention.query_key_value' }],
+    ['deepseek_v2', 'model.layers.1', { 'self_attn.o_proj': 'self_attn.kv_b_proj' }],
+  ])('%s: are what the inputs of the next are rescaled in', async (name, layer, expected) => {
+    const output = `${await temporaryFolder()}/out`
+    const recipe = { modifiers: { TestRescaler: {} } }
+    const plan = await planRun({ model: folder(name), recipe, output, modifiers: [rescaler as never] })
+    await plan.close()
+    const rescales = (plan.modifiers[0]?.rescales ?? []).filter(({ linears }) => linears[0]?.startsWith(`${layer}.`))
+    for (const [linear, source] of Object.entries(expected)) {
+      const found = rescales.find(({ linears }) => linears.includes(`${layer}.${linear}`))
+      const isGrouped = name === 'phi3' && linear === 'self_attn.o_proj'
+      expect(found, linear).toMatchObject({
+        source: `${layer}.${source}`,
+        skipped: isGrouped ? expect.stringContaining('16 rows of values for 32 inputs') : null,
+      })
+    }
+  })
+
+  test('phi3: AWQ and rounding lose less than rounding alone', async () => {
+    const rows = rowsOf('phi3-mha')
+    const { logits } = await runForward(folder('phi3-mha'), rows)
+    const quantize = { QuantizationModifier: { scheme: 'W4A16', group_size: 32, ignore: ['lm_head'] } }
+    const errors: number[] = []
+    for (const modifiers of [[quantize], [{ AWQModifier: {} }, quantize]]) {
+      const output = `${await temporaryFolder()}/out`
+      await oneshot({ model: folder('phi3-mha'), recipe: { modifiers }, output, dataset: rows, engine: 'wasm', threads: 1 })
+      const after = await runForward(output, rows)
+      errors.push(after.logits.reduce((sum, value, i) => sum + (value - logits[i]) ** 2, 0))
+    }
+    expect(errors[1]).toBeLessThan(errors[0])
   })
 })
 
