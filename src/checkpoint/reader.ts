@@ -141,6 +141,7 @@ export class CheckpointReader implements TensorReader {
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
   readonly rewritten: ReadonlySet<string> = new Set()
+  readonly pieces: ReadonlyMap<string, StoredTensorInfo> = new Map()
   readonly #handles: ReadonlyMap<string, FileHandle>
 
   constructor(dir: string, tensors: ReadonlyMap<string, StoredTensorInfo>, handles: ReadonlyMap<string, FileHandle>) {

@@ -25,6 +25,7 @@ export class RewritingReader implements TensorReader {
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
   readonly rewritten: ReadonlySet<string>
+  readonly pieces: ReadonlyMap<string, StoredTensorInfo>
   readonly #below: TensorReader
   readonly #rewrites: ReadonlyMap<string, TensorRewrite>
 
@@ -36,6 +37,7 @@ export class RewritingReader implements TensorReader {
     }
     this.dir = below.dir
     this.rewritten = new Set([...below.rewritten, ...rewrites.keys()])
+    this.pieces = new Map([...below.pieces].filter(([name]) => !rewrites.has(name)))
     this.tensors = tensors
     this.#below = below
     this.#rewrites = rewrites

@@ -5,13 +5,16 @@ export interface StoredTensorInfo extends SafetensorsEntry {
   file: string
 }
 
-/** Tensors of a checkpoint by name: as they are stored (`CheckpointReader`), or as a modifier rewrites them (`RewritingReader`). */
+/** Tensors of a checkpoint by name: as they are stored (`CheckpointReader`), one expert at a time (`PiecewiseReader`), or as a
+ * modifier rewrites them (`RewritingReader`). */
 export interface TensorReader {
   /** The folder. */
   readonly dir: string
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
   /** Names of the tensors that are not as they are stored. */
   readonly rewritten: ReadonlySet<string>
+  /** Names of the tensors that are cut from a stored one, with that one. */
+  readonly pieces: ReadonlyMap<string, StoredTensorInfo>
   has(name: string): boolean
   /** Errors: CheckpointError for a name the checkpoint lacks, with the nearest one it has. */
   info(name: string): StoredTensorInfo

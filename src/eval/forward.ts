@@ -3,6 +3,7 @@ import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import type { LayerHooks, LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
 import { type Batch, cutBatches, longestRow } from '../models/batches.ts'
+import { uncomputable } from '../models/computable.ts'
 import { type OpenModel, readWeight } from '../models/open-model.ts'
 import { Walker } from '../models/walker.ts'
 import {
@@ -49,7 +50,8 @@ export async function forward(
   { signal, onHidden, onLogits }: ForwardOptions,
 ): Promise<void> {
   const { model } = source
-  if (model.unknown !== undefined) throw new CheckpointError(`Cannot evaluate ${source.path}: ${model.unknown}.`, { file: 'config.json' })
+  const reason = uncomputable(source)
+  if (reason !== null) throw new CheckpointError(`Cannot evaluate ${source.path}: ${reason}.`, { file: 'config.json' })
   const inputs = await servedInputs(source)
   const caches = await servedCache(source)
   const batches = cutBatches(rows)

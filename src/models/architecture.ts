@@ -21,12 +21,13 @@ export interface StageSpec {
  * What the inputs of a stage come from; `name` is below the layer, or full at the head.
  * - norm: x * (weight + offset) (+ bias), a channel an element; only these linears read it. `centered`: x is without its mean (LayerNorm);
  *   `inner`: x is something else than the residual stream.
- * - linear: input channel c of the stage is row c of its weight, up to what happens between them: nothing (values through attention) or a
- *   product with something else (up_proj times the gate). Attention with grouped queries repeats rows: the counts then differ.
+ * - linear: input channel c of the stage is row `rows[c]` of its weight (row c where `rows` is left out), up to what happens between them:
+ *   nothing (values through attention) or a product with something else (up_proj times the gate). Attention with grouped queries repeats
+ *   rows: the counts then differ.
  */
 export type StageSource =
   | { readonly kind: 'norm'; readonly name: string; readonly offset: 0 | 1; readonly centered: boolean; readonly inner?: true }
-  | { readonly kind: 'linear'; readonly name: string }
+  | { readonly kind: 'linear'; readonly name: string; readonly rows?: readonly number[] }
 
 /** What a layer asks for: the outputs of `stage.linears` applied to `input`. Tensors in `keep` outlive the request. */
 export interface StageRequest {
@@ -103,8 +104,6 @@ export interface Model {
   readonly modelType: string
   /** Why nothing can be computed with it: its architecture is not known, and its linears were found by name. Absent where it is known. */
   readonly unknown?: string
-  /** Why no loader would read it compressed, where that is so; it is computed with all the same. */
-  readonly uncompressible?: string
   readonly layers: number
   readonly hidden: number
   readonly vocab: number
@@ -149,10 +148,14 @@ export interface Model {
 /** An architecture file exports this under the name `architecture`. */
 export interface Architecture {
   /**
-   * Reads config.json's object. `at`: where the text model stands within a larger one; by itself where it is left out. Errors:
+   * Reads config.json's object, with `defaults` for what it does not say. `at`: where the text model stands within a larger one; by itself where it is left out. Errors:
    * CheckpointError naming the key that is missing or not supported.
    */
   model(config: Config, at?: TextModel): Model
+  /** What its config class in transformers 5.17 takes where config.json has no such key; a null there is meant. */
+  readonly defaults: Config
+  /** Where experts are stored in one tensor, rows of gate and up take turns; else all of the gate comes first. */
+  readonly alternatingExperts?: true
   /** Where the text model is found in checkpoints of this type, most likely first; where `model` says, if it is left out. */
   readonly places?: readonly TextModel[]
 }

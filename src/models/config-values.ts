@@ -33,8 +33,15 @@ export function numberList(config: Config, key: string): number[] {
   throw wrong(key, value, 'a list of numbers')
 }
 
-/** A boolean of config.json. Errors: CheckpointError naming the key. */
-export function flag(config: Config, key: string, fallback: boolean): boolean {
+/** A whole number of config.json, from zero on. Errors: CheckpointError naming the key. */
+export function wholeNumber(config: Config, key: string): number {
+  const value = config[key]
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw wrong(key, value, 'a whole number')
+}
+
+/** A boolean of config.json, or `fallback` where the key is missing or null. Errors: CheckpointError naming the key. */
+export function flag(config: Config, key: string, fallback?: boolean): boolean {
   const value = config[key] ?? fallback
   if (typeof value === 'boolean') return value
   throw wrong(key, value, 'true or false')
@@ -49,6 +56,15 @@ export function oneOf<T extends string>(config: Config, key: string, known: read
   const found = known.find((name) => name === value)
   if (found !== undefined) return found
   throw wrong(key, value, known.map((name) => `"${name}"`).join(' or '))
+}
+
+/**
+ * Requires that a key of config.json is missing, null or `value`: what it would switch on is not computed here. Errors: CheckpointError naming
+ * the key.
+ */
+export function mustBe(config: Config, key: string, value: boolean | number): void {
+  const found = config[key] ?? value
+  if (found !== value) throw wrong(key, found, `${value}: nothing else is computed`)
 }
 
 /** An object of config.json, or null where it is missing or null. Errors: CheckpointError naming the key. */

@@ -1,5 +1,5 @@
 import type { Model, TextModel } from './architecture.ts'
-import { type Config, count, flag, oneOf, optional, positive, section } from './config-values.ts'
+import { type Config, count, flag, mustBe, optional, positive, section, wholeNumber } from './config-values.ts'
 import { byKind } from './layer-kinds.ts'
 import { llamaLike, preNormLayer } from './llama-like.ts'
 import { readActivation } from './parts/activations.ts'
@@ -16,8 +16,8 @@ export interface DeepseekKind {
   readonly modelType: string
   /** Neighbouring channels are rotated together. */
   readonly interleaved: boolean
-  /** Layers before the first with experts, where config.json does not say. */
-  readonly denseLayers: number
+  /** Of the plain MLPs and the shared experts. */
+  readonly mlpBias: boolean
   router(spec: RouterSpec, groups: RouterGroups, scale: number): Router
 }
 
@@ -25,36 +25,36 @@ export interface DeepseekKind {
 export function deepseekLike(config: Config, kind: DeepseekKind, at?: TextModel): Model {
   const hidden = count(config, 'hidden_size')
   const heads = count(config, 'num_attention_heads')
-  const [plainDim, rotaryDim] = [count(config, 'qk_nope_head_dim', 128), count(config, 'qk_rope_head_dim', 64)]
+  const [plainDim, rotaryDim] = [count(config, 'qk_nope_head_dim'), count(config, 'qk_rope_head_dim')]
   const headDim = plainDim + rotaryDim
-  const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-6) }
+  const norm = { epsilon: positive(config, 'rms_norm_eps') }
   const attention = latentAttention({
     hidden,
     heads,
-    queryRank: config.q_lora_rank === null ? null : count(config, 'q_lora_rank', 1536),
-    valueRank: count(config, 'kv_lora_rank', 512),
+    queryRank: config.q_lora_rank === null ? null : count(config, 'q_lora_rank'),
+    valueRank: count(config, 'kv_lora_rank'),
     plainDim,
     rotaryDim,
-    valueDim: count(config, 'v_head_dim', 128),
+    valueDim: count(config, 'v_head_dim'),
     scale: headDim ** -0.5 * attentionScale(config),
-    bias: flag(config, 'attention_bias', false),
+    bias: flag(config, 'attention_bias'),
     rotary: rotaryTables(readRope(config, rotaryDim), kind.interleaved),
   })
-  const activation = readActivation(config, 'hidden_act', 'silu')
-  const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation, bias: flag(config, 'mlp_bias', false) })
+  const activation = readActivation(config, 'hidden_act')
+  const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation, bias: kind.mlpBias })
   const mixture = mixtureOf(config, kind, hidden)
-  const dense = typeof config.first_k_dense_replace === 'number' ? config.first_k_dense_replace : kind.denseLayers
+  const dense = wholeNumber(config, 'first_k_dense_replace')
   const sparse = Array.from({ length: count(config, 'num_hidden_layers') }, (_, layer) => layer >= dense)
   const layer = byKind(sparse, (isSparse) => preNormLayer(config, norm, attention, isSparse ? mixture : mlp))
-  return llamaLike({ modelType: kind.modelType, config, maxPositions: 4096, norm, heads: { heads, kvHeads: heads, headDim }, layer }, at)
+  return llamaLike({ modelType: kind.modelType, config, norm, heads: { heads, kvHeads: heads, headDim }, layer }, at)
 }
 
 function mixtureOf(config: Config, kind: DeepseekKind, hidden: number): ReturnType<typeof experts> {
-  oneOf({ moe_layer_freq: String(config.moe_layer_freq ?? 1) }, 'moe_layer_freq', ['1'])
-  const number = count(config, 'n_routed_experts', optional(config, 'num_local_experts') ?? undefined)
+  mustBe(config, 'moe_layer_freq', 1)
+  const number = count({ n_routed_experts: config.num_local_experts ?? config.n_routed_experts }, 'n_routed_experts')
   const inner = count(config, 'moe_intermediate_size')
-  const activation = readActivation(config, 'hidden_act', 'silu')
-  const router = { name: 'mlp.gate', hidden, experts: number, chosen: count(config, 'num_experts_per_tok', 8) }
+  const activation = readActivation(config, 'hidden_act')
+  const router = { name: 'mlp.gate', hidden, experts: number, chosen: count(config, 'num_experts_per_tok') }
   const groups = { count: count(config, 'n_group', 1), chosen: count(config, 'topk_group', 1) }
   return experts({
     hidden,
@@ -62,8 +62,14 @@ function mixtureOf(config: Config, kind: DeepseekKind, hidden: number): ReturnTy
     count: number,
     module: 'mlp.experts',
     activation,
-    router: kind.router(router, groups, positive(config, 'routed_scaling_factor', 1)),
-    shared: gatedMlp({ hidden, inner: inner * count(config, 'n_shared_experts', 1), module: 'mlp.shared_experts', activation }),
+    router: kind.router(router, groups, positive(config, 'routed_scaling_factor')),
+    shared: gatedMlp({
+      hidden,
+      inner: inner * count(config, 'n_shared_experts'),
+      module: 'mlp.shared_experts',
+      activation,
+      bias: kind.mlpBias,
+    }),
   })
 }
 

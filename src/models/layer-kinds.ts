@@ -1,10 +1,14 @@
 import { CheckpointError } from '../util/errors.ts'
-import { type Config, count, flag } from './config-values.ts'
+import { type Config, count, flag, wholeNumber } from './config-values.ts'
 
-/** What `make` gives for the key of a layer, the same object for equal keys: layers that are alike share what they are made of. */
-export function byKind<K, T>(keys: readonly K[], make: (key: K) => T): (layer: number) => T {
-  const made = new Map<K, T>()
-  for (const key of keys) if (!made.has(key)) made.set(key, make(key))
+/** A fact or several by which layers differ. */
+type Kind = string | number | boolean | null | Readonly<Record<string, string | number | boolean | null>>
+
+/** What `make` gives for the kind of a layer, the same object for equal kinds: layers that are alike share what they are made of. */
+export function byKind<K extends Kind, T>(kinds: readonly K[], make: (kind: K) => T): (layer: number) => T {
+  const keys = kinds.map((kind) => JSON.stringify(kind))
+  const made = new Map<string, T>()
+  for (const [layer, key] of keys.entries()) if (!made.has(key)) made.set(key, make(kinds[layer]))
   return (layer) => {
     const found = made.get(keys[layer])
     if (found === undefined) throw new RangeError(`Cannot find layer ${layer}, expected 0 to ${keys.length - 1}`)
@@ -32,16 +36,15 @@ export function layerTypes(config: Config, otherwise: (layer: number) => Attenti
   throw new CheckpointError(message, { file: 'config.json' })
 }
 
-/** `sliding_window` in tokens; null for none. `fallback` where config.json has no such key. Errors: CheckpointError. */
-export function slidingWindow(config: Config, fallback: number | null = null): number | null {
-  const value = config.sliding_window === undefined ? fallback : config.sliding_window
-  return value === null ? null : count({ sliding_window: value }, 'sliding_window')
+/** `sliding_window` in tokens; null for none. Errors: CheckpointError. */
+export function slidingWindow(config: Config): number | null {
+  return (config.sliding_window ?? null) === null ? null : count(config, 'sliding_window')
 }
 
 /** The window of every layer as Qwen 2 and 3 have it: from `max_window_layers` on, and only where `use_sliding_window` says so. */
 export function qwenWindows(config: Config): (number | null)[] {
-  const window = flag(config, 'use_sliding_window', false) ? slidingWindow(config, 4096) : null
-  const from = typeof config.max_window_layers === 'number' ? config.max_window_layers : 28
+  const window = flag(config, 'use_sliding_window') ? slidingWindow(config) : null
+  const from = wholeNumber(config, 'max_window_layers')
   const types = layerTypes(config, (layer) => (window !== null && layer >= from ? 'sliding_attention' : 'full_attention'))
   return types.map((type) => (type === 'sliding_attention' ? window : null))
 }
@@ -50,7 +53,7 @@ export function qwenWindows(config: Config): (number | null)[] {
 export function rotatedLayers(config: Config): boolean[] {
   const layers = count(config, 'num_hidden_layers')
   const list = config.no_rope_layers ?? null
-  const interval = count(config, 'no_rope_layer_interval', 4)
+  const interval = count(config, 'no_rope_layer_interval')
   if (list === null || (Array.isArray(list) && list.length === 0))
     return Array.from({ length: layers }, (_, layer) => (layer + 1) % interval !== 0)
   if (Array.isArray(list) && list.length === layers) return list.map((value) => value === 1 || value === true)

@@ -10,9 +10,6 @@ import type { Part, PartMaker } from './parts/part.ts'
 export interface LlamaLike {
   readonly modelType: string
   readonly config: Config
-  /** Where config.json does not say; false where it is left out. */
-  readonly tied?: boolean
-  readonly maxPositions?: number
   readonly norm: NormKind
   readonly heads: HeadSizes
   /** The same object for layers that are alike. */
@@ -22,21 +19,21 @@ export interface LlamaLike {
   readonly headBias?: boolean
 }
 
-/** Sizes by their usual keys in config.json. `tied`, `maxPositions`: where it does not say. Errors: CheckpointError naming the key. */
-export function decoderSizes(config: Config, tied: boolean, maxPositions = 2048): DecoderSizes {
+/** Sizes by their usual keys in config.json. Errors: CheckpointError naming the key. */
+export function decoderSizes(config: Config): DecoderSizes {
   return {
     layers: count(config, 'num_hidden_layers'),
     hidden: count(config, 'hidden_size'),
     vocab: count(config, 'vocab_size'),
-    maxPositions: count(config, 'max_position_embeddings', maxPositions),
-    tied: flag(config, 'tie_word_embeddings', tied),
+    maxPositions: count(config, 'max_position_embeddings'),
+    tied: flag(config, 'tie_word_embeddings'),
   }
 }
 
 /** A model with Llama's names: `model.embed_tokens`, `model.layers.3.self_attn`, `model.norm`, `lm_head`. */
 export function llamaLike(like: LlamaLike, { base, head }: TextModel = { base: 'model', head: 'lm_head' }): Model {
   const { config, heads, embed } = like
-  const sizes = decoderSizes(config, like.tied ?? false, like.maxPositions)
+  const sizes = decoderSizes(config)
   return decoder({
     ...sizes,
     modelType: like.modelType,

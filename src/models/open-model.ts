@@ -12,7 +12,7 @@ import { groupSizeProblem } from '../schemes/scheme.ts'
 import { CheckpointError } from '../util/errors.ts'
 import type { LinearSpec, Model, ParameterSpec } from './architecture.ts'
 import type { Config } from './config-values.ts'
-import { readModel } from './read-model.ts'
+import { expertReader, readModel } from './read-model.ts'
 import { towerPatterns } from './towers.ts'
 
 /** How a linear of a compressed checkpoint is stored. */
@@ -40,8 +40,9 @@ export interface OpenModel {
  */
 export async function openModel(path: string): Promise<OpenModel> {
   const config = await readConfig(path)
-  const reader = await openCheckpoint(path)
+  const stored = await openCheckpoint(path)
   try {
+    const reader = await expertReader(config, stored)
     const model = await readModel(config, reader)
     requireLayers(config, model, reader)
     const compressed = await storedSchemes(config, model)
@@ -49,7 +50,7 @@ export async function openModel(path: string): Promise<OpenModel> {
     checkTensors(opened)
     return opened
   } catch (error) {
-    await reader.close()
+    await stored.close()
     throw error
   }
 }
@@ -177,7 +178,7 @@ export async function readWeight({ model, reader, compressed }: OpenModel, spec:
 }
 
 /** [rows, columns] as [columns, rows]. */
-function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(values.length)
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) out[column * rows + row] = values[row * columns + column]

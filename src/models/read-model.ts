@@ -1,3 +1,5 @@
+import { expertPieces } from '../checkpoint/expert-pieces.ts'
+import { PiecewiseReader } from '../checkpoint/piecewise-reader.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { loadFolder } from '../util/load-folder.ts'
@@ -12,6 +14,14 @@ async function architectures(): Promise<Map<string, Architecture>> {
   const known = new Map<string, Architecture>()
   for (const [modelType, module] of await loadFolder(ARCHITECTURES)) known.set(modelType, module.architecture as Architecture)
   return known
+}
+
+/** A checkpoint with the experts that it stores in one tensor one by one. */
+export async function expertReader(config: Config, stored: TensorReader): Promise<TensorReader> {
+  const known = await architectures()
+  const architecture = known.get(String(config.model_type)) ?? known.get(String(section(config, 'text_config')?.model_type))
+  const pieces = expertPieces(stored.tensors, architecture?.alternatingExperts ?? false)
+  return pieces.size === 0 ? stored : new PiecewiseReader(stored, pieces)
 }
 
 /**
@@ -37,8 +47,16 @@ export async function readModel(config: Config, reader: TensorReader): Promise<M
   }
   const { tensors } = reader
   requirePossibleLayers(config, reader)
-  const models = (architecture.places ?? [undefined]).map((place) => architecture.model(config, place))
+  const full = { ...lesserDefaults(architecture), ...config }
+  const models = (architecture.places ?? [undefined]).map((place) => architecture.model(full, place))
   return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
+}
+
+/** Every config.json of a text model by itself says these; a guess would only show as a tensor of another shape. */
+const SIZES = ['vocab_size', 'hidden_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads']
+
+function lesserDefaults({ defaults }: Architecture): Config {
+  return Object.fromEntries(Object.entries(defaults).filter(([key]) => !SIZES.includes(key)))
 }
 
 /** Where wrappers that also see or hear have their text model: as transformers saves them since version 5, before, or in place. */
@@ -48,11 +66,14 @@ const WITHIN: readonly TextModel[] = [
   { base: 'model', head: 'lm_head' },
 ]
 
-/** The text model of a wrapper. Whether its head is tied may stand with the wrapper. */
+/**
+ * The text model of a wrapper, whose config leaves out all that its config class has by default. Whether its head is tied may stand with the
+ * wrapper.
+ */
 function textModel(architecture: Architecture, config: Config, text: Config, { tensors }: TensorReader): Model {
   const tied = config.tie_word_embeddings === undefined ? {} : { tie_word_embeddings: config.tie_word_embeddings }
   requirePossibleLayers(text, { tensors })
-  const models = WITHIN.map((place) => architecture.model({ ...tied, ...text }, place))
+  const models = WITHIN.map((place) => architecture.model({ ...architecture.defaults, ...tied, ...text }, place))
   const found = models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
   // A head of its own is not tied, whatever is not said.
   const own = tensors.has(`${found.head().name}.weight`) || tensors.has(`${found.head().name}.weight_scale`)

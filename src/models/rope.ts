@@ -3,27 +3,18 @@ import { type Config, oneOf, positive, section } from './config-values.ts'
 import { plainFrequencies, type Rope } from './rope-frequencies.ts'
 import { scaleDynamic, scaleLinear, scaleLlama3, scaleLong, scaleYarn } from './rope-scaling.ts'
 
-/** What a family has otherwise than Llama. */
-export interface RopeDefaults {
-  /** The base where config.json gives none. */
-  readonly theta?: number
-  /** The share of a head's channels that is rotated, where config.json gives none. */
-  readonly partial?: number
-  /** The section of `rope_parameters` for one type of layers: `sliding_attention`. */
-  readonly layerType?: string
-}
-
 const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'su', 'llama3', 'mrope'] as const
 
 /**
  * The rotary frequencies that config.json describes, in either spelling: `rope_parameters` with everything inside (transformers 5), or
- * `rope_theta` beside an optional `rope_scaling`. Errors: CheckpointError for a rope_type that is not known.
+ * `rope_theta` beside an optional `rope_scaling`. `layerType`: the layers that it is for (`sliding_attention`), where `rope_parameters` has a
+ * section for each type. Errors: CheckpointError for a rope_type that is not known.
  */
-export function readRope(config: Config, headDim: number, defaults: RopeDefaults = {}): Rope {
+export function readRope(config: Config, headDim: number, layerType?: string): Rope {
   const all = section(config, 'rope_parameters') ?? section(config, 'rope_scaling') ?? {}
-  const scaling = (defaults.layerType && section(all, defaults.layerType)) || all
-  const theta = positive(scaling, 'rope_theta', positive(config, 'rope_theta', defaults.theta ?? 10_000))
-  const partial = positive(scaling, 'partial_rotary_factor', positive(config, 'partial_rotary_factor', defaults.partial ?? 1))
+  const scaling = (layerType && section(all, layerType)) || all
+  const theta = positive(scaling, 'rope_theta', positive(config, 'rope_theta', 10_000))
+  const partial = positive(scaling, 'partial_rotary_factor', positive(config, 'partial_rotary_factor', 1))
   const channels = Math.trunc(headDim * partial)
   if (channels % 2 !== 0 || channels < 2) {
     const message = `Cannot read the model's config.json: partial_rotary_factor ${partial} of ${headDim} channels is ${channels}, expected an even number.`

@@ -1,7 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
 import type { StoredTensor } from '../checkpoint/layouts/layout.ts'
 import type { TensorData } from '../checkpoint/tensor.ts'
-import { readWeight } from '../models/open-model.ts'
+import { readWeight, transpose } from '../models/open-model.ts'
 import { loadBias } from '../models/weights.ts'
 import type { Linear } from '../modifiers/modifier.ts'
 import { elementCount } from '../numerics/dtype.ts'
@@ -86,7 +86,7 @@ export function encodeLayer(plan: Plan, layer: LayerInHand): TensorData[] {
   return [
     ...linears.flatMap(encodeLinear),
     ...encodeCache(plan, layer),
-    ...[...edited].map(([name, values]) => encodeEdited(plan, name, values)),
+    ...[...edited].map(([name, values]) => encodeEdited(plan, name, asStored(layer, name, values))),
   ]
 }
 
@@ -114,6 +114,12 @@ function withBytes(module: string, stored: readonly StoredTensor[], encoded: Rea
     if (!bytes) throw new RangeError(`Cannot store ${module}.${suffix}: it has no bytes, expected ${elementCount(shape)} ${dtype}`)
     return { name: `${module}.${suffix}`, dtype, shape, bytes }
   })
+}
+
+/** A weight the way round that its linear is stored. */
+function asStored({ planned }: LayerInHand, name: string, values: Float32Array): Float32Array {
+  const spec = planned.find((entry) => `${entry.spec.name}.weight` === name)?.spec
+  return spec?.transposed ? transpose(values, spec.rows, spec.columns) : values
 }
 
 function encodeEdited({ source: { reader } }: Plan, name: string, values: Float32Array): TensorData {

@@ -196,6 +196,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     ...(progress.experts.length > 0 && { experts: [...progress.experts] }),
     rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
+    foreign: [...plan.foreign],
     warnings: [...plan.warnings, ...(rows?.warnings ?? []), ...linears.flatMap(concerns), ...starvedExperts(progress.experts)],
     size: plan.size,
     seconds: { data: dataSeconds, layers: progress.seconds, total: elapsed(started) + (resumed?.seconds ?? 0) },

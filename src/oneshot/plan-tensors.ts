@@ -1,5 +1,6 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
+import type { StoredTensorInfo } from '../checkpoint/tensor-reader.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
@@ -11,15 +12,46 @@ export interface PassThrough {
   readonly layer: number
 }
 
+/**
+ * The stored tensors with all experts of a layer that stay as they are, by the pieces that they would be cut into: of modules none of whose
+ * experts is compressed. Loaders of models that are not compressed look for those.
+ */
+export function wholeExperts(
+  { reader }: Pick<OpenModel, 'reader'>,
+  compressed: ReadonlySet<string>,
+): ReadonlyMap<string, StoredTensorInfo> {
+  const moduleOf = ({ name }: StoredTensorInfo) => name.slice(0, name.lastIndexOf('.'))
+  const cut = new Set([...reader.pieces].flatMap(([piece, whole]) => (compressed.has(linearOf(piece)) ? [moduleOf(whole)] : [])))
+  return new Map([...reader.pieces].filter(([, whole]) => !cut.has(moduleOf(whole))))
+}
+
+function linearOf(tensor: string): string {
+  return tensor.slice(0, tensor.lastIndexOf('.'))
+}
+
+/** Names for the ignore list: `untouched`, with one pattern for all experts of a module that stay as they are. */
+export function ignoredNames(source: OpenModel, untouched: readonly string[], compressed: ReadonlySet<string>): string[] {
+  const whole = wholeExperts(source, compressed)
+  const names = untouched.map((name) => {
+    const stored = whole.get(`${name}.weight`)
+    return stored ? `re:${linearOf(stored.name).replaceAll('.', '\\.')}\\..*` : name
+  })
+  return [...new Set(names)]
+}
+
 /** All stored tensors but the weights that are compressed, in the order of the walk. */
 export function untouchedTensors({ model, reader }: OpenModel, linears: readonly PlannedLinear[]): PassThrough[] {
-  const compressed = new Set(linears.filter(({ scheme }) => scheme).map(({ spec }) => `${spec.name}.weight`))
+  const compressed = new Set(linears.filter(({ scheme }) => scheme).map(({ spec }) => spec.name))
+  const whole = wholeExperts({ reader }, compressed)
   const layerOf = (name: string) => {
     for (let layer = 0; layer < model.layers; layer++) if (name.startsWith(`${model.layerName(layer)}.`)) return layer
     return model.layers
   }
-  const kept = [...reader.tensors.values()].filter(({ name }) => !compressed.has(name))
-  const entries = kept.map(({ name, dtype, shape }) => ({ info: { name, dtype, shape }, layer: layerOf(name) }))
+  const kept = [...reader.tensors.values()].filter(({ name }) => !(name.endsWith('.weight') && compressed.has(linearOf(name))))
+  const entries = [...new Set(kept.map((info) => whole.get(info.name) ?? info))].map(({ name, dtype, shape }) => ({
+    info: { name, dtype, shape },
+    layer: layerOf(name),
+  }))
   return entries.sort((a, b) => a.layer - b.layer)
 }
 

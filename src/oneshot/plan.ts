@@ -8,6 +8,7 @@ import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, totalBytes } from '../checkpoint/shards.ts'
 import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
+import { uncomputable } from '../models/computable.ts'
 import { type OpenModel, openModel, otherLinears, storedName } from '../models/open-model.ts'
 import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
@@ -20,8 +21,8 @@ import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier } from './assign.ts'
 import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
-import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
-import { modelWarnings } from './plan-warnings.ts'
+import { ignoredNames, type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
+import { foreignTensors, modelWarnings } from './plan-warnings.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
 
 export interface PlanOptions extends HubOptions {
@@ -56,6 +57,8 @@ export interface Plan {
   readonly cacheDtype: FloatDType
   /** Stored tensors that are copied as they are, with the layer whose completion writes them. */
   readonly passThrough: readonly PassThrough[]
+  /** Names of those that no part of the architecture reads. */
+  readonly foreign: readonly string[]
   readonly shards: readonly Shard[]
   /** The config.json to write. */
   readonly config: Readonly<Record<string, unknown>>
@@ -88,7 +91,7 @@ async function rewritten(source: OpenModel, { modifiers }: Recipe): Promise<Open
   let view = source
   for (const { definition, options, errorAt } of modifiers) {
     if (!definition.rewrites) continue
-    requireArchitecture(source, definition.names[0])
+    requireComputable(source, definition.names[0])
     try {
       view = await definition.rewrites(options as never, view)
     } catch (error) {
@@ -120,21 +123,20 @@ async function settle(
     const scheme = schemes.get(entry.spec.name) ?? null
     linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
   }
-  if (source.model.uncompressible !== undefined && groups.length > 0)
-    throw new CheckpointError(`Cannot compress ${source.path}: ${source.model.uncompressible}.`, { file: 'config.json' })
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
   const needs = needsOf(modifiers, linears, cache)
-  if (needs !== 'weights') requireArchitecture(source, 'a recipe that needs calibration data')
-  const copied = passThrough.map(({ info }) => info)
-  const allWarnings = [...origin.warnings, ...warnings, ...modelWarnings(source, new Set(schemes.keys()), copied)]
+  if (needs !== 'weights') requireComputable(source, 'a recipe that needs calibration data')
+  const foreign = foreignTensors(source, passThrough)
+  const allWarnings = [...origin.warnings, ...warnings, ...modelWarnings(source, new Set(schemes.keys()), foreign)]
   if (strict && allWarnings.length > 0) throw new UserError(`Cannot plan under --strict: ${allWarnings.join('; ')}`)
   const cacheDtype = linears[0].dtype
   const tensors = resultTensors(source, linears, passThrough, cache && { args: cache, dtype: cacheDtype })
   const size = { before: totalBytes([...source.reader.tensors.values()]), after: totalBytes(tensors) }
   await requireSpace(target, size.after)
   const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
-  const ignore = [...linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name), ...alias, ...otherLinears(source)]
+  const untouched = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
+  const ignore = [...ignoredNames(source, untouched, new Set(schemes.keys())), ...alias, ...otherLinears(source)]
   const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
   const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
   const untied = source.model.tied && schemes.has(source.model.head().name)
@@ -149,6 +151,7 @@ async function settle(
     cache,
     cacheDtype,
     passThrough,
+    foreign,
     shards: planShards(tensors),
     config: patchConfig(source.config, quantization, { ...(untied && { tied: false }) }),
     size,
@@ -157,9 +160,10 @@ async function settle(
   }
 }
 
-/** Errors: CheckpointError where the model's architecture is not known. */
-function requireArchitecture({ model, path }: OpenModel, what: string): void {
-  if (model.unknown !== undefined) throw new CheckpointError(`Cannot use ${what} on ${path}: ${model.unknown}.`, { file: 'config.json' })
+/** Errors: CheckpointError where nothing can be computed with the model. */
+function requireComputable(source: OpenModel, what: string): void {
+  const reason = uncomputable(source)
+  if (reason !== null) throw new CheckpointError(`Cannot use ${what} on ${source.path}: ${reason}.`, { file: 'config.json' })
 }
 
 /** What the modifiers ask for; stored ranges of activations need inputs whatever the modifier says. */

@@ -21,6 +21,8 @@ export interface RunRecord {
   rewritten: string[]
   /** Names of linears that stay as they were. */
   untouched: string[]
+  /** Names of the tensors that no part of the architecture reads, copied as they are: vision towers, for one. */
+  foreign: string[]
   warnings: string[]
   /** Bytes of all tensors. */
   size: { before: number; after: number }

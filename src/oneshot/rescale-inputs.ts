@@ -34,7 +34,8 @@ export async function rescaleInputs(
     )
   }
   const name = `${layer.name}.${source.name}`
-  const divisors = source.kind === 'norm' ? divideNorm(plan, layer, name, source.offset, wanted) : divideLinear(layer, name, wanted)
+  const divisors =
+    source.kind === 'norm' ? divideNorm(plan, layer, name, source.offset, wanted) : divideLinear(layer, name, wanted, source.rows)
   for (const { planned, linear } of stage) {
     multiplyColumns(linear.weight, divisors)
     layer.rescaled.add(`${linear.name}.weight`)
@@ -66,28 +67,28 @@ function divideNorm(plan: Plan, layer: LayerInHand, name: string, offset: number
   return divisors
 }
 
-/** Divides the rows of a linear: the scales of its codes where it is compressed. */
-function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array): Float32Array {
+/** Divides rows of a linear, all or those given, one a divisor: the scales of its codes where it is compressed. */
+function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array, rows?: readonly number[]): Float32Array {
   const source = layer.linears.find(({ linear }) => linear.name === name)
   if (!source) throw new RangeError(`Cannot rescale the outputs of ${name}: it is not yet known, expected a linear of an earlier stage`)
   const { linear, planned } = source
   const divisors = wanted.slice()
   const divideRows = (values: Float32Array): Float32Array => {
     const width = values.length / linear.rows
-    const divided = values.map((value, i) => value / divisors[Math.floor(i / width)])
-    roundToDtype(divided, planned.dtype)
-    // A row that the stored type has no room for stays as it was.
-    for (let row = 0; row < linear.rows; row++) {
-      const own = divided.subarray(row * width, (row + 1) * width)
-      if (own.every((value, i) => Number.isFinite(value) && (value !== 0 || values[row * width + i] === 0))) continue
-      own.set(values.subarray(row * width, (row + 1) * width))
-      divisors[row] = 1
+    const divided = values.slice()
+    for (const [i, divisor] of divisors.entries()) {
+      const begin = (rows?.[i] ?? i) * width
+      const own = values.subarray(begin, begin + width).map((value) => value / divisor)
+      roundToDtype(own, planned.dtype)
+      // A row that the stored type has no room for stays as it was.
+      if (own.every((value, at) => Number.isFinite(value) && (value !== 0 || values[begin + at] === 0))) divided.set(own, begin)
+      else divisors[i] = 1
     }
     return divided
   }
   layer.rescaled.add(`${name}.weight`)
   if (linear.quantized) linear.quantized.scale = divideRows(linear.quantized.scale)
-  else layer.edited.set(`${name}.weight`, divideRows(linear.weight))
+  else layer.edited.set(`${name}.weight`, divideRows(layer.edited.get(`${name}.weight`) ?? linear.weight))
   linear.bias?.set(divideRows(linear.bias))
   return divisors
 }

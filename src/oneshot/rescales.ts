@@ -5,6 +5,7 @@ import type { Mapping } from '../modifiers/modifier.ts'
 import type { RecipeModifier } from '../recipe/recipe.ts'
 import { matchNames } from '../schemes/match.ts'
 import { nearest } from '../util/nearest.ts'
+import { wholeExperts } from './plan-tensors.ts'
 import type { StagedLinear } from './staged-linear.ts'
 
 /** A stage whose inputs a modifier rescales, or would. */
@@ -54,13 +55,15 @@ export function planRescales(
     ? mapped(entry, candidates, mappings, matches)
     : candidates.filter(({ stage }) => rescales.sources.includes(stage.source.kind))
   const ignored = new Set(rescales.ignore(options).flatMap((pattern) => [...matches(pattern)]))
+  const whole = wholeExperts(source, new Set(schemes.keys()))
   const specs = new Map(staged.map(({ spec }) => [spec.name, spec]))
   return chosen
     .filter(({ source: from, linears }) => ![from, ...linears].every((name) => ignored.has(name)))
     .map((candidate) => {
       const { layer, stage, source: from, linears } = candidate
-      const skipped =
-        rescales.forQuantizer && !linears.some((name) => schemes.has(name))
+      const skipped = linears.some((name) => whole.has(`${name}.weight`))
+        ? 'its experts are stored in one tensor, and none is compressed'
+        : rescales.forQuantizer && !linears.some((name) => schemes.has(name))
           ? 'none of them is quantized'
           : problem(candidate, specs, schemes, cached ? source.model.attention.module : null)
       return { layer, stage, source: from, linears, skipped }
@@ -89,14 +92,14 @@ function problem(
   schemes: ReadonlyMap<string, QuantizationScheme>,
   cached: string | null,
 ): string | null {
-  if (linears.some((name) => specs.get(name)?.transposed)) return 'its weights are stored transposed (Conv1D)'
   if (stage.source.kind === 'norm') return null
   // By the time that a stage sees what attention makes of the values, their range has been observed.
   if (cached !== null && stage.source.name.startsWith(`${cached}.`))
     return `${source} fills the key-value cache, whose scales are settled before`
-  const rows = specs.get(source)?.rows
+  const rows = stage.source.rows?.length ?? specs.get(source)?.rows
   const columns = specs.get(linears[0])?.columns
-  if (rows !== columns) return `${source} has ${rows} rows for ${columns} inputs (grouped-query attention)`
+  if (rows !== columns)
+    return `${source} has ${rows} rows${stage.source.rows ? ' of values' : ''} for ${columns} inputs (grouped-query attention)`
   const weights = schemes.get(source)?.weights
   if (!weights || (weights.type === 'int' && (weights.strategy === 'group' || weights.strategy === 'channel'))) return null
   return `the scales of ${source} (${weights.type}, strategy ${weights.strategy}) cannot take up a factor for each row`

@@ -1,5 +1,15 @@
 import { isMxfp4, isMxfp8, isNvfp4 } from './scheme-kinds.ts'
-import { type KernelInput, type Ruling, refusedEverywhere, runs, type Server, type Source } from './server.ts'
+import {
+  type KernelInput,
+  type Ruling,
+  refusedEverywhere,
+  runs,
+  type ServedLinear,
+  type ServedModel,
+  type Server,
+  type ServerFinding,
+  type Source,
+} from './server.ts'
 
 const TRANSFORMERS = 'transformers 5.17.0'
 
@@ -31,5 +41,31 @@ function ruling({ weights, format }: KernelInput): Ruling {
   return { nvidia: runs('dequantizing', LOADS), cpu: runs('dequantizing', LOADS), notices: [] }
 }
 
+const FALCON: Source = { version: TRANSFORMERS, where: 'transformers/models/falcon/modeling_falcon.py: FalconLinear', evidence: 'run' }
+const EXPERTS: Source = {
+  version: TRANSFORMERS,
+  where: 'transformers/conversion_mapping.py: gpt_oss has no conversion from single experts',
+  evidence: 'run',
+}
+
+/** Models that are not loaded compressed, whatever can be dequantized. */
+function problems({ modelType, layers }: ServedModel): ServerFinding[] {
+  const linears = layers.flatMap((layer) => layer.linears)
+  const finding = (found: readonly ServedLinear[], message: string, source: Source): ServerFinding[] =>
+    found.length === 0 ? [] : [{ severity: 'error', modules: found.map(({ name }) => name), message, source }]
+  if (modelType === 'falcon') {
+    const packed = linears.filter(({ scheme }) => /(^|-)pack-/.test(scheme?.format ?? ''))
+    return finding(
+      packed,
+      'Falcon is initialized by the weights of its linears, which packed ones have not: no packed Falcon is loaded',
+      FALCON,
+    )
+  }
+  if (modelType !== 'gpt_oss') return []
+  const experts = linears.filter(({ name, scheme }) => scheme && /\.experts\.\d+\./.test(name))
+  const message = 'the experts of gpt-oss are looked for in one tensor: compressed one by one they are not found, and drawn at random'
+  return finding(experts, message, EXPERTS)
+}
+
 /** transformers' rules with compressed-tensors, which it needs at 0.15 or newer: it loads whatever can be dequantized, on any device. */
-export const transformers: Server = { version: TRANSFORMERS, ruling, problems: () => [] }
+export const transformers: Server = { version: TRANSFORMERS, ruling, problems }

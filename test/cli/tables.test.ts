@@ -19,6 +19,7 @@ const record: RunRecord = {
   linears: [report('model.layers.0.mlp.up_proj')],
   rewritten: [],
   untouched: ['lm_head'],
+  foreign: [],
   warnings: ['model.layers.0.mlp.up_proj: RTN: the Hessian is not positive definite at any damping'],
   size: { before: 1000, after: 400 },
   seconds: { data: 1, layers: 2, total: 3 },

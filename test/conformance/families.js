@@ -9,8 +9,8 @@ const SCHEMES = {
   w4a16: { scheme: 'W4A16', group_size: 32 },
   fp8: { scheme: 'FP8_DYNAMIC' },
 }
-/** compressed-tensors has no Conv1D, Llama 4's experts would have to be split, and variants of RoPE are Llamas and Phis. */
-const LEFT_OUT = /^gpt2$|^llama4$|^rope-/
+/** compressed-tensors has no Conv1D; transformers 5.17 looks for the experts of gpt-oss in one tensor; variants of RoPE are Llamas and Phis. */
+const LEFT_OUT = /^gpt2|^gpt_oss|^rope-/
 /** transformers 5.17 initializes Falcon's linears by their `weight`, which packed ones have not: it loads no packed Falcon at all. */
 const NOT_LOADED = /^falcon.* w4a16$/
 /** transformers dequantizes experts to bfloat16, and leaves their inputs alone. */

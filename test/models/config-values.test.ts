@@ -34,9 +34,9 @@ describe('llama', () => {
   const llama = { ...config, vocab_size: 320, intermediate_size: 256, num_hidden_layers: 2 }
 
   test('refuses heads that do not fit together before any tensor is looked for', () => {
-    expect(architecture.model(llama).linears(0)).toHaveLength(7)
+    expect(architecture.model({ ...architecture.defaults, ...llama }).linears(0)).toHaveLength(7)
     for (const change of [{ num_key_value_heads: 3 }, { head_dim: 31 }, { hidden_size: 126 }]) {
-      expect(() => architecture.model({ ...llama, ...change })).toThrow(CheckpointError)
+      expect(() => architecture.model({ ...architecture.defaults, ...llama, ...change })).toThrow(CheckpointError)
     }
   })
 })

@@ -66,6 +66,23 @@ describe('a model_type that is not known', () => {
     ])
   })
 
+  test.each([
+    ['as they lie', [4, 128, 64], [4, 64, 64]],
+    ['turned', [4, 64, 128], [4, 64, 64]],
+  ])('experts that are stored in one tensor, %s, are taken apart', async (_, gateUp, down) => {
+    const module = 'model.layers.0.mlp.experts'
+    const [model, output] = [
+      await unknownModel([...MODEL.slice(0, 5), tensor(`${module}.gate_up_proj`, ...gateUp), tensor(`${module}.down_proj`, ...down)]),
+      `${await temporaryFolder()}/out`,
+    ]
+    const { linears, warnings } = await oneshot({ model, recipe: RTN, output })
+    expect(linears.map(({ name }) => name).filter((name) => name.startsWith(`${module}.3.`))).toEqual(
+      ['gate_proj', 'up_proj', 'down_proj'].map((name) => `${module}.3.${name}`),
+    )
+    expect(warnings.join()).toContain('experts that are stored in one tensor are taken apart, the half of the gate first')
+    expect((await verify(output, { against: model })).problems).toEqual([])
+  })
+
   test('gives the same bytes as the architecture does', async () => {
     const [known, unknown] = [oracleFolder('tiny'), `${await temporaryFolder()}/model`]
     await cp(known, unknown, { recursive: true })

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test } from 'vitest'
+import { readConfig } from '../../src/checkpoint/config.ts'
+import { openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { verify } from '../../src/eval/verify.ts'
 import { defineModifier } from '../../src/modifiers/define.ts'
 import { oneshot } from '../../src/oneshot/oneshot.ts'
@@ -14,7 +16,7 @@ useEngine('wasm')
 
 /** One checkpoint a family: variants of RoPE are Llamas. */
 const FAMILIES = oracleNames('architectures').filter((name) => !name.startsWith('rope-'))
-const COMPRESSED = FAMILIES.filter((name) => name !== 'gpt2' && name !== 'llama4')
+const COMPRESSED = FAMILIES.filter((name) => !name.startsWith('gpt2'))
 
 const folder = (name: string) => oracleFolder(`architectures/${name}`)
 const rowsOf = (name: string) => oracleRows(`architectures/${name}/reference.safetensors`, 'input_ids')
@@ -40,7 +42,7 @@ function lively(name: string, values: Float32Array): void {
     for (let i = 0; i < values.length; i++) values[i] += 0.5 * Math.sin(7 * i + name.length)
 }
 
-describe.each(COMPRESSED)('%s', (name) => {
+describe.each(FAMILIES)('%s', (name) => {
   test('rescaling every stage that can be leaves the function as it is', async () => {
     const output = `${await temporaryFolder()}/out`
     const model = await floatCopy(folder(name), lively)
@@ -60,7 +62,9 @@ describe.each(COMPRESSED)('%s', (name) => {
     const { logits } = await runForward(output, rowsOf(name))
     expect(largestDifference(logits, original.logits)).toBeLessThan(1e-4 * Math.max(1, spread(original.logits)))
   })
+})
 
+describe.each(COMPRESSED)('%s', (name) => {
   test('GPTQ compresses every linear but the head, and what is written verifies', async () => {
     const output = `${await temporaryFolder()}/out`
     const recipe = recipeOf('GPTQModifier', { scheme: 'W4A16', group_size: 16 })
@@ -87,20 +91,76 @@ describe('gpt2', () => {
   })
 })
 
-describe('llama4', () => {
-  test('is refused with the reason: loaders look for its experts one by one', async () => {
+describe('experts that are stored in one tensor', () => {
+  const recipe = (...ignore: string[]) => ({
+    modifiers: { QuantizationModifier: { scheme: 'FP8_DYNAMIC', ignore: ['lm_head', ...ignore] } },
+  })
+
+  test.each(['gpt_oss', 'llama4'])('%s: are compressed one by one, under the names that loaders look for', async (name) => {
     const output = `${await temporaryFolder()}/out`
-    const plan = planRun({ model: folder('llama4'), recipe: recipeOf('QuantizationModifier', { scheme: 'FP8_DYNAMIC' }), output })
-    await expect(plan).rejects.toThrow('its experts are stored in one piece, and loaders look for them one by one')
+    const { linears, warnings, untouched } = await oneshot({ model: folder(name), recipe: recipe(), output })
+    expect(linears.filter((linear) => /\.experts\.3\.(gate|up|down)_proj$/.test(linear.name))).toHaveLength(6)
+    expect([warnings, untouched]).toEqual([[], ['lm_head']])
+    const { problems, notes = [] } = await verify(output, { against: folder(name) })
+    expect([problems, notes]).toEqual([[], []])
+  })
+
+  test('gpt_oss: stay in one tensor where none of them is compressed, with a pattern in the ignore list', async () => {
+    const output = `${await temporaryFolder()}/out`
+    const { linears } = await oneshot({ model: folder('gpt_oss'), recipe: recipe('re:.*experts.*'), output })
+    expect(linears).toHaveLength(8)
+    const [before, after] = [await openCheckpoint(folder('gpt_oss')), await openCheckpoint(output)]
+    const name = 'model.layers.1.mlp.experts.gate_up_proj'
+    expect(Buffer.compare(await after.read(name), await before.read(name))).toBe(0)
+    expect([...after.tensors.keys()].filter((key) => /experts\.\d/.test(key))).toEqual([])
+    await before.close()
+    await after.close()
+    const { quantization_config: written } = (await readConfig(output)) as { quantization_config: { ignore: string[] } }
+    expect(written.ignore.filter((entry) => entry.includes('experts'))).toEqual(
+      [0, 1].map((layer) => `re:model\\.layers\\.${layer}\\.mlp\\.experts\\..*`),
+    )
+    expect((await verify(output, { against: folder('gpt_oss') })).problems).toEqual([])
   })
 })
 
-describe('gpt_oss', () => {
-  test('is compressed but for its experts, which a warning names with their size', async () => {
+describe('linears that are fused into one', () => {
+  test.each([
+    [
+      'phi3',
+      'model.layers.1',
+      { 'self_attn.o_proj': 'self_attn.qkv_proj', 'mlp.gate_up_proj': 'post_attention_layernorm', 'mlp.down_proj': 'mlp.gate_up_proj' },
+    ],
+    ['gpt2', 'transformer.h.1', { 'attn.c_attn': 'ln_1', 'attn.c_proj': 'attn.c_attn', 'mlp.c_fc': 'ln_2' }],
+    ['falcon-rw', 'transformer.h.1', { 'self_attention.dense': 'self_attention.query_key_value' }],
+    ['deepseek_v2', 'model.layers.1', { 'self_attn.o_proj': 'self_attn.kv_b_proj' }],
+  ])('%s: are what the inputs of the next are rescaled in', async (name, layer, expected) => {
     const output = `${await temporaryFolder()}/out`
-    const plan = await planRun({ model: folder('gpt_oss'), recipe: recipeOf('QuantizationModifier', { scheme: 'FP8_DYNAMIC' }), output })
+    const recipe = { modifiers: { TestRescaler: {} } }
+    const plan = await planRun({ model: folder(name), recipe, output, modifiers: [rescaler as never] })
     await plan.close()
-    expect(plan.warnings.join()).toMatch(/^4 tensors hold all experts of a layer in one piece \(model\.layers\.0\.mlp\.experts\.\w+\)/)
+    const rescales = (plan.modifiers[0]?.rescales ?? []).filter(({ linears }) => linears[0]?.startsWith(`${layer}.`))
+    for (const [linear, source] of Object.entries(expected)) {
+      const found = rescales.find(({ linears }) => linears.includes(`${layer}.${linear}`))
+      const isGrouped = name === 'phi3' && linear === 'self_attn.o_proj'
+      expect(found, linear).toMatchObject({
+        source: `${layer}.${source}`,
+        skipped: isGrouped ? expect.stringContaining('16 rows of values for 32 inputs') : null,
+      })
+    }
+  })
+
+  test('phi3: AWQ and rounding lose less than rounding alone', async () => {
+    const rows = rowsOf('phi3-mha')
+    const { logits } = await runForward(folder('phi3-mha'), rows)
+    const quantize = { QuantizationModifier: { scheme: 'W4A16', group_size: 32, ignore: ['lm_head'] } }
+    const errors: number[] = []
+    for (const modifiers of [[quantize], [{ AWQModifier: {} }, quantize]]) {
+      const output = `${await temporaryFolder()}/out`
+      await oneshot({ model: folder('phi3-mha'), recipe: { modifiers }, output, dataset: rows, engine: 'wasm', threads: 1 })
+      const after = await runForward(output, rows)
+      errors.push(after.logits.reduce((sum, value, i) => sum + (value - logits[i]) ** 2, 0))
+    }
+    expect(errors[1]).toBeLessThan(errors[0])
   })
 })
 

@@ -171,3 +171,26 @@ describe('scales', () => {
     expect(messages({})).not.toContainEqual(expect.stringContaining('weight_global_scale'))
   })
 })
+
+describe('transformers 5.17, as it was run', () => {
+  const named = (modelType: string, name: string, scheme: Name) => {
+    const model = modelOf(SCHEMES[scheme], SMOLLM2_135M)
+    const linears = [{ name, rows: 64, columns: 64, scheme: { ...SCHEMES[scheme] } }] as const
+    const findings = serverProblems('transformers', { ...model, modelType, layers: [{ name, linears, isHead: false }] })
+    return findings.filter(({ severity }) => severity === 'error').map(({ message }) => message)
+  }
+
+  test('loads no packed Falcon', () => {
+    const name = 'transformer.h.0.mlp.dense_h_to_4h'
+    expect(named('falcon', name, 'W4A16_G64')).toEqual([expect.stringContaining('no packed Falcon is loaded')])
+    expect(named('falcon', name, 'FP8_DYNAMIC')).toEqual([])
+    expect(named('bloom', name, 'W4A16_G64')).toEqual([])
+  })
+
+  test('finds no experts of gpt-oss one by one', () => {
+    const name = 'model.layers.0.mlp.experts.3.up_proj'
+    expect(named('gpt_oss', name, 'FP8_DYNAMIC')).toEqual([expect.stringContaining('are looked for in one tensor')])
+    expect(named('gpt_oss', 'model.layers.0.self_attn.q_proj', 'FP8_DYNAMIC')).toEqual([])
+    expect(named('qwen3_moe', name, 'FP8_DYNAMIC')).toEqual([])
+  })
+})

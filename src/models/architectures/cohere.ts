@@ -12,10 +12,25 @@ import { readRope } from '../rope.ts'
 
 /** Command R: attention and MLP side by side behind one LayerNorm without bias, neighbouring channels rotated, logits scaled. */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 256_000,
+    hidden_size: 8192,
+    intermediate_size: 22_528,
+    num_hidden_layers: 40,
+    num_attention_heads: 64,
+    hidden_act: 'silu',
+    max_position_embeddings: 8192,
+    layer_norm_eps: 1e-5,
+    tie_word_embeddings: true,
+    rope_theta: 500_000,
+    logit_scale: 0.0625,
+    attention_bias: false,
+    use_qk_norm: false,
+  },
   model: (config, at) => {
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
-    const norm = { epsilon: positive(config, 'layer_norm_eps', 1e-5), centered: true }
+    const norm = { epsilon: positive(config, 'layer_norm_eps'), centered: true }
     const headNorm = (name: string, number: number) =>
       ownHeadNorms(
         norm,
@@ -26,22 +41,21 @@ export const architecture: Architecture = {
       ...heads,
       hidden,
       scale: heads.headDim ** -0.5,
-      bias: biases(flag(config, 'attention_bias', false)),
+      bias: biases(flag(config, 'attention_bias')),
       rotary: rotaryTables(readRope(config, heads.headDim), true),
-      ...(flag(config, 'use_qk_norm', false) && {
+      ...(flag(config, 'use_qk_norm') && {
         queryNorm: headNorm('q_norm', heads.heads),
         keyNorm: headNorm('k_norm', heads.kvHeads),
       }),
     })
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act', 'silu') })
+    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
     const layer = parallelOfOneNorm(layerNorms(config, norm)('input_layernorm'), attention, mlp)
-    const scale = positive(config, 'logit_scale', 0.0625)
+    const scale = positive(config, 'logit_scale')
     return llamaLike(
       {
         modelType: 'cohere',
         config,
-        tied: true,
-        maxPositions: 8192,
+
         norm,
         heads,
         layer: () => layer,

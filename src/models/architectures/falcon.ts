@@ -17,15 +17,30 @@ import { readRope } from '../rope.ts'
  * (Falcon-RW); one linear for q, k and v.
  */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 65_024,
+    hidden_size: 4544,
+    num_hidden_layers: 32,
+    num_attention_heads: 71,
+    layer_norm_epsilon: 1e-5,
+    alibi: false,
+    new_decoder_architecture: false,
+    multi_query: true,
+    parallel_attn: true,
+    bias: false,
+    max_position_embeddings: 2048,
+    activation: 'gelu',
+    tie_word_embeddings: true,
+  },
   model: (config) => {
-    const sizes = decoderSizes(config, true)
+    const sizes = decoderSizes(config)
     const { hidden } = sizes
-    const isNew = flag(config, 'new_decoder_architecture', false)
+    const isNew = flag(config, 'new_decoder_architecture')
     const heads = headSizes({ ...config, head_dim: null, num_key_value_heads: keyValueHeads(config, isNew) })
-    const kind = { epsilon: positive(config, 'layer_norm_epsilon', 1e-5), centered: true, bias: true }
-    const bias = flag(config, 'bias', false)
+    const kind = { epsilon: positive(config, 'layer_norm_epsilon'), centered: true, bias: true }
+    const bias = flag(config, 'bias')
     const scale = heads.headDim ** -0.5
-    const alibi = flag(config, 'alibi', false)
+    const alibi = flag(config, 'alibi')
     const attention = selfAttention({
       ...heads,
       hidden,
@@ -35,13 +50,13 @@ export const architecture: Architecture = {
       scale,
       bias: biases(bias),
       rotary: alibi ? null : rotaryTables(readRope(config, heads.headDim)),
-      // The penalty is scaled like the scores here.
-      mask: alibi ? alibiMask(heads.heads, scale) : causalMask(),
+      // transformers scales the penalty like the scores, and works it out in bfloat16 (modeling_falcon.py, build_alibi_tensor).
+      mask: alibi ? alibiMask({ heads: heads.heads, scale, rounded: true }) : causalMask(),
     })
     const mlp = plainMlp({
       hidden,
       inner: count(config, 'ffn_hidden_size', 4 * hidden),
-      activation: readActivation(config, 'activation', 'gelu'),
+      activation: readActivation(config, 'activation'),
       bias,
       names: { up: 'dense_h_to_4h', down: 'dense_4h_to_h' },
     })
@@ -59,13 +74,13 @@ export const architecture: Architecture = {
 }
 
 function keyValueHeads(config: Config, isNew: boolean): number {
-  if (!isNew && flag(config, 'multi_query', true)) return 1
+  if (!isNew && flag(config, 'multi_query')) return 1
   return count(config, 'num_kv_heads', count(config, 'num_attention_heads'))
 }
 
 function arrange(config: Config, isNew: boolean, kind: NormKind, attention: PartMaker, mlp: PartMaker): Part {
   const named = layerNorms(config, kind)
-  if (!isNew && !flag(config, 'parallel_attn', true)) {
+  if (!isNew && !flag(config, 'parallel_attn')) {
     return sequential([
       { before: named('input_layernorm'), part: attention },
       { before: named('post_attention_layernorm'), part: mlp },

@@ -17,19 +17,27 @@ const PLACES: readonly [TextModel, TextModel] = [
 
 /** GPT-2: learned positions, LayerNorm, an MLP without a gate; all linears are Conv1D, stored transposed. */
 export const architecture: Architecture = {
+  defaults: {
+    n_positions: 1024,
+    activation_function: 'gelu_new',
+    layer_norm_epsilon: 1e-5,
+    scale_attn_weights: true,
+    scale_attn_by_inverse_layer_idx: false,
+    tie_word_embeddings: true,
+  },
   places: PLACES,
   model: (config, { base, head } = PLACES[0]) => {
     const hidden = count(config, 'n_embd')
     const heads = headSizes({ num_attention_heads: config.n_head, hidden_size: hidden })
     const layers = count(config, 'n_layer')
-    const positions = count(config, 'n_positions', 1024)
-    const kind = { epsilon: positive(config, 'layer_norm_epsilon', 1e-5), centered: true, bias: true }
-    const scale = flag(config, 'scale_attn_weights', true) ? heads.headDim ** -0.5 : 1
-    const byLayer = flag(config, 'scale_attn_by_inverse_layer_idx', false)
+    const positions = count(config, 'n_positions')
+    const kind = { epsilon: positive(config, 'layer_norm_epsilon'), centered: true, bias: true }
+    const scale = flag(config, 'scale_attn_weights') ? heads.headDim ** -0.5 : 1
+    const byLayer = flag(config, 'scale_attn_by_inverse_layer_idx')
     const mlp = plainMlp({
       hidden,
       inner: optional(config, 'n_inner') === null ? 4 * hidden : count(config, 'n_inner'),
-      activation: readActivation(config, 'activation_function', 'gelu_new'),
+      activation: readActivation(config, 'activation_function'),
       bias: true,
       transposed: true,
       names: { up: 'c_fc', down: 'c_proj' },
@@ -58,7 +66,7 @@ export const architecture: Architecture = {
       hidden,
       vocab: count(config, 'vocab_size'),
       maxPositions: positions,
-      tied: flag(config, 'tie_word_embeddings', true),
+      tied: flag(config, 'tie_word_embeddings'),
       attention: { module: 'attn', ...heads },
       embedding: nameBelow(base, 'wte'),
       layerList: nameBelow(base, 'h'),

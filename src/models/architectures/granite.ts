@@ -11,25 +11,42 @@ import { readRope } from '../rope.ts'
 
 /** Granite 3: Llama with multipliers of the embedding, the scores, what parts add, and the logits. */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 32_000,
+    hidden_size: 4096,
+    intermediate_size: 11_008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    hidden_act: 'silu',
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-6,
+    tie_word_embeddings: false,
+    attention_bias: false,
+    mlp_bias: false,
+    embedding_multiplier: 1,
+    logits_scaling: 1,
+    residual_multiplier: 1,
+    attention_multiplier: 1,
+  },
   model: (config, at) => {
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
-    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-6) }
+    const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const attention = selfAttention({
       ...heads,
       hidden,
-      scale: positive(config, 'attention_multiplier', 1),
-      bias: biases(flag(config, 'attention_bias', false)),
+      scale: positive(config, 'attention_multiplier'),
+      bias: biases(flag(config, 'attention_bias')),
       rotary: rotaryTables(readRope(config, heads.headDim)),
     })
     const mlp = gatedMlp({
       hidden,
       inner: count(config, 'intermediate_size'),
-      activation: readActivation(config, 'hidden_act', 'silu'),
-      bias: flag(config, 'mlp_bias', false),
+      activation: readActivation(config, 'hidden_act'),
+      bias: flag(config, 'mlp_bias'),
     })
-    const layer = preNormLayer(config, norm, attention, mlp, positive(config, 'residual_multiplier', 1))
-    const divisor = positive(config, 'logits_scaling', 1)
+    const layer = preNormLayer(config, norm, attention, mlp, positive(config, 'residual_multiplier'))
+    const divisor = positive(config, 'logits_scaling')
     return llamaLike(
       {
         modelType: 'granite',
@@ -37,7 +54,7 @@ export const architecture: Architecture = {
         norm,
         heads,
         layer: () => layer,
-        embed: scaledEmbedding(positive(config, 'embedding_multiplier', 1)),
+        embed: scaledEmbedding(positive(config, 'embedding_multiplier')),
         bend: (logits) => tf.div(logits, divisor),
       },
       at,

@@ -1,5 +1,5 @@
 import type { Architecture, TextModel } from '../architecture.ts'
-import { count, flag, headSizes, oneOf } from '../config-values.ts'
+import { count, flag, headSizes, mustBe } from '../config-values.ts'
 import { decoder, nameBelow } from '../decoder.ts'
 import { decoderSizes, layerNorms } from '../llama-like.ts'
 import { readActivation } from '../parts/activations.ts'
@@ -22,16 +22,28 @@ const SKIPPED = 2
  * projects a narrower embedding up and down again.
  */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 50_272,
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    ffn_dim: 3072,
+    max_position_embeddings: 2048,
+    do_layer_norm_before: true,
+    _remove_final_layer_norm: false,
+    num_attention_heads: 12,
+    activation_function: 'relu',
+    enable_bias: true,
+    layer_norm_elementwise_affine: true,
+    tie_word_embeddings: true,
+  },
   places: PLACES,
   model: (config, { base, head } = PLACES[0]) => {
-    oneOf({ layer_norm_elementwise_affine: String(config.layer_norm_elementwise_affine ?? true) }, 'layer_norm_elementwise_affine', [
-      'true',
-    ])
-    const sizes = decoderSizes(config, true)
+    mustBe(config, 'layer_norm_elementwise_affine', true)
+    const sizes = decoderSizes(config)
     const { hidden, maxPositions } = sizes
     const heads = headSizes({ num_attention_heads: config.num_attention_heads, hidden_size: hidden })
     const kind = { epsilon: 1e-5, centered: true, bias: true }
-    const bias = flag(config, 'enable_bias', true)
+    const bias = flag(config, 'enable_bias')
     const attention = selfAttention({
       ...heads,
       hidden,
@@ -40,9 +52,9 @@ export const architecture: Architecture = {
       bias: biases(bias),
       rotary: null,
     })
-    const activation = readActivation(config, 'activation_function', 'relu')
+    const activation = readActivation(config, 'activation_function')
     const mlp = plainMlp({ hidden, inner: count(config, 'ffn_dim'), module: '', activation, bias, names: { up: 'fc1', down: 'fc2' } })
-    const normFirst = flag(config, 'do_layer_norm_before', true)
+    const normFirst = flag(config, 'do_layer_norm_before')
     const place = normFirst ? 'before' : 'sum'
     const named = layerNorms(config, kind)
     const layer = sequential([
@@ -50,7 +62,7 @@ export const architecture: Architecture = {
       { part: mlp, [place]: named('final_layer_norm') },
     ])
     const width = count(config, 'word_embed_proj_dim', hidden)
-    const hasFinalNorm = normFirst && !flag(config, '_remove_final_layer_norm', false)
+    const hasFinalNorm = normFirst && !flag(config, '_remove_final_layer_norm')
     return decoder({
       ...sizes,
       modelType: 'opt',

@@ -10,17 +10,32 @@ import { readRope } from '../rope.ts'
 
 /** Qwen 1.5 to 2.5 (arXiv 2407.10671): Llama with biases on queries, keys and values; some layers may have a sliding window. */
 export const architecture: Architecture = {
+  defaults: {
+    vocab_size: 151_936,
+    hidden_size: 4096,
+    intermediate_size: 22_016,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 32,
+    hidden_act: 'silu',
+    max_position_embeddings: 32_768,
+    rms_norm_eps: 1e-6,
+    tie_word_embeddings: false,
+    use_sliding_window: false,
+    sliding_window: 4096,
+    max_window_layers: 28,
+  },
   model: (config, at) => {
     const heads = headSizes(config)
     const hidden = count(config, 'hidden_size')
-    const norm = { epsilon: positive(config, 'rms_norm_eps', 1e-6) }
+    const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const rotary = rotaryTables(readRope(config, heads.headDim))
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act', 'silu') })
+    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
     const layer = byKind(qwenWindows(config), (window) => {
       const bias = { q: true, k: true, v: true }
       const attention = selfAttention({ ...heads, hidden, scale: heads.headDim ** -0.5, bias, rotary, mask: causalMask(window) })
       return preNormLayer(config, norm, attention, mlp)
     })
-    return llamaLike({ modelType: 'qwen2', config, maxPositions: 32_768, norm, heads, layer }, at)
+    return llamaLike({ modelType: 'qwen2', config, norm, heads, layer }, at)
   },
 }

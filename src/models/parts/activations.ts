@@ -40,8 +40,8 @@ const BY_NAME = {
 } as const
 
 /** The activation that a key of config.json names. Errors: CheckpointError for one that is not known. */
-export function readActivation(config: Config, key: string, fallback: keyof typeof BY_NAME): Activation {
-  return BY_NAME[oneOf(config, key, Object.keys(BY_NAME) as (keyof typeof BY_NAME)[], fallback)]
+export function readActivation(config: Config, key: string): Activation {
+  return BY_NAME[oneOf(config, key, Object.keys(BY_NAME) as (keyof typeof BY_NAME)[])]
 }
 
 /** tanh(x / cap) * cap, or x where there is no cap (arXiv 2408.00118). */

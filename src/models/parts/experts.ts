@@ -14,7 +14,10 @@ export interface ExpertsSpec {
   /** The module of the experts below the layer: `mlp.experts`. */
   readonly module: string
   readonly names?: { readonly gate?: string; readonly up?: string; readonly down?: string }
+  readonly bias?: boolean
   readonly activation?: Activation
+  /** What enters the last linear [tokens, inner], where it is not activation(gate) * up. */
+  readonly between?: (gate: Tensor2D, up: Tensor2D) => Tensor2D
   /** An expert that all tokens go to beside. */
   readonly shared?: PartMaker
 }
@@ -33,6 +36,7 @@ interface Expert {
  */
 export function experts(spec: ExpertsSpec): PartMaker {
   const { module, router, activation = silu } = spec
+  const between = spec.between ?? ((gate, up) => tf.mul<Tensor2D>(activation.apply(gate), up))
   const all = Array.from({ length: spec.count }, (_, index) => expertOf(spec, index))
   return () => {
     const shared = spec.shared?.({ source: null, addsToResidual: false })
@@ -44,14 +48,18 @@ export function experts(spec: ExpertsSpec): PartMaker {
       *run(input: Tensor2D, scope: Scope, keep: readonly Tensor[]): LayerWalk {
         const weights = router.route(input, scope)
         scope.hooks.route?.(module, weights)
-        let mixed = tf.zerosLike(input)
+        // What is routed nowhere is weighed as if it were, for statistics from all tokens.
+        const shares = router.inputScores?.(input, scope) ?? null
+        const own: Tensor2D = shares ? tf.cast(tf.notEqual(weights, 0) as Tensor2D, 'float32') : weights
+        let mixed: Tensor2D = tf.zerosLike(input)
         for (const [index, expert] of all.entries()) {
-          const own = tf.slice(weights, [0, index], [-1, 1])
-          const tokens = scope.hooks.routedOnly ? routedTokens(own) : null
+          const column = (x: Tensor2D): Tensor2D => tf.slice(x, [0, index], [-1, 1])
+          const tokens = scope.hooks.routedOnly ? routedTokens(column(own)) : null
           if (tokens?.length === 0) continue
-          const held = [...keep, input, weights, mixed]
-          const out = yield* throughExpert(expert, tokens ? tf.gather(input, tokens) : input, held, activation)
-          mixed = tf.add(mixed, tf.mul(tokens ? scattered(out, tokens, input.shape[0]) : out, tf.slice(weights, [0, index], [-1, 1])))
+          const held = [...keep, input, own, mixed, ...(shares ? [shares] : [])]
+          const read = shares ? tf.mul<Tensor2D>(input, column(shares)) : input
+          const out = yield* throughExpert(expert, tokens ? tf.gather(read, tokens) : read, held, between)
+          mixed = tf.add(mixed, tf.mul(tokens ? scattered(out, tokens, input.shape[0]) : out, column(own)))
         }
         if (!shared) return mixed
         return tf.add(mixed, yield* shared.run(input, scope, [...keep, mixed]))
@@ -60,23 +68,33 @@ export function experts(spec: ExpertsSpec): PartMaker {
   }
 }
 
-function expertOf({ module, names = {}, hidden, inner }: ExpertsSpec, index: number): Expert {
+function expertOf({ module, names = {}, hidden, inner, bias = false, between }: ExpertsSpec, index: number): Expert {
   const { gate = 'gate_proj', up = 'up_proj', down = 'down_proj' } = names
   const [gateName, upName, downName] = [gate, up, down].map((name) => `${module}.${index}.${name}`)
   return {
     inputs: { name: `expert ${index} inputs`, linears: [gateName, upName], source: null, addsToResidual: false },
-    output: { name: `expert ${index} output`, linears: [downName], source: { kind: 'linear', name: upName }, addsToResidual: false },
+    output: {
+      name: `expert ${index} output`,
+      linears: [downName],
+      source: between ? null : { kind: 'linear', name: upName },
+      addsToResidual: false,
+    },
     linears: [
-      { name: gateName, rows: inner, columns: hidden, bias: false },
-      { name: upName, rows: inner, columns: hidden, bias: false },
-      { name: downName, rows: hidden, columns: inner, bias: false },
+      { name: gateName, rows: inner, columns: hidden, bias },
+      { name: upName, rows: inner, columns: hidden, bias },
+      { name: downName, rows: hidden, columns: inner, bias },
     ],
   }
 }
 
-function* throughExpert({ inputs, output }: Expert, input: Tensor2D, keep: readonly Tensor[], activation: Activation): LayerWalk {
+function* throughExpert(
+  { inputs, output }: Expert,
+  input: Tensor2D,
+  keep: readonly Tensor[],
+  between: NonNullable<ExpertsSpec['between']>,
+): LayerWalk {
   const [gate, up] = yield { stage: inputs, input, keep }
-  const [out] = yield { stage: output, input: tf.mul(activation.apply(gate), up), keep }
+  const [out] = yield { stage: output, input: between(gate, up), keep }
   return out
 }
 

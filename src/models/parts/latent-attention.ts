@@ -59,7 +59,9 @@ function partOf(spec: LatentAttentionSpec, mask: ReturnType<typeof causalMask>, 
   const inputs = stage('attention inputs', [query, latent], source)
   const queries = queryHeads && queryNorm ? stage('query heads', [queryHeads], innerSource(queryNorm)) : null
   const values = stage('key and value heads', [valueHeads], innerSource(valueNorm))
-  const outputs = stage('attention output', [output], null, addsToResidual)
+  const [perHead, first] = [plainDim + valueDim, plainDim]
+  const rows = Array.from({ length: heads * valueDim }, (_, row) => Math.floor(row / valueDim) * perHead + first + (row % valueDim))
+  const outputs = stage('attention output', [output], { kind: 'linear', name: valueHeads.name, rows }, addsToResidual)
   const norms: Norm[] = queryNorm ? [queryNorm, valueNorm] : [valueNorm]
 
   function* run(input: Tensor2D, scope: Scope, keep: readonly Tensor[], residual?: Tensor2D): LayerWalk {

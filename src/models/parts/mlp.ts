@@ -31,7 +31,7 @@ export function gatedMlp(spec: MlpSpec & { readonly names?: Names }): PartMaker 
     [gate, up].map((name) => ({ name, rows: spec.inner })),
     down,
     // Before `down` each channel of `up` is multiplied by the gate's: its rows can be rescaled.
-    up,
+    { name: up },
     ([gated, raised]) => tf.mul(activation.apply(gated), raised),
   )
 }
@@ -40,7 +40,8 @@ export function gatedMlp(spec: MlpSpec & { readonly names?: Names }): PartMaker 
 export function fusedGatedMlp(spec: MlpSpec & { readonly names?: { readonly gateUp?: string; readonly down?: string } }): PartMaker {
   const { gateUp = 'gate_up_proj', down = 'down_proj' } = spec.names ?? {}
   const { activation = silu } = spec
-  return mlp(spec, [{ name: gateUp, rows: 2 * spec.inner }], down, null, ([both]) => {
+  const rows = Array.from({ length: spec.inner }, (_, row) => spec.inner + row)
+  return mlp(spec, [{ name: gateUp, rows: 2 * spec.inner }], down, { name: gateUp, rows }, ([both]) => {
     const [gated, raised] = tf.split<Tensor2D>(both, 2, 1)
     return tf.mul(activation.apply(gated), raised)
   })
@@ -50,14 +51,16 @@ export function fusedGatedMlp(spec: MlpSpec & { readonly names?: { readonly gate
 export function plainMlp(spec: MlpSpec & { readonly names: { readonly up: string; readonly down: string } }): PartMaker {
   const { up, down } = spec.names
   const { activation = silu } = spec
-  return mlp(spec, [{ name: up, rows: spec.inner }], down, activation.homogeneous ? up : null, ([raised]) => activation.apply(raised))
+  return mlp(spec, [{ name: up, rows: spec.inner }], down, activation.homogeneous ? { name: up } : null, ([raised]) =>
+    activation.apply(raised),
+  )
 }
 
 function mlp(
   { hidden, inner, module = 'mlp', bias = false, transposed }: MlpSpec,
   first: readonly { name: string; rows: number }[],
   last: string,
-  source: string | null,
+  source: { readonly name: string; readonly rows?: readonly number[] } | null,
   between: (outputs: readonly Tensor2D[]) => Tensor2D,
 ): PartMaker {
   const full = (name: string) => (module === '' ? name : `${module}.${name}`)
@@ -69,7 +72,7 @@ function mlp(
     ...(transposed && { transposed: true }),
   })
   const inputLinears = first.map(({ name, rows }) => linear(name, rows, hidden))
-  const innerSource: StageSource | null = source === null ? null : { kind: 'linear', name: full(source) }
+  const innerSource: StageSource | null = source === null ? null : { kind: 'linear', ...source, name: full(source.name) }
   return (place) => {
     const inputs: StageSpec = {
       name: 'mlp inputs',

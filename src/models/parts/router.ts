@@ -9,6 +9,11 @@ export interface Router {
   readonly parameters: readonly ParameterSpec[]
   /** x [tokens, hidden]; gives [tokens, experts], zero where a token does not go to an expert. */
   route(x: Tensor2D, scope: Scope): Tensor2D
+  /**
+   * Where there is one, it multiplies what an expert reads, and not what it gives: [tokens, experts], how much each has to say, or would
+   * have if the token went there.
+   */
+  inputScores?(x: Tensor2D, scope: Scope): Tensor2D
 }
 
 /** Sizes that routers share. */
@@ -39,13 +44,14 @@ function largest(x: Tensor2D, count: number): Tensor2D {
 /** Softmax over all experts; the largest are kept (Mixtral, arXiv 2401.04088), and made to sum to one where `normalize` says so. */
 export function softmaxRouter(spec: RouterSpec & { readonly normalize: boolean; readonly scale?: number }): Router {
   const { weight, logits } = logitsOf(spec)
+  const { scale = 1 } = spec
   return {
     parameters: [weight],
     route: (x, scope) => {
       const shares = tf.softmax(logits(x, scope))
       const kept = tf.mul<Tensor2D>(shares, largest(shares, spec.chosen))
       const routed = spec.normalize ? tf.div<Tensor2D>(kept, tf.sum(kept, 1, true)) : kept
-      return spec.scale === undefined ? routed : tf.mul(routed, spec.scale)
+      return scale === 1 ? routed : tf.mul(routed, scale)
     },
   }
 }
@@ -117,7 +123,7 @@ export function topSoftmaxRouter(spec: RouterSpec): Router {
   }
 }
 
-/** The largest logits, each through a sigmoid (Llama 4). */
+/** The largest logits, each through a sigmoid, which multiplies what its expert reads (Llama 4). */
 export function topSigmoidRouter(spec: RouterSpec): Router {
   const { weight, logits } = logitsOf(spec)
   return {
@@ -126,5 +132,6 @@ export function topSigmoidRouter(spec: RouterSpec): Router {
       const all = logits(x, scope)
       return tf.mul(tf.sigmoid(all), largest(all, spec.chosen))
     },
+    inputScores: (x, scope) => tf.sigmoid(logits(x, scope)),
   }
 }

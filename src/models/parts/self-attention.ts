@@ -74,7 +74,9 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
   const outputs: StageSpec = {
     name: 'attention output',
     linears: [output.name],
-    source: fused ? null : { kind: 'linear', name: `${module}.${v}` },
+    source: fused
+      ? { kind: 'linear', name: `${module}.${fused.name}`, rows: valueRows(spec, fused.order) }
+      : { kind: 'linear', name: `${module}.${v}` },
     addsToResidual,
   }
   const sinks: ParameterSpec[] = spec.sinks ? [{ name: `${module}.${spec.sinks}`, shape: [heads] }] : []
@@ -108,6 +110,15 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
     tables: [mask, ...(rotary ? [rotary.cos, rotary.sin] : []), ...(spec.tables ?? [])],
     run,
   }
+}
+
+/** The rows of the values in the linear that makes queries, keys and values. */
+function valueRows({ heads, kvHeads, headDim, valueDim = headDim }: AttentionShape, order: FusedProjection['order']): number[] {
+  const before = (heads / kvHeads + 1) * headDim
+  return Array.from({ length: kvHeads * valueDim }, (_, row) => {
+    if (order === 'blocks') return kvHeads * before + row
+    return Math.floor(row / valueDim) * (before + valueDim) + before + (row % valueDim)
+  })
 }
 
 /** Queries, keys and values [tokens, ...] out of what one linear makes. */

@@ -88,7 +88,7 @@ function valueStageOf(model: Model, layer: number): { readonly stage: StageSpec;
   const { module, heads, kvHeads, headDim } = model.attention
   for (const stage of model.stages(layer)) {
     const { source } = stage
-    if (source?.kind !== 'linear' || !source.name.startsWith(`${module}.`)) continue
+    if (source?.kind !== 'linear' || source.rows || !source.name.startsWith(`${module}.`)) continue
     const rows = model.linears(layer).find((linear) => linear.name === `${model.layerName(layer)}.${source.name}`)?.rows
     if (rows === kvHeads * headDim && columnsOf(model, layer, stage).every((columns) => columns === heads * headDim))
       return { stage, linear: source.name }
