@@ -17,7 +17,10 @@ export function datasetConfigOption(): Option {
 
 /** `--split` */
 export function splitOption(): Option {
-  return new Option('--split <name>', "split of a dataset of the hub (default: the set's own for calibration, or train)")
+  return new Option(
+    '--split <name>',
+    "split of a dataset of the hub, or a part of one such as train[:5%] (default: the set's own for calibration, or train)",
+  )
 }
 
 /** `--text-column` */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
+import type { DataSurvey } from '../data/data-survey.ts'
 import type { RowMode } from '../data/rows.ts'
-import type { DataSurvey } from '../data/survey.ts'
 import { DEFAULT_DATASET } from '../oneshot/calibration.ts'
 import { colorsFor } from './colors.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'

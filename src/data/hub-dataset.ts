@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises'
 import { type HubRepo, openRepo } from '../hub/open-repo.ts'
 import type { RepoId } from '../hub/repo-id.ts'
 import { type HubOptions, hubSettings } from '../hub/settings.ts'
 import { DataError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { formOf } from './data-file.ts'
+import { cardConfigs, chosenConfig, configFiles } from './dataset-card.ts'
 
 /** Which part of a dataset is wanted. */
 export interface DatasetPart {
@@ -25,7 +27,7 @@ export interface HubDataset {
 /** Opens a split of a dataset of the hub. Errors: DataError where no file of it is found, UserError and RunError as `openRepo`. */
 export async function openHubDataset(repo: RepoId, part: DatasetPart, options: HubOptions): Promise<HubDataset> {
   const hub = await openRepo(repo, hubSettings(options))
-  const paths = splitFiles(hub.files, part)
+  const paths = await partFiles(hub, part)
   if (paths.length === 0) throw noFiles(hub, part)
   const revision = repo.revision === 'main' ? '' : `@${repo.revision}`
   const config = part.config === null ? '' : `${part.config}, `
@@ -35,6 +37,19 @@ export async function openHubDataset(repo: RepoId, part: DatasetPart, options: H
     warnings: hub.warnings,
   }
 }
+
+/** By its card where that says which files are whose, else by their names. */
+async function partFiles(hub: HubRepo, part: DatasetPart): Promise<string[]> {
+  const { files, repo } = hub
+  if (part.files || !files.includes(CARD)) return splitFiles(files, part)
+  const config = chosenConfig(cardConfigs(await readFile(await hub.fetch(CARD), 'utf8'), repo.name), part.config, repo.name)
+  if (!config) return splitFiles(files, part)
+  if (config.splits) return configFiles(config, part.split, files, repo.name).filter((path) => formOf(path) !== null)
+  const inside = config.folder === '' ? files : files.filter((path) => path.startsWith(`${config.folder}/`))
+  return splitFiles(inside, config.folder === '' ? part : { ...part, config: null })
+}
+
+const CARD = 'README.md'
 
 /**
  * The files of a split, by the patterns that the datasets library looks for: the split's name stands as a word in the path, in a folder of

@@ -6,7 +6,7 @@ import type { DataFile } from './data-file.ts'
 import type { DataRecord, RecordOptions } from './data-record.ts'
 import { textLines, textPieces, wholeText } from './file-text.ts'
 import { kindOf } from './kind-of.ts'
-import { parquetRecords } from './parquet.ts'
+import { parquetLength, parquetRecords } from './parquet.ts'
 
 /**
  * The items of a .jsonl, .json, .csv, .tsv or .parquet file, read as they are asked for, so that the first ones of a large file cost what
@@ -21,6 +21,14 @@ export function readRecords(file: DataFile, options: RecordOptions): AsyncGenera
     .with('parquet', () => parquetRecords(file, options))
     .with('text', () => wholeFile(file))
     .exhaustive()
+}
+
+/** The number of a file's items. All but .parquet is read for it. Errors: as `readRecords`. */
+export async function countRecords(file: DataFile): Promise<number> {
+  if (file.form === 'parquet') return parquetLength(file)
+  let count = 0
+  for await (const _ of readRecords(file, { columns: () => null, seed: 0 })) count++
+  return count
 }
 
 async function* wholeFile(file: DataFile): AsyncGenerator<DataRecord> {

@@ -12,8 +12,9 @@ import { type DatasetPart, type HubDataset, openHubDataset } from './hub-dataset
 import { kindOf } from './kind-of.ts'
 import { NAMED_SETS, namedSet } from './named-sets.ts'
 import type { Purpose } from './purpose.ts'
-import { readRecords } from './records.ts'
+import { countRecords, readRecords } from './records.ts'
 import type { Dataset, RowMode } from './rows.ts'
+import { needsTotal, parseSplit, type SplitSlice, sliceRows } from './split-slice.ts'
 
 /** Where items come from. */
 export interface DataSource {
@@ -54,7 +55,10 @@ export async function openSource(request: SourceRequest): Promise<DataSource> {
   const builtIn = builtInFile(dataset, purpose)
   if (builtIn !== null) return fileSource(openDataFile(builtIn), form, `${dataset} (built in)`)
   const hub = existsSync(dataset) || formOf(dataset) ? null : hubPart(request, dataset, purpose)
-  if (hub) return hubSource(await openHubDataset(hub.repo, hub.part, request.hub ?? {}), hub.form ?? form, hub.rows)
+  if (hub) {
+    const source = await openHubDataset(hub.repo, hub.part, request.hub ?? {})
+    return hub.slice ? slicedSource(source, hub.form ?? form, hub.rows, hub.slice) : hubSource(source, hub.form ?? form, hub.rows)
+  }
   if (existsSync(dataset) || formOf(dataset) || !/^[\w-]+$/.test(dataset)) return fileSource(openDataFile(dataset), form, dataset)
   const known = `the built-in ${BUILT_IN_DATASETS.join(', ')}, the well-known ${NAMED_SETS.join(', ')}, org/name on the hub, or a ${FILE_KINDS} file`
   throw new DataError(
@@ -67,16 +71,17 @@ function hubPart(
   { column, config, split }: SourceRequest,
   dataset: string,
   purpose: Purpose,
-): { repo: RepoId; part: DatasetPart; form: ItemForm | null; rows: RowMode | null } | null {
+): { repo: RepoId; part: DatasetPart; slice: SplitSlice | null; form: ItemForm | null; rows: RowMode | null } | null {
   const [name, revision] = [dataset.replace(/@.*$/s, ''), /@(.*)$/s.exec(dataset)?.[0] ?? '']
   const set = namedSet(name)
   const repo = parseRepoId(`${set?.repo ?? name}${revision}`, 'dataset')
   if (!repo) return null
-  if (!set) return { repo, part: { config: config ?? null, split: split ?? 'train', files: null }, form: null, rows: null }
-  const wanted = split ?? set.splits[purpose]
+  const { split: named, slice } = split === undefined ? { split: null, slice: null } : parseSplit(split)
+  if (!set) return { repo, part: { config: config ?? null, split: named ?? 'train', files: null }, slice, form: null, rows: null }
+  const wanted = named ?? set.splits[purpose]
   const part = { config: config ?? set.config, split: set.aliases?.[wanted] ?? wanted }
   const form = column === undefined ? set.form : null
-  return { repo, part: { ...part, files: set.files?.(part.config, part.split) ?? null }, form, rows: set.rows }
+  return { repo, part: { ...part, files: set.files?.(part.config, part.split) ?? null }, slice, form, rows: set.rows }
 }
 
 function hubSource({ name, files, warnings }: HubDataset, form: ItemForm, rows: RowMode | null): DataSource {
@@ -90,6 +95,36 @@ function hubSource({ name, files, warnings }: HubDataset, form: ItemForm, rows: 
       for (const index of order) yield* fileItems(openDataFile(await files[index].path(), files[index].name), form, seed)
     },
     pieces: () => null,
+  }
+}
+
+/** Rows of a slice in their order, for any seed: which ones are meant goes by it. */
+function slicedSource(dataset: HubDataset, form: ItemForm, rows: RowMode | null, slice: SplitSlice): DataSource {
+  const { files } = dataset
+  const local = async ({ name, path }: HubDataset['files'][number]) => openDataFile(await path(), name)
+  let total: Promise<number> | null = null
+  const countAll = async () => {
+    let sum = 0
+    for (const file of files) sum += await countRecords(await local(file))
+    return sum
+  }
+  return {
+    ...hubSource(dataset, form, rows),
+    name: dataset.name.replace(/\)$/, `${slice.text})`),
+    shuffles: false,
+    async *items() {
+      total ??= needsTotal(slice) ? countAll() : Promise.resolve(Number.POSITIVE_INFINITY)
+      const { start, end } = sliceRows(slice, await total)
+      let at = 0
+      for (const file of files) {
+        if (at >= end) return
+        for await (const record of readRecords(await local(file), { columns: form.columns, seed: 0 })) {
+          if (at >= end) return
+          if (at >= start) yield form.item(record)
+          at++
+        }
+      }
+    },
   }
 }
 

@@ -1,34 +1,11 @@
 import { createHash } from 'node:crypto'
+import type { DataSurvey, LengthBin } from './data-survey.ts'
 import { languageOf } from './language.ts'
 import { loadRows, type RowsRequest } from './load-rows.ts'
 import { type DataSource, openSource } from './source.ts'
+import { surveyConcerns } from './survey-concerns.ts'
 import { documentOf } from './text-rows.ts'
 import type { Tokenizer } from './tokenizer.ts'
-
-/** Documents by length in tokens: `from` included, `to` not. */
-export interface LengthBin {
-  from: number
-  to: number
-  documents: number
-}
-
-/** What calibration data is like, before anything is computed with it. */
-export interface DataSurvey {
-  source: string
-  /** The rows that a run would take. */
-  rows: { count: number; tokens: number; shortest: number; longest: number }
-  /** The first row, decoded, special tokens included. */
-  sample: string
-  /** The documents looked at; `all` is false where there are more of them than were read. Null for token rows. */
-  documents: { read: number; all: boolean; duplicates: number; tokens: number; lengths: LengthBin[] } | null
-  /** Share of the tokenizer's ids that the rows have. */
-  vocabulary: { seen: number; size: number }
-  /** Share of the documents by language, the most frequent first; those whose language cannot be told are left out. */
-  languages: { language: string; share: number }[]
-  /** What the tokenizer managed; 0 where nothing was tokenised. */
-  tokensPerSecond: number
-  warnings: string[]
-}
 
 /** A survey's needs beside those of the rows. */
 export interface SurveyRequest extends RowsRequest {
@@ -39,12 +16,6 @@ export interface SurveyRequest extends RowsRequest {
 /** So much text is looked at: some seconds of tokenising. */
 const CHARACTERS = 4_000_000
 const DOCUMENTS = 20_000
-
-/** Rows shorter than that on average say little about a model that reads whole pages. */
-const SHORT_ROW = 64
-const MOSTLY = 0.95
-const ONE_DOCUMENT = 0.5
-const MANY_DUPLICATES = 0.05
 
 /** Looks at calibration data as a run would take it, and at its documents. Errors: as `loadRows`. */
 export async function surveyRows(request: SurveyRequest): Promise<DataSurvey> {
@@ -62,6 +33,7 @@ export async function surveyRows(request: SurveyRequest): Promise<DataSurvey> {
       read: found.texts,
       all: found.all,
       duplicates: found.duplicates,
+      longestShare: found.longestShare,
       tokens: found.lengths.reduce((sum, length) => sum + length, 0),
       lengths: histogram(found.lengths),
     },
@@ -70,7 +42,7 @@ export async function surveyRows(request: SurveyRequest): Promise<DataSurvey> {
     tokensPerSecond: found && found.seconds > 0 ? found.lengths.reduce((sum, length) => sum + length, 0) / found.seconds : 0,
     warnings: [],
   }
-  survey.warnings = [...warnings, ...concerns(survey, rows, tokenizer, found, request)]
+  survey.warnings = [...warnings, ...surveyConcerns(survey, { rows, tokenizer, widest: request.widest, length: request.length })]
   return survey
 }
 
@@ -134,35 +106,4 @@ function shares(counts: ReadonlyMap<string, number>): DataSurvey['languages'] {
   return [...counts]
     .map(([language, count]) => ({ language, share: count / total }))
     .sort((a, b) => b.share - a.share || (a.language < b.language ? -1 : 1))
-}
-
-/** What one should know before calibrating on such data. */
-function concerns(
-  { rows: { count, tokens }, languages, documents }: DataSurvey,
-  rows: readonly Int32Array[],
-  { prefix, decode }: Tokenizer,
-  found: Documents | null,
-  { widest, length }: SurveyRequest,
-): string[] {
-  const percent = (share: number) => `${Math.round(100 * share)} %`
-  const bare = rows.filter((row) => !prefix.every((id, i) => row[i] === id)).length
-  const said: string[] = []
-  const mean = tokens / count
-  if (mean < Math.min(SHORT_ROW, length))
-    said.push(`rows are short: ${mean.toFixed(0)} tokens on average, ${SHORT_ROW} or more tell more of a model`)
-  if (widest !== null && tokens < widest)
-    said.push(`${tokens} tokens are fewer than the ${widest} inputs of the model's widest linears: take more rows or longer ones`)
-  if (bare > 0) said.push(`${bare} of ${count} rows do not begin with ${decode(prefix)}, which the tokenizer puts before every text`)
-  const [most] = languages
-  if (most && most.share >= MOSTLY && (documents?.read ?? 0) > 1)
-    said.push(
-      `${percent(most.share)} of the documents are in one language, ${most.language}: right for a model that is to read nothing else`,
-    )
-  if (found && found.longestShare > ONE_DOCUMENT)
-    said.push(
-      `${percent(found.longestShare)} of the text is one document: ${found.texts === 1 ? 'several' : 'more even ones'} tell more of a model`,
-    )
-  if (documents && documents.duplicates / documents.read > MANY_DUPLICATES)
-    said.push(`${documents.duplicates} of ${documents.read} documents are there more than once`)
-  return said
 }

@@ -11,9 +11,9 @@ export interface Refusal {
 }
 
 /**
- * The `fetch` for one repository. The library sends the token wherever a file's address leads; this one sends it to the hub alone. It throws
- * HubApiError with a `Refusal` for what is refused, because the library's own message has the address in it, which may be signed, and
- * its streams keep nothing but that message. A file that is not there is an answer. Asks again as `retryingFetch`.
+ * The `fetch` for one repository. The library sends the token wherever a file's address leads; this one sends it to the hub alone. What is
+ * refused it throws as HubApiError with a `Refusal`, because the library's own message has the address in it, which may be signed, and its
+ * streams keep nothing but that message. A file that is not there is an answer. Asks again as `retryingFetch`.
  */
 export function hubFetch({ endpoint, signal }: HubSettings, patience: Patience = PATIENCE): typeof fetch {
   const ask = retryingFetch(signal, patience)

@@ -23,9 +23,9 @@ const NO_WAY_THERE = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ENETUNR
 const REPEATABLE = new Set(['GET', 'HEAD', 'PUT'])
 
 /**
- * A `fetch` that asks again where the server is busy (429, 5xx), after what it says or twice as long each time, and where a connection breaks
- * before there is an answer. Before anything has been answered, no way to the server is no connection at all, and said at once. Stops at the
- * signal.
+ * A `fetch` that asks again where the server is busy (429, 5xx), after what it says or twice as long each time, and where a connection
+ * breaks before there is an answer. Before anything has been answered, no way to the server is no connection at all, and said at once.
+ * Stops at the signal.
  */
 export function retryingFetch(signal: AbortSignal, { attempts, firstWait }: Patience = PATIENCE): typeof fetch {
   let answered = false

@@ -1,5 +1,6 @@
 import { readConfig } from '../checkpoint/config.ts'
-import { type DataSurvey, surveyRows } from '../data/survey.ts'
+import type { DataSurvey } from '../data/data-survey.ts'
+import { surveyRows } from '../data/survey.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
