@@ -19,6 +19,18 @@ export function parseQuantizationConfig(config: Readonly<JsonObject>): Quantizat
   return { ...filled, quantization_status: 'compressed', config_groups: withFormats(filled) }
 }
 
+/** Methods that models are published with, which transformers can undo. */
+const UNDONE_BY: Readonly<Record<string, string>> = {
+  mxfp4: 'Mxfp4Config(dequantize=True)',
+  fp8: 'FineGrainedFP8Config(dequantize=True)',
+}
+
+function remedyFor(method: unknown): string {
+  const undone = UNDONE_BY[String(method)]
+  if (undone === undefined) return 'use the original model'
+  return `use a version in bfloat16, published or made by from_pretrained(..., quantization_config=${undone}) and save_pretrained of transformers`
+}
+
 function assertReadable({
   quant_method: method,
   config_groups: groups,
@@ -27,7 +39,7 @@ function assertReadable({
 }: JsonObject): void {
   if (method !== 'compressed-tensors' && (typeof method === 'string' || !groups)) {
     throw unusable(
-      `its quant_method is ${JSON.stringify(method)}, which is not readable yet, expected "compressed-tensors"; use the original model`,
+      `its quant_method is ${JSON.stringify(method)}, which is not readable yet, expected "compressed-tensors"; ${remedyFor(method)}`,
     )
   }
   const isSparse = isJsonObject(sparsity) && Object.keys(sparsity).length > 0 && sparsity.format !== 'dense'

@@ -13,6 +13,8 @@ export interface StageSpec {
   readonly source: StageSource | null
   /** True where the output of the only linear is added to the residual stream as it is. */
   readonly addsToResidual: boolean
+  /** Other stages of the layer read the very same input: what is measured of it serves all that have this mark. */
+  readonly sharedInput?: true
   /** Which of its linears servers fuse, where it is not all of them. */
   readonly fused?: readonly (readonly string[])[]
 }

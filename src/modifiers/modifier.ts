@@ -95,6 +95,11 @@ export interface Stage {
   readonly hasInputs: boolean
   /** True where the outputs of the only linear are added to the residual stream as they are. */
   readonly addsToResidual: boolean
+  /**
+   * Where other stages of the layer read the very same inputs: what was measured of them so far, by what was asked. Whoever measures puts it
+   * there, and nobody changes it.
+   */
+  readonly measured?: Map<string, unknown>
   /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
   eachInput(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
   /**

@@ -40,6 +40,8 @@ export interface LayerInHand {
   readonly rescaled: Set<string>
   /** What the key-value cache is observed with, where it is quantized. */
   readonly cache: CacheRanges | null
+  /** What was measured of inputs that several of its stages share. */
+  readonly measured: Map<string, unknown>
   /** Tokens of its experts, in runs with data. */
   readonly experts: ExpertCounts
 }
@@ -53,7 +55,18 @@ export function layerInHand(
   cache: LayerInHand['cache'] = null,
 ): LayerInHand {
   const planned = linears.filter(({ layer }) => layer === index)
-  return { index, name, planned, parameters, linears: [], edited: new Map(), rescaled: new Set(), cache, experts: new ExpertCounts(name) }
+  return {
+    index,
+    name,
+    planned,
+    parameters,
+    linears: [],
+    edited: new Map(),
+    rescaled: new Set(),
+    cache,
+    measured: new Map(),
+    experts: new ExpertCounts(name),
+  }
 }
 
 /** Reads weights and biases of a stage's linears. */

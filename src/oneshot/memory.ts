@@ -26,6 +26,7 @@ export function forecastMemory({ source: { model }, needs }: Plan, tokens: numbe
   const originals = needs === 'originals'
   const kinds = new Map(Array.from({ length: model.layers }, (_, layer) => [model.stages(layer), layer]))
   const all = [...kinds].flatMap(([stages, layer]) => stages.map((stage) => ({ ...stage, layer })))
+  const sharing = new Set(all.flatMap(({ layer, sharedInput }) => (sharedInput ? [layer] : [])))
   const stages = all.map(({ linears, addsToResidual, layer }) => {
     const names = new Set(linears.map((linear) => `${model.layerName(layer)}.${linear}`))
     const specs = model.linears(layer).filter(({ name }) => names.has(name))
@@ -37,7 +38,9 @@ export function forecastMemory({ source: { model }, needs }: Plan, tokens: numbe
     const engine = FLOAT * (tokens * held + weights + 3 * columns ** 2 + (originals ? 3 * weights : 0))
     // Beside the engine: the float weight, its permuted, aimed and dequantized copies, W H, codes; H of both kinds of rows, permuted,
     // damped, and U in double and in single.
-    return { engine, total: engine + FLOAT * ((originals ? 7 : 5) * weights + 8 * columns ** 2) }
+    // Of the input that experts share, H of both kinds of rows is kept for the next.
+    const shared = sharing.has(layer) ? 2 * model.hidden ** 2 : 0
+    return { engine, total: engine + FLOAT * ((originals ? 7 : 5) * weights + 8 * columns ** 2 + shared) }
   })
   return { engine: Math.max(...stages.map(({ engine }) => engine)), total: Math.max(...stages.map(({ total }) => total)) }
 }

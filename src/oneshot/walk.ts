@@ -196,6 +196,7 @@ function openStage(
     signal,
     hasInputs: streams !== null,
     addsToResidual: spec.addsToResidual,
+    ...(spec.sharedInput && { measured: layer.measured }),
     eachInput: streams ? (visit) => streams.each(visit) : noInputs,
     rescaleInputs: streams ? (divisors) => rescaleInputs(plan, layer, spec, inHand, streams, divisors) : noInputs,
   }

@@ -60,6 +60,13 @@ describe('parseQuantizationConfig', () => {
     expect(parsed?.quantization_status).toBe('compressed')
   })
 
+  it.each([
+    ['mxfp4', 'Mxfp4Config(dequantize=True)'],
+    ['fp8', 'FineGrainedFP8Config(dequantize=True)'],
+  ])('says how %s is undone, which models are published in', (quant_method, config) => {
+    expect(() => parseQuantizationConfig({ quantization_config: { quant_method } })).toThrow(config)
+  })
+
   it.each(['gptq', 'awq', 'bitsandbytes', 'fp8'])('says that %s is not readable yet', (quant_method) => {
     expect(() => parseQuantizationConfig({ quantization_config: { quant_method, bits: 4 } })).toThrow(
       `"${quant_method}", which is not readable yet`,

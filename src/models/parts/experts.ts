@@ -30,7 +30,7 @@ interface Expert {
 
 /**
  * Experts one after the other, each two stages: so their weights, inputs and Hessians are in memory one at a time. Every token goes through
- * every expert, for statistics from all of them, and what a token is not routed to adds nothing. Where `hooks.routedOnly` is set, experts
+ * every expert, for statistics from all of them (of the input that they share once), and what a token is not routed to adds nothing. Where `hooks.routedOnly` is set, experts
  * see their own tokens only, and those without any are passed over. The norm before is read by all experts and the router: no rescaling of
  * one expert's inputs could go there.
  */
@@ -68,11 +68,17 @@ export function experts(spec: ExpertsSpec): PartMaker {
   }
 }
 
-function expertOf({ module, names = {}, hidden, inner, bias = false, between }: ExpertsSpec, index: number): Expert {
+function expertOf({ module, names = {}, hidden, inner, bias = false, between, router }: ExpertsSpec, index: number): Expert {
   const { gate = 'gate_proj', up = 'up_proj', down = 'down_proj' } = names
   const [gateName, upName, downName] = [gate, up, down].map((name) => `${module}.${index}.${name}`)
   return {
-    inputs: { name: `expert ${index} inputs`, linears: [gateName, upName], source: null, addsToResidual: false },
+    inputs: {
+      name: `expert ${index} inputs`,
+      linears: [gateName, upName],
+      source: null,
+      addsToResidual: false,
+      ...(!router.inputScores && { sharedInput: true }),
+    },
     output: {
       name: `expert ${index} output`,
       linears: [downName],

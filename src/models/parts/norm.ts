@@ -53,13 +53,10 @@ function perHead(inner: Norm, width: number): Norm {
   }
 }
 
-/** Norms of each query and key head, by their names below the layer. */
-export function headNorms(
-  kind: NormKind,
-  headDim: number,
-  [q, k]: readonly [string, string] = ['self_attn.q_norm', 'self_attn.k_norm'],
-): { readonly queryNorm: Norm; readonly keyNorm: Norm } {
-  return { queryNorm: perHead(norm(kind, q, headDim), headDim), keyNorm: perHead(norm(kind, k, headDim), headDim) }
+/** Norms of each query and key head, as `q_norm` and `k_norm` of `self_attn`. */
+export function headNorms(kind: NormKind, headDim: number): { readonly queryNorm: Norm; readonly keyNorm: Norm } {
+  const named = (name: string) => perHead(norm(kind, `self_attn.${name}`, headDim), headDim)
+  return { queryNorm: named('q_norm'), keyNorm: named('k_norm') }
 }
 
 /** A norm of each head with a weight of its own: the parameters hold them, one for all heads or one a head. */

@@ -41,9 +41,17 @@ export interface StageMoments {
 
 /**
  * Measures a stage in one pass over its calibration inputs. One set of moments serves every linear of the stage, since they read the same
- * input. Errors: RunError when an input is not finite, naming the stage.
+ * input, and those of a layer's experts share theirs. Errors: RunError when an input is not finite, naming the stage.
  */
 export async function measureMoments(stage: Stage, holdBack: boolean, view: TargetView | null): Promise<StageMoments> {
+  if (view || !stage.measured) return measured(stage, holdBack, view)
+  const asked = holdBack ? 'moments, rows held back' : 'moments of all rows'
+  const moments = (stage.measured.get(asked) as StageMoments | undefined) ?? (await measured(stage, holdBack, view))
+  stage.measured.set(asked, moments)
+  return moments
+}
+
+async function measured(stage: Stage, holdBack: boolean, view: TargetView | null): Promise<StageMoments> {
   const fitted = new MomentSum()
   const heldBack = new MomentSum()
   try {

@@ -5,6 +5,8 @@ import type { LayerHooks } from '../../../src/models/architecture.ts'
 import { openModel, readWeight } from '../../../src/models/open-model.ts'
 import { Walker } from '../../../src/models/walker.ts'
 import { applyLinear, disposeLinear, disposeParameters, linearTensors, loadParameters } from '../../../src/models/weights.ts'
+import type { Stage } from '../../../src/modifiers/modifier.ts'
+import { measureMoments } from '../../../src/modifiers/statistics/moments.ts'
 import { random, useEngine } from '../../engine/engines.ts'
 import { largestDifference, oracleFolder } from '../oracles.ts'
 
@@ -57,5 +59,36 @@ describe('experts', () => {
     expect(all.requests).toBe(2 + 2 * 4)
     const module = name === 'mixtral' ? 'block_sparse_moe.experts' : 'mlp.experts'
     expect(seen).toEqual([{ module, routed: new Array(18).fill(2) }])
+  })
+})
+
+describe('inputs that experts share', () => {
+  const stages = async (name: string) => {
+    const source = await openModel(oracleFolder(`architectures/${name}`))
+    await source.close()
+    return Array.from({ length: source.model.layers }, (_, layer) => source.model.stages(layer)).flat()
+  }
+
+  test('are marked where all experts read the same, not where the router weighs what they read', async () => {
+    const shared = async (name: string) => (await stages(name)).filter(({ sharedInput }) => sharedInput).map((stage) => stage.name)
+    expect(new Set(await shared('mixtral'))).toEqual(new Set([0, 1, 2, 3].map((index) => `expert ${index} inputs`)))
+    expect(await shared('llama4')).toEqual([])
+  })
+
+  test('are measured once for all of them, unless targets are asked for', async () => {
+    let passes = 0
+    const input = tf.tensor2d([1, 2, 3, 4], [2, 2])
+    const eachInput: Stage['eachInput'] = async (visit) => {
+      passes++
+      visit(input, { rows: 1, length: 2, heldBack: false, residual: null, original: null })
+    }
+    const stage = { name: 'a stage', eachInput, measured: new Map() } as unknown as Stage
+    const first = await measureMoments(stage, true, null)
+    expect(await measureMoments({ ...stage, name: 'another' }, true, null)).toBe(first)
+    expect(passes).toBe(1)
+    await measureMoments(stage, true, { pull: () => tf.clone(input), weights: () => null })
+    await measureMoments({ name: 'alone', eachInput } as unknown as Stage, true, null)
+    expect(passes).toBe(3)
+    input.dispose()
   })
 })
