@@ -1,16 +1,14 @@
-import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { closest } from 'fastest-levenshtein'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
-import { CheckpointError } from '../util/errors.ts'
+import { CheckpointError, RunError, UserError } from '../util/errors.ts'
+import { type ByteSource, openLocal, type RemoteWeights } from './byte-source.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
 import { HEADER_PREFIX, headerLength, parseHeader, type SafetensorsEntry } from './safetensors.ts'
 import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
-
-/** The most that one read call asks for; the system's own limit is 2^31 - 1. */
-const READ_AT_ONCE = 2 ** 30
 
 /** Bytes of a chunk: large enough that calls do not count, small enough that memory does not. */
 const CHUNK = 16 << 20
@@ -18,16 +16,18 @@ const CHUNK = 16 << 20
 /**
  * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
  * only. Links are followed, as the hub's cache needs. Errors: CheckpointError for a folder without safetensors, a shard that is missing or
- * damaged, an index that leaves the folder, a tensor that two shards hold or that the index promises and the shard lacks.
+ * damaged, an index that leaves the folder, a tensor that two shards hold or that the index promises and the shard lacks. `remote`: where
+ * the shards are, if not in the folder; the index is there all the same.
  */
-export async function openCheckpoint(dir: string): Promise<CheckpointReader> {
+export async function openCheckpoint(dir: string, remote: RemoteWeights | null = null): Promise<CheckpointReader> {
   if (endianness() !== 'LE')
     throw new CheckpointError(`Cannot read ${dir}: this machine is big endian, safetensors files are not.`, { file: dir })
-  const files = await listFolder(dir)
-  if (files.includes(SINGLE_FILE)) return openShards(dir, [SINGLE_FILE], new Map())
+  const files = [...(await listFolder(dir)), ...(remote?.names ?? [])]
+  const openFile = remote?.open ?? ((file: string) => openLocal(join(dir, file)))
+  if (files.includes(SINGLE_FILE)) return openShards(dir, [SINGLE_FILE], new Map(), openFile)
   if (!files.includes(INDEX_FILE)) throw noSafetensors(dir, files)
   const weightMap = await readWeightMap(join(dir, INDEX_FILE))
-  return openShards(dir, [...new Set(weightMap.values())].sort(), weightMap)
+  return openShards(dir, [...new Set(weightMap.values())].sort(), weightMap, openFile)
 }
 
 async function listFolder(dir: string): Promise<string[]> {
@@ -70,12 +70,20 @@ async function readWeightMap(path: string): Promise<Map<string, string>> {
   return weightMap
 }
 
-async function openShards(dir: string, files: readonly string[], weightMap: ReadonlyMap<string, string>): Promise<CheckpointReader> {
-  const handles = new Map<string, FileHandle>()
+/** Opens a shard by its name; null where it is not a file. */
+type OpenFile = (file: string) => Promise<ByteSource | null>
+
+async function openShards(
+  dir: string,
+  files: readonly string[],
+  weightMap: ReadonlyMap<string, string>,
+  openFile: OpenFile,
+): Promise<CheckpointReader> {
+  const handles = new Map<string, ByteSource>()
   const tensors = new Map<string, StoredTensorInfo>()
   try {
     for (const file of files) {
-      const handle = await openShard(dir, file, weightMap)
+      const handle = await openShard(dir, file, weightMap, openFile)
       handles.set(file, handle)
       for (const entry of await readEntries(handle, join(dir, file))) {
         const other = tensors.get(entry.name)
@@ -96,24 +104,24 @@ async function openShards(dir: string, files: readonly string[], weightMap: Read
   return new CheckpointReader(dir, tensors, handles)
 }
 
-async function openShard(dir: string, file: string, weightMap: ReadonlyMap<string, string>): Promise<FileHandle> {
+async function openShard(dir: string, file: string, weightMap: ReadonlyMap<string, string>, openFile: OpenFile): Promise<ByteSource> {
   const path = join(dir, file)
-  let handle: FileHandle
+  let handle: ByteSource | null
   try {
-    handle = await open(path)
+    handle = await openFile(file)
   } catch (cause) {
+    if (cause instanceof UserError || cause instanceof RunError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
     const tensor = [...weightMap].find(([, shard]) => shard === file)?.[0]
     const problem = code === 'ENOENT' ? `the shard is missing, expected it to hold ${tensor ?? 'the tensors'}` : message
     throw new CheckpointError(`Cannot open ${path}: ${problem}.`, { file: path, ...(tensor === undefined ? {} : { tensor }) }, { cause })
   }
-  if ((await handle.stat()).isFile()) return handle
-  await handle.close()
+  if (handle) return handle
   throw new CheckpointError(`Cannot open ${path}: it is not a file.`, { file: path })
 }
 
-async function readEntries(handle: FileHandle, path: string): Promise<SafetensorsEntry[]> {
-  const { size } = await handle.stat()
+async function readEntries(handle: ByteSource, path: string): Promise<SafetensorsEntry[]> {
+  const { size } = handle
   const prefix = new Uint8Array(Math.min(HEADER_PREFIX, size))
   await readFully(handle, prefix, 0, path)
   const json = new Uint8Array(headerLength(prefix, size, path))
@@ -121,9 +129,9 @@ async function readEntries(handle: FileHandle, path: string): Promise<Safetensor
   return parseHeader(json, size, path).entries
 }
 
-async function readFully(handle: FileHandle, into: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
+async function readFully(handle: ByteSource, into: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
   for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, READ_AT_ONCE), position + done)
+    const bytesRead = await handle.read(done === 0 ? into : into.subarray(done), position + done)
     if (bytesRead === 0) {
       const message = `Cannot read ${tensor ?? 'the header'} of ${path}: the file ends at byte ${position + done}, expected ${position + into.length}; it became shorter since it was opened.`
       throw new CheckpointError(message, tensor === undefined ? { file: path } : { file: path, tensor })
@@ -142,12 +150,17 @@ export class CheckpointReader implements TensorReader {
   readonly tensors: ReadonlyMap<string, StoredTensorInfo>
   readonly rewritten: ReadonlySet<string> = new Set()
   readonly pieces: ReadonlyMap<string, StoredTensorInfo> = new Map()
-  readonly #handles: ReadonlyMap<string, FileHandle>
+  readonly #handles: ReadonlyMap<string, ByteSource>
 
-  constructor(dir: string, tensors: ReadonlyMap<string, StoredTensorInfo>, handles: ReadonlyMap<string, FileHandle>) {
+  constructor(dir: string, tensors: ReadonlyMap<string, StoredTensorInfo>, handles: ReadonlyMap<string, ByteSource>) {
     this.dir = dir
     this.tensors = tensors
     this.#handles = handles
+  }
+
+  /** Sizes of the files in bytes, by name. */
+  get files(): ReadonlyMap<string, number> {
+    return new Map([...this.#handles].map(([name, { size }]) => [name, size]))
   }
 
   has(name: string): boolean {

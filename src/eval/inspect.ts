@@ -1,5 +1,3 @@
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
 import { isJsonObject, type JsonObject } from '../checkpoint/json-file.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
@@ -57,9 +55,9 @@ interface Compression {
  */
 export async function inspect(checkpoint: string, options: HubOptions = {}): Promise<Inspection> {
   checkInspect(checkpoint, options)
-  const { path, warnings } = await modelFolder(checkpoint, options)
+  const { path, warnings, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
   const config = await readConfig(path)
-  const reader = await openCheckpoint(path)
+  const reader = await openCheckpoint(path, remote)
   try {
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
@@ -75,7 +73,7 @@ export async function inspect(checkpoint: string, options: HubOptions = {}): Pro
       path: checkpoint,
       modelType: typeof config.model_type === 'string' ? config.model_type : null,
       format,
-      files: await fileSizes(path, new Set(tensors.map(({ file }) => file))),
+      files: [...reader.files].map(([name, bytes]) => ({ name, bytes })),
       tensors: tensors.length,
       bytes: tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
       dtypes,
@@ -85,10 +83,6 @@ export async function inspect(checkpoint: string, options: HubOptions = {}): Pro
   } finally {
     await reader.close()
   }
-}
-
-async function fileSizes(dir: string, names: ReadonlySet<string>): Promise<Inspection['files']> {
-  return Promise.all([...names].map(async (name) => ({ name, bytes: (await stat(join(dir, name))).size })))
 }
 
 function groupByModule<T extends TensorInfo>(tensors: readonly T[]): Map<string, T[]> {

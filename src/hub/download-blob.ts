@@ -98,6 +98,20 @@ async function complete(partial: string, request: BlobRequest): Promise<void> {
   }
 }
 
+/** What the library needs to be told to find a file. */
+export function fileParams({ repo, commit, file, settings, fetch }: Pick<BlobRequest, 'repo' | 'commit' | 'file' | 'settings' | 'fetch'>) {
+  return {
+    repo: { type: repo.type, name: repo.name },
+    path: file.path,
+    revision: commit,
+    hubUrl: settings.endpoint,
+    fetch,
+    // Files by plain ranges, which one goes on with where they broke off; the hub serves all of them so.
+    xet: false,
+    ...(settings.token !== null && { accessToken: settings.token }),
+  }
+}
+
 async function append(partial: string, { repo, commit, file, settings, fetch }: BlobRequest): Promise<void> {
   // The library's stream hands on what an error says, and not the error.
   let failed: unknown = null
@@ -106,17 +120,7 @@ async function append(partial: string, { repo, commit, file, settings, fetch }: 
       failed = error
       throw error
     })
-  const params = {
-    repo: { type: repo.type, name: repo.name },
-    path: file.path,
-    revision: commit,
-    hubUrl: settings.endpoint,
-    fetch: keepsError,
-    // Files by plain ranges, which one goes on with where they broke off; the hub serves all of them so.
-    xet: false,
-
-    ...(settings.token !== null && { accessToken: settings.token }),
-  }
+  const params = { ...fileParams({ repo, commit, file, settings, fetch }), fetch: keepsError }
   const handle = await open(partial, 'a')
   try {
     let { size: received } = await handle.stat()

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import type { RemoteWeights } from '../checkpoint/byte-source.ts'
 import { isCompanion } from '../checkpoint/companion-names.ts'
 import { CONFIG_FILE, readConfig } from '../checkpoint/config.ts'
 import { isJsonObject, readJsonFile } from '../checkpoint/json-file.ts'
@@ -22,45 +23,57 @@ export interface ModelFolder {
   /** What names it again, with the same content: its path, or `org/name@commit`. */
   readonly reference: string
   readonly warnings: readonly string[]
+  /** The weights, where they were left on the hub, to be read there; null where they are in the folder. */
+  readonly remote: RemoteWeights | null
 }
 
 /**
  * The folder that MODEL stands for: itself where there is one, else the model of the hub that `org/name` or `org/name@revision` names, with
- * the files downloaded that a compression needs: config.json, safetensors (unless told otherwise), tokenizer, chat template, licences.
+ * the files downloaded that a compression needs: config.json, safetensors, tokenizer, chat template, licences. `weights` false leaves the
+ * safetensors out, `headers` gives them as `remote`.
  * Errors: CheckpointError for a repository without safetensors; UserError and RunError as `openRepo`. A path that is neither is given back
  * as it is: opening it says what is wrong with it.
  */
 export async function modelFolder(
   model: string,
-  { weights = true, ...options }: HubOptions & { weights?: boolean } = {},
+  { weights = true, ...options }: HubOptions & { weights?: boolean | 'headers' } = {},
   patience?: Patience,
 ): Promise<ModelFolder> {
   const repo = existsSync(model) ? null : parseRepoId(model, 'model')
   if (repo === null) {
     const name = basename(resolve(model))
-    return { path: model, name, id: name, commit: null, reference: model, warnings: [] }
+    return { path: model, name, id: name, commit: null, reference: model, warnings: [], remote: null }
   }
   const hub = await openRepo(repo, hubSettings(options), patience)
-  const files = await wantedFiles(hub, weights)
-  for (const file of files) await hub.fetch(file)
+  const { small, shards } = await wantedFiles(hub, weights !== false)
+  const isRemote = weights === 'headers'
+  for (const file of isRemote ? small : [...small, ...shards]) await hub.fetch(file)
   const { folder: path, commit, warnings } = hub
-  return { path, name: basename(repo.name), id: repo.name, commit, reference: `${repo.name}@${commit}`, warnings }
+  return {
+    path,
+    name: basename(repo.name),
+    id: repo.name,
+    commit,
+    reference: `${repo.name}@${commit}`,
+    warnings,
+    remote: isRemote ? { names: shards, open: (file) => hub.open(file) } : null,
+  }
 }
 
 /** The small files first: what is wrong with them should not cost gigabytes. */
-async function wantedFiles(hub: HubRepo, weights: boolean): Promise<string[]> {
+async function wantedFiles(hub: HubRepo, weights: boolean): Promise<{ small: string[]; shards: string[] }> {
   if (!hub.files.includes(CONFIG_FILE)) throw refused(hub, `found no ${CONFIG_FILE}, expected a model in the form of transformers`)
   await hub.fetch(CONFIG_FILE)
   const config = await readConfig(hub.folder)
   const companions = hub.files.filter((file) => isCompanion(file, config))
-  if (!weights) return companions
-  if (hub.files.includes(SINGLE_FILE)) return [...companions, SINGLE_FILE]
+  if (!weights) return { small: companions, shards: [] }
+  if (hub.files.includes(SINGLE_FILE)) return { small: companions, shards: [SINGLE_FILE] }
   if (!hub.files.includes(INDEX_FILE)) throw refused(hub, weightless(hub.files))
   const { weight_map: map } = await readJsonFile(await hub.fetch(INDEX_FILE))
   const shards = isJsonObject(map) ? [...new Set(Object.values(map))].filter((file) => typeof file === 'string') : []
   const missing = shards.find((file) => !hub.files.includes(file))
   if (missing !== undefined) throw refused(hub, `${INDEX_FILE} names ${missing}, which is not there, expected all of its shards`)
-  return [...companions, INDEX_FILE, ...shards.sort()]
+  return { small: [...companions, INDEX_FILE], shards: shards.sort() }
 }
 
 function weightless(files: readonly string[]): string {

@@ -1,8 +1,10 @@
 import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub'
+import { type ByteSource, openLocal } from '../checkpoint/byte-source.ts'
 import { UserError } from '../util/errors.ts'
 import { type BlobRequest, downloadBlob, type RepoFile } from './download-blob.ts'
 import { hubError } from './hub-error.ts'
 import { hubFetch } from './hub-fetch.ts'
+import { openRanges } from './ranged-file.ts'
 import { isThere, RepoCache } from './repo-cache.ts'
 import type { RepoId } from './repo-id.ts'
 import { PATIENCE, type Patience } from './retrying-fetch.ts'
@@ -21,6 +23,8 @@ export interface HubRepo {
   readonly warnings: readonly string[]
   /** The local path of a file, downloaded first where it is not in the cache. Errors: UserError and RunError as `downloadBlob`. */
   fetch(path: string): Promise<string>
+  /** A file to be read by position: from the cache where it is there, else from the hub, range by range. Errors: as `fetch`. */
+  open(path: string): Promise<ByteSource>
 }
 
 /**
@@ -49,18 +53,26 @@ async function cachedRepo(repo: RepoId, cache: RepoCache, why: string): Promise<
     throw new UserError(
       `Cannot find ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there. Download it first.`,
     )
+  const find = async (path: string) => {
+    const file = cache.file(commit, path)
+    if (await isThere(file)) return file
+    throw new UserError(`Cannot find ${path} of ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there.`)
+  }
   return {
     repo,
     commit,
     folder: cache.snapshot(commit),
     files: await cache.filesOf(commit),
     warnings: [],
-    async fetch(path) {
-      const file = cache.file(commit, path)
-      if (await isThere(file)) return file
-      throw new UserError(`Cannot find ${path} of ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there.`)
-    },
+    fetch: find,
+    open: async (path) => openCached(await find(path)),
   }
+}
+
+async function openCached(path: string): Promise<ByteSource> {
+  const source = await openLocal(path)
+  if (source) return source
+  throw new UserError(`Cannot read ${path}: it is not a file, expected one of the hub's cache.`)
 }
 
 async function listRepo(
@@ -86,6 +98,11 @@ async function listRepo(
 
 function remoteRepo({ files, ...rest }: Omit<BlobRequest, 'file'> & { files: readonly RepoFile[] }): HubRepo {
   const { repo, commit, cache, settings } = rest
+  const find = (path: string): RepoFile => {
+    const file = files.find((entry) => entry.path === path)
+    if (file) return file
+    throw new UserError(`Cannot find ${path} in ${repo.name}@${repo.revision}: there is no such file on the hub, expected it.`)
+  }
   return {
     repo,
     commit,
@@ -93,8 +110,7 @@ function remoteRepo({ files, ...rest }: Omit<BlobRequest, 'file'> & { files: rea
     files: files.map(({ path }) => path),
     warnings: [],
     async fetch(path) {
-      const file = files.find((entry) => entry.path === path)
-      if (!file) throw new UserError(`Cannot find ${path} in ${repo.name}@${repo.revision}: there is no such file on the hub, expected it.`)
+      const file = find(path)
       const pointer = cache.file(commit, path)
       if (await isThere(pointer)) return pointer
       try {
@@ -104,6 +120,11 @@ function remoteRepo({ files, ...rest }: Omit<BlobRequest, 'file'> & { files: rea
       }
       await cache.link(file.etag, commit, path)
       return pointer
+    },
+    async open(path) {
+      const file = find(path)
+      const pointer = cache.file(commit, path)
+      return (await isThere(pointer)) ? openCached(pointer) : openRanges({ ...rest, file })
     },
   }
 }

@@ -125,3 +125,46 @@ describe('oneshot() with pushToHub', () => {
     expect(existsSync(join(output, 'config.json'))).toBe(true)
   })
 })
+
+describe('inspect() of a model of the hub', () => {
+  const weightRequests = () => hub.seen.filter(({ path, range }) => path.startsWith('/cdn/') && range !== 'bytes=0-0')
+  const cachedWeights = async () => {
+    const snapshots = join(process.env.HF_HOME ?? '', 'hub', 'models--org--tiny', 'snapshots')
+    const [commit] = await readdir(snapshots)
+    return (await readdir(join(snapshots, commit))).filter((name) => name.endsWith('.safetensors'))
+  }
+
+  test('reads the headers where they are: what it says is what it says of the folder, and no weights are kept', async () => {
+    const { path: _, ...remote } = await inspect('org/tiny')
+    const { path: __, ...local } = await inspect(TINY)
+    expect(remote).toEqual(local)
+    expect(await cachedWeights()).toEqual([])
+  })
+
+  test('reads sharded and compressed ones so too, small tensors included', async () => {
+    const sharded = 'test/oracles/checkpoints/rtn-w4a16'
+    const files: Record<string, Buffer> = {}
+    for (const name of await readdir(sharded)) files[name] = await readFile(join(sharded, name))
+    hub.repos.set('models/org/tiny', files)
+    const { path: _, ...remote } = await inspect('org/tiny')
+    const { path: __, ...local } = await inspect(sharded)
+    expect(remote).toEqual(local)
+    expect(remote.format).toBe('pack-quantized')
+    expect(await cachedWeights()).toEqual([])
+  })
+
+  test('takes what is in the cache, without another request for weights', async () => {
+    await run()
+    const before = weightRequests().length
+    expect((await inspect('org/tiny')).tensors).toBeGreaterThan(0)
+    expect(weightRequests().length).toBe(before)
+    expect((await inspect('org/tiny', { localFilesOnly: true })).tensors).toBeGreaterThan(0)
+  })
+
+  test('a damaged header is an error of the checkpoint that names the file', async () => {
+    const files = { ...hub.repos.get('models/org/tiny') } as Record<string, Buffer>
+    files['model.safetensors'] = Buffer.concat([Buffer.alloc(8, 0xff), files['model.safetensors'].subarray(8)])
+    hub.repos.set('models/org/tiny', files)
+    await expect(inspect('org/tiny')).rejects.toThrow(/model\.safetensors/)
+  })
+})

@@ -1,0 +1,38 @@
+import { type FileHandle, open } from 'node:fs/promises'
+
+/** A file that is read by position: on this machine, or elsewhere. */
+export interface ByteSource {
+  readonly size: number
+  /** Reads up to `into.length` bytes from `position` on; gives their number, 0 at the end of the file. */
+  read(into: Uint8Array, position: number): Promise<number>
+  close(): Promise<void>
+}
+
+/** The safetensors files of a checkpoint that lie elsewhere than in its folder. */
+export interface RemoteWeights {
+  readonly names: readonly string[]
+  open(name: string): Promise<ByteSource>
+}
+
+/** The most that one read call asks for; the system's own limit is 2^31 - 1. */
+const READ_AT_ONCE = 2 ** 30
+
+/** A file of this machine; null where the path leads to something else. Errors: those of the system. */
+export async function openLocal(path: string): Promise<ByteSource | null> {
+  const handle = await open(path)
+  const stats = await handle.stat()
+  if (stats.isFile()) return localSource(handle, stats.size)
+  await handle.close()
+  return null
+}
+
+function localSource(handle: FileHandle, size: number): ByteSource {
+  return {
+    size,
+    async read(into, position) {
+      const { bytesRead } = await handle.read(into, 0, Math.min(into.length, READ_AT_ONCE), position)
+      return bytesRead
+    },
+    close: () => handle.close(),
+  }
+}
