@@ -18,7 +18,9 @@ export function addInspect(program: Command): void {
   program
     .command('inspect')
     .summary('show what a checkpoint is made of')
-    .description('Shows any safetensors checkpoint as a tree: how each module is stored, bits, shape, bytes. Reads headers only, of a model of the hub by ranges.')
+    .description(
+      'Shows any safetensors checkpoint as a tree: how each module is stored, bits, shape, bytes. Reads headers only, of a model of the hub by ranges.',
+    )
     .argument('<dir>', MODEL_HELP)
     .addOption(localFilesOption())
     .addOption(jsonOption())
