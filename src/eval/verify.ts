@@ -112,7 +112,7 @@ async function rewrittenTensors(checkpoint: string): Promise<ReadonlySet<string>
 /** Names of the scales of the key-value cache, where it is quantized. */
 function cacheScales({ config, model }: OpenModel): string[] {
   const args = parseQuantizationConfig(config)?.kv_cache_scheme
-  if (!args) return []
+  if (!args || !model.attention) return []
   const { module, kvHeads } = model.attention
   const suffixes = cacheTensors(args, kvHeads, 'BF16').map(({ suffix }) => suffix)
   return Array.from({ length: model.layers }, (_, layer) =>

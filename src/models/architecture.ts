@@ -110,7 +110,8 @@ export interface Model {
   readonly hidden: number
   readonly vocab: number
   readonly maxPositions: number
-  readonly attention: AttentionSizes
+  /** Null where the architecture is not known. */
+  readonly attention: AttentionSizes | null
   /** lm_head shares the embedding's tensor and has none of its own. */
   readonly tied: boolean
   /** The name of the embedding's module, e.g. `model.embed_tokens`. */

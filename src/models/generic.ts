@@ -47,7 +47,7 @@ export async function genericModel(modelType: string, reader: TensorReader, unkn
     hidden: head.columns,
     vocab: head.rows,
     maxPositions: 2048,
-    attention: { module: 'self_attn', heads: 1, kvHeads: 1, headDim: 2 },
+    attention: null,
     tied: stored === undefined,
     embedding: embedding ?? head.name,
     embeddingWidth: head.columns,

@@ -1,4 +1,5 @@
 import type { FromSchema } from 'json-schema-to-ts'
+import { attentionOf } from '../models/attention-of.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import { type Rotation, rotationOf } from '../numerics/rotation.ts'
 import { UserError } from '../util/errors.ts'
@@ -53,10 +54,10 @@ export const modifier: ModifierDefinition<Options> = {
   needs: () => 'weights',
   rewrites: async (options, source) => {
     const wanted = wantedRotations(options)
-    const { hidden, attention } = source.model
+    const { hidden } = source.model
     return rotateModel(source, {
       residual: wanted.has('R1') ? residualRotation(options, source, hidden) : null,
-      heads: wanted.has('R2') ? rotation(options, attention.headDim, 'head_dim', 1) : null,
+      heads: wanted.has('R2') ? rotation(options, attentionOf(source.model).headDim, 'head_dim', 1) : null,
     })
   },
   create: () => ({ apply: async () => {} }),

@@ -1,6 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
 import type { StoredTensor } from '../checkpoint/layouts/layout.ts'
 import type { TensorData } from '../checkpoint/tensor.ts'
+import { attentionOf } from '../models/attention-of.ts'
 import { readWeight, transpose } from '../models/open-model.ts'
 import { loadBias } from '../models/weights.ts'
 import type { Linear } from '../modifiers/modifier.ts'
@@ -117,7 +118,7 @@ function encodeLinear({ planned, linear, inputRange }: LinearInHand): TensorData
 
 function encodeCache({ cache: args, source: { model }, cacheDtype }: Plan, { name, cache }: LayerInHand): TensorData[] {
   if (!cache || !args) return []
-  const { module, kvHeads } = model.attention
+  const { module, kvHeads } = attentionOf(model)
   return withBytes(`${name}.${module}`, cacheTensors(args, kvHeads, cacheDtype), cacheBytes(args, cacheDtype, cache.ranges))
 }
 

@@ -1,6 +1,7 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import type { StoredTensorInfo } from '../checkpoint/tensor-reader.ts'
+import { attentionOf } from '../models/attention-of.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
@@ -70,7 +71,7 @@ export function resultTensors(
 }
 
 function cacheInfos({ model }: OpenModel, layer: number, args: QuantizationArgs, dtype: FloatDType): TensorInfo[] {
-  const { module, kvHeads } = model.attention
+  const { module, kvHeads } = attentionOf(model)
   return cacheTensors(args, kvHeads, dtype).map(({ suffix, dtype: type, shape }) => ({
     name: `${model.layerName(layer)}.${module}.${suffix}`,
     dtype: type,

@@ -65,7 +65,7 @@ export function planRescales(
         ? 'its experts are stored in one tensor, and none is compressed'
         : rescales.forQuantizer && !linears.some((name) => schemes.has(name))
           ? 'none of them is quantized'
-          : problem(candidate, specs, schemes, cached ? source.model.attention.module : null)
+          : problem(candidate, specs, schemes, (cached && source.model.attention?.module) || null)
       return { layer, stage, source: from, linears, skipped }
     })
 }

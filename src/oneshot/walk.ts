@@ -5,6 +5,7 @@ import type { TensorData } from '../checkpoint/tensor.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { StageSpec } from '../models/architecture.ts'
+import { attentionOf } from '../models/attention-of.ts'
 import { longestRow } from '../models/batches.ts'
 import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
@@ -80,7 +81,7 @@ export async function* walkLayers(
     hidden = from ? await from.hidden(batches) : await embed(plan, batches)
     for (let index = from?.layer ?? 0; index < model.layers; index++) {
       const name = model.layerName(index)
-      const cache = plan.cache && new CacheRanges(plan.cache, model.attention.kvHeads)
+      const cache = plan.cache && new CacheRanges(plan.cache, attentionOf(model).kvHeads)
       const layer = layerInHand(plan, index, name, await loadParameters(source, model.parameters(index)), cache)
       // From here on the streams own the inputs.
       const inputs = hidden

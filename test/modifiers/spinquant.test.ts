@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { forward } from '../../src/eval/forward.ts'
 import type { StageSpec } from '../../src/models/architecture.ts'
+import { attentionOf } from '../../src/models/attention-of.ts'
 import { type OpenModel, openModel } from '../../src/models/open-model.ts'
 import { modifier } from '../../src/modifiers/spinquant.ts'
 import { decodeFloats, encodeFloats } from '../../src/numerics/float-dtype.ts'
@@ -71,15 +72,21 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   cohere2: 'stage "head" reads it through a LayerNorm',
   deepseek_v2: 'stage "key and value heads" reads a norm of something else',
   'deepseek_v2-groups': 'stage "query heads" reads a norm of something else',
+  'deepseek_v2-bias': 'stage "query heads" reads a norm of something else',
+  'deepseek_v3-plain': 'stage "query heads" reads a norm of something else',
   deepseek_v3: 'stage "query heads" reads a norm of something else',
   'falcon-40b': 'stage "head" reads it through a LayerNorm',
   'falcon-7b': 'stage "head" reads it through a LayerNorm',
+  'falcon-alibi': 'stage "head" reads it through a LayerNorm',
   'falcon-rw': 'stage "head" reads it through a LayerNorm',
   gemma2: 'stage "attention output" does not add its outputs as they are',
+  'gemma3-older': 'stage "attention output" does not add its outputs as they are',
   gemma3: 'stage "attention output" does not add its outputs as they are',
-  gpt_oss: 'model.layers.0.post_attention_layernorm.weight has 32 channels and is not folded',
-  llama4: 'stage "mlp inputs" does not read it through a norm',
+  gpt_oss: 'stage "expert 0 inputs" does not read it through a norm',
+  'gpt_oss-default-rope': 'stage "expert 0 inputs" does not read it through a norm',
+  llama4: 'stage "expert 0 inputs" does not read it through a norm',
   glm4: 'stage "attention output" does not add its outputs as they are',
+  'gpt2-by-layer': 'stage "head" reads it through a LayerNorm',
   gpt2: 'stage "head" reads it through a LayerNorm',
   gpt_neox: 'stage "head" reads it through a LayerNorm',
   'gpt_neox-sequential': 'stage "head" reads it through a LayerNorm',
@@ -88,6 +95,7 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
   olmo2: 'stage "attention inputs" does not read it through a norm',
   opt: 'stage "head" reads it through a LayerNorm',
   'opt-350m': 'stage "head" reads it without a norm',
+  'qwen3_moe-plain': 'stage "expert 0 inputs" does not read it through a norm',
   qwen3_moe: 'stage "expert 0 inputs" does not read it through a norm',
   stablelm: 'stage "head" reads it through a LayerNorm',
   'stablelm-parallel': 'stage "head" reads it through a LayerNorm',
@@ -96,15 +104,21 @@ const FIXED_RESIDUAL: Readonly<Record<string, string>> = {
 const FUSED_VALUES = [
   'deepseek_v2',
   'deepseek_v2-groups',
+  'deepseek_v2-bias',
   'deepseek_v3',
+  'deepseek_v3-plain',
   'bloom',
   'falcon-40b',
   'falcon-7b',
+  'falcon-alibi',
   'falcon-rw',
   'gpt2',
+  'gpt2-by-layer',
   'gpt_neox',
   'gpt_neox-sequential',
   'phi3',
+  'phi3-mha',
+  'phi3-older',
   'rope-longrope-long',
   'rope-longrope-short-partial',
 ]
@@ -211,7 +225,7 @@ describe('SpinQuantModifier', () => {
 
   test('a size without a Hadamard matrix is an error that proposes random-matrix', async () => {
     const source = await open(TIED)
-    const odd = { ...source, model: { ...source.model, attention: { ...source.model.attention, headDim: 172 } } }
+    const odd = { ...source, model: { ...source.model, attention: { ...attentionOf(source.model), headDim: 172 } } }
     await expect(rotate(odd)).rejects.toThrow(
       'head_dim is 172, and none of that order is known here, expected transform_type random-matrix',
     )
@@ -263,7 +277,7 @@ describe('SpinQuantModifier', () => {
   test('refuses values that no linear makes alone, and what is already quantized', async () => {
     const source = await open(TIED)
     const { model } = source
-    const fused = { ...source, model: { ...model, attention: { ...model.attention, kvHeads: 16 } } }
+    const fused = { ...source, model: { ...model, attention: { ...attentionOf(model), kvHeads: 16 } } }
     await expect(rotate(fused)).rejects.toThrow('no linear of self_attn makes the values alone')
     await expect(rotate(await open(oracleFolder('checkpoints/rtn-w4a16')))).rejects.toThrow('it is already quantized, expected an original')
   })

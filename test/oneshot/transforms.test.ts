@@ -169,7 +169,7 @@ describe('oneshot with stored ranges', () => {
     const { quantization_config: quantization } = await readConfig(output)
     expect(quantization).toMatchObject({ config_groups: {}, format: 'dense', kv_cache_scheme: { strategy: 'attn_head' } })
     const source = await openForTest(output)
-    expect(source.reader.info('model.layers.0.self_attn.k_scale').shape).toEqual([source.model.attention.kvHeads, 1, 1])
+    expect(source.reader.info('model.layers.0.self_attn.k_scale').shape).toEqual([source.model.attention?.kvHeads, 1, 1])
     expect((await verify(output, { against: TINY })).problems).toEqual([])
   })
 })

@@ -1,4 +1,5 @@
 import type { LinearSpec, Model, StageSpec } from '../../models/architecture.ts'
+import { attentionOf } from '../../models/attention-of.ts'
 import type { OpenModel } from '../../models/open-model.ts'
 import { UserError } from '../../util/errors.ts'
 
@@ -80,12 +81,12 @@ export function valueStages({ name, model }: OpenModel): ValueStages {
   if (first && found.every((entry) => entry?.linear === first.linear))
     return { stages: new Set(found.flatMap((entry) => (entry ? [entry.stage] : []))), linear: first.linear }
   throw new UserError(
-    `Cannot rotate the values of ${name}: no linear of ${model.attention.module} makes the values alone, head for head, expected one; rotations: [R1] leaves them alone.`,
+    `Cannot rotate the values of ${name}: no linear of ${attentionOf(model).module} makes the values alone, head for head, expected one; rotations: [R1] leaves them alone.`,
   )
 }
 
 function valueStageOf(model: Model, layer: number): { readonly stage: StageSpec; readonly linear: string } | null {
-  const { module, heads, kvHeads, headDim } = model.attention
+  const { module, heads, kvHeads, headDim } = attentionOf(model)
   for (const stage of model.stages(layer)) {
     const { source } = stage
     if (source?.kind !== 'linear' || source.rows || !source.name.startsWith(`${module}.`)) continue
