@@ -12,7 +12,7 @@ const MOST_BANDS = 4
 const SMALLEST_BAND = 192
 
 /** Where the bands of a symmetric matrix of n rows begin, and n. */
-export function bandCuts(n: number): number[] {
+function bandCuts(n: number): number[] {
   const count = Math.max(1, Math.min(MOST_BANDS, Math.floor(n / SMALLEST_BAND)))
   return Array.from({ length: count + 1 }, (_, i) => Math.round((n * i) / count))
 }

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { gram } from '../../src/engine/gram.ts'
 import { matMul } from '../../src/engine/mat-mul.ts'
 import { engines, random, useEngine } from './engines.ts'
 
@@ -96,18 +95,6 @@ describe.each(engines)('on %s', (engine) => {
       const [left, right] = [matrix(12, 19, 5), matrix(19, 5, 6)]
       const actual = tf.tidy(() => matMul(tf.reshape(tensor(left), [3, 4, 19]), tf.reshape(tensor(right), [1, 19, 5])).dataSync())
       expectClose(actual, product(left, right), 19)
-    })
-  })
-
-  describe('gram', () => {
-    // 256 columns and a multiple of four go by blocks, the others in one product.
-    it.each([32, 255, 256, 260])('is the transpose times the matrix for %i columns, symmetric to the last bit', (columns) => {
-      const x = matrix(40, columns, columns)
-      const actual = tf.tidy(() => gram(tensor(x)).dataSync())
-      expectClose(actual, product(transposed(x), x), x.rows)
-      let asymmetry = 0
-      for (let i = 0; i < columns; i++) for (let j = 0; j < i; j++) asymmetry += Math.abs(actual[i * columns + j] - actual[j * columns + i])
-      expect(asymmetry).toBe(0)
     })
   })
 })
