@@ -20,12 +20,16 @@ export interface ItemForm {
 /** Keys that hold an item where none is named, the first that is there. */
 const USUAL_COLUMNS = ['text', 'messages', 'conversations', 'input_ids'] as const
 
+/** Beside token ids: 0 where a row is only filled up. */
+const MASK = 'attention_mask'
+
 /** The form of data without a template: a text, messages or token ids, alone or under a key. `column`: the key; null for the usual. */
 export function plainForm(column: string | null): ItemForm {
   return {
     columns(there) {
       const found = (column === null ? USUAL_COLUMNS : [column]).find((name) => there.includes(name))
-      return found === undefined ? null : [found]
+      if (found === undefined) return null
+      return there.includes(MASK) && found !== MASK ? [found, MASK] : [found]
     },
     item: ({ value, where }) => itemOf(value, where) ?? keyedItem(value, column, where),
   }
@@ -45,10 +49,21 @@ function keyedItem(value: unknown, column: string | null, where: string): DataIt
     )
   }
   const item = itemOf(row[key], where, key)
+  if (item?.kind === 'tokens' && (row[MASK] ?? null) !== null) return { ...item, ids: unmasked(item.ids, row[MASK], where) }
   if (item) return item
   throw new DataError(
     `Cannot read data from ${where}: "${key}" holds ${kindOf(row[key])}, expected a text, messages or token ids. Name the right column (--text-column)`,
   )
+}
+
+/** The ids that a mask lets through: padding is no calibration data. Errors: DataError for a mask that does not fit. */
+function unmasked(ids: ArrayLike<unknown>, mask: unknown, where: string): unknown[] {
+  const values = Array.isArray(mask) || ArrayBuffer.isView(mask) ? Array.from(mask as unknown as ArrayLike<unknown>, Number) : null
+  if (values?.length !== ids.length || values.some((value) => value !== 0 && value !== 1)) {
+    const found = values ? `${values.length} values for ${ids.length} tokens` : kindOf(mask)
+    throw new DataError(`Cannot use ${where}: "${MASK}" holds ${found}, expected 0 or 1 for each token`)
+  }
+  return Array.from(ids).filter((_, at) => values[at] === 1)
 }
 
 /** A value that is an item as it is, null for one that is none. Errors: DataError for an empty one. */

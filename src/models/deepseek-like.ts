@@ -1,5 +1,5 @@
 import type { Model, TextModel } from './architecture.ts'
-import { type Config, count, flag, mustBe, optional, positive, section, wholeNumber } from './config-values.ts'
+import { type Config, count, flag, mustBe, optional, positive, wholeNumber } from './config-values.ts'
 import { byKind } from './layer-kinds.ts'
 import { llamaLike, preNormLayer } from './llama-like.ts'
 import { readActivation } from './parts/activations.ts'
@@ -8,7 +8,7 @@ import { latentAttention } from './parts/latent-attention.ts'
 import { gatedMlp } from './parts/mlp.ts'
 import type { Router, RouterGroups, RouterSpec } from './parts/router.ts'
 import { rotaryTables } from './parts/tables.ts'
-import { readRope } from './rope.ts'
+import { readRope, ropeSection } from './rope.ts'
 import { yarnScale } from './rope-scaling.ts'
 
 /** What tells DeepSeek's models apart. */
@@ -75,7 +75,7 @@ function mixtureOf(config: Config, kind: DeepseekKind, hidden: number): ReturnTy
 
 /** Where positions are stretched, scores are multiplied by the square of YaRN's scale for `mscale_all_dim`. */
 function attentionScale(config: Config): number {
-  const scaling = section(config, 'rope_parameters') ?? section(config, 'rope_scaling')
+  const scaling = ropeSection(config)
   const type = scaling?.rope_type ?? scaling?.type ?? 'default'
   const multiplier = scaling && type !== 'default' ? optional({ m: scaling.mscale_all_dim || null }, 'm') : null
   return scaling && multiplier !== null ? yarnScale(positive(scaling, 'factor'), multiplier) ** 2 : 1

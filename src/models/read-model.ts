@@ -30,7 +30,7 @@ export async function expertReader(config: Config, stored: TensorReader): Promis
  */
 export async function readModel(config: Config, reader: TensorReader): Promise<Model> {
   const known = await architectures()
-  const architecture = known.get(String(config.model_type))
+  const architecture = typeof config.model_type === 'string' ? known.get(config.model_type) : undefined
   const text = section(config, 'text_config')
   const inner = text && !architecture ? known.get(String(text.model_type)) : undefined
   if (text && inner) return textModel(inner, config, text, reader)
@@ -49,7 +49,14 @@ export async function readModel(config: Config, reader: TensorReader): Promise<M
   requirePossibleLayers(config, reader)
   const full = { ...lesserDefaults(architecture), ...config }
   const models = (architecture.places ?? [undefined]).map((place) => architecture.model(full, place))
-  return models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
+  return withOwnHead(models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0], reader)
+}
+
+/** A head that is stored is the model's, whatever config.json says of tying: so transformers 5 reads it. */
+function withOwnHead(model: Model, { tensors }: Pick<TensorReader, 'tensors'>): Model {
+  const { name } = model.head()
+  const isStored = ['weight', 'weight_packed', 'weight_scale'].some((suffix) => tensors.has(`${name}.${suffix}`))
+  return isStored && model.tied ? { ...model, tied: false } : model
 }
 
 /** Every config.json of a text model by itself says these; a guess would only show as a tensor of another shape. */
@@ -74,10 +81,7 @@ function textModel(architecture: Architecture, config: Config, text: Config, { t
   const tied = config.tie_word_embeddings === undefined ? {} : { tie_word_embeddings: config.tie_word_embeddings }
   requirePossibleLayers(text, { tensors })
   const models = WITHIN.map((place) => architecture.model({ ...architecture.defaults, ...tied, ...text }, place))
-  const found = models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0]
-  // A head of its own is not tied, whatever is not said.
-  const own = tensors.has(`${found.head().name}.weight`) || tensors.has(`${found.head().name}.weight_scale`)
-  return { ...found, tied: text.tie_word_embeddings === undefined && own ? false : found.tied }
+  return withOwnHead(models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0], { tensors })
 }
 
 /** A damaged config must not make us build lists of a billion layers before the first missing tensor is noticed. */

@@ -5,16 +5,29 @@ import { scaleDynamic, scaleLinear, scaleLlama3, scaleLong, scaleYarn } from './
 
 const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'su', 'llama3', 'mrope'] as const
 
+/** What a family knows of its rotation beside config.json. */
+export interface RopeOptions {
+  readonly layerType?: string
+  readonly partial?: boolean
+}
+
+/** The section of config.json that describes the rotation, null where there is none: as transformers 5, the older one goes first. */
+export function ropeSection(config: Config): Config | null {
+  const older = section(config, 'rope_scaling')
+  return older && Object.keys(older).length > 0 ? older : section(config, 'rope_parameters')
+}
+
 /**
  * The rotary frequencies that config.json describes, in either spelling: `rope_parameters` with everything inside (transformers 5), or
  * `rope_theta` beside an optional `rope_scaling`. `layerType`: the layers that it is for (`sliding_attention`), where `rope_parameters` has a
- * section for each type. Errors: CheckpointError for a rope_type that is not known.
+ * section for each type. `partial`: the family can leave channels of a head as they are; others have no use for partial_rotary_factor.
+ * Errors: CheckpointError for a rope_type that is not known.
  */
-export function readRope(config: Config, headDim: number, layerType?: string): Rope {
-  const all = section(config, 'rope_parameters') ?? section(config, 'rope_scaling') ?? {}
+export function readRope(config: Config, headDim: number, { layerType, partial: isPartial = false }: RopeOptions = {}): Rope {
+  const all = ropeSection(config) ?? {}
   const scaling = (layerType && section(all, layerType)) || all
   const theta = positive(scaling, 'rope_theta', positive(config, 'rope_theta', 10_000))
-  const partial = positive(scaling, 'partial_rotary_factor', positive(config, 'partial_rotary_factor', 1))
+  const partial = isPartial ? positive(scaling, 'partial_rotary_factor', positive(config, 'partial_rotary_factor', 1)) : 1
   const channels = Math.trunc(headDim * partial)
   if (channels % 2 !== 0 || channels < 2) {
     const message = `Cannot read the model's config.json: partial_rotary_factor ${partial} of ${headDim} channels is ${channels}, expected an even number.`

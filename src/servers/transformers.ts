@@ -48,6 +48,12 @@ const EXPERTS: Source = {
   evidence: 'run',
 }
 
+const EXPERT_FORMS: Source = {
+  version: TRANSFORMERS,
+  where: 'transformers/integrations/compressed_tensors.py: DecompressExperts',
+  evidence: 'run',
+}
+
 /** Models that are not loaded compressed, whatever can be dequantized. */
 function problems({ modelType, layers }: ServedModel): ServerFinding[] {
   const linears = layers.flatMap((layer) => layer.linears)
@@ -61,8 +67,11 @@ function problems({ modelType, layers }: ServedModel): ServerFinding[] {
       FALCON,
     )
   }
-  if (modelType !== 'gpt_oss') return []
   const experts = linears.filter(({ name, scheme }) => scheme && /\.experts\.\d+\./.test(name))
+  if (modelType !== 'gpt_oss') {
+    const failing = experts.filter(({ scheme }) => scheme?.weights && (!scheme.weights.symmetric || scheme.format === 'int-quantized'))
+    return finding(failing, 'experts with zero points, or in int-quantized form, fail in its conversion to one tensor', EXPERT_FORMS)
+  }
   const message = 'the experts of gpt-oss are looked for in one tensor: compressed one by one they are not found, and drawn at random'
   return finding(experts, message, EXPERTS)
 }

@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { profiled } from '../../src/cli/profile.ts'
 import { span } from '../../src/util/span.ts'
 
@@ -64,6 +64,26 @@ describe('profiled', () => {
     await expect(failing).rejects.toThrow('no more')
     const events = JSON.parse(await readFile(join(folder, 'trace.json'), 'utf8')) as TraceEvent[]
     expect(events.at(-1)?.name).toBe('first')
+  })
+
+  it('writes over an earlier trace, and over nothing else', async () => {
+    await traceOf(async () => span('step', 'once', () => 1))
+    expect((await traceOf(async () => span('step', 'again', () => 2))).map(({ name }) => name)).toEqual(['again'])
+    const recipe = join(folder, 'recipe.yaml')
+    await writeFile(recipe, '- gptq: {}\n')
+    await expect(profiled(recipe, async () => 1)).rejects.toThrow(/Cannot write the profile .*recipe\.yaml: found another file/)
+    expect(await readFile(recipe, 'utf8')).toBe('- gptq: {}\n')
+  })
+
+  it('a full disk costs the trace and not the result', async () => {
+    const said: string[] = []
+    const stderr = vi.spyOn(process.stderr, 'write').mockImplementation((text) => said.push(String(text)) > 0)
+    try {
+      expect(await profiled('/dev/full', async () => span('step', 'work', () => 7))).toBe(7)
+    } finally {
+      stderr.mockRestore()
+    }
+    expect(said.join('')).toMatch(/^warning: the profile \/dev\/full is not whole: ENOSPC/)
   })
 
   it('is a user error before the work where the file cannot be made', async () => {

@@ -283,6 +283,21 @@ describe('loadRows of values', () => {
     expect(warnings).toEqual(['1 text has 3 tokens, fewer than one row of 4: one shorter row is used'])
   })
 
+  it('leaves out what an attention mask hides, on either side', async () => {
+    const dataset = [
+      { input_ids: [5, 6, 7, 0, 0], attention_mask: [1, 1, 1, 0, 0] },
+      { input_ids: [0, 8, 9], attention_mask: [false, true, true] },
+    ]
+    expect((await loadRows(request({ dataset: dataset as never }))).rows).toEqual([Int32Array.of(5, 6, 7), Int32Array.of(8, 9)])
+    const file = await write('masked.jsonl', dataset.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    expect((await loadRows(request({ dataset: file }))).rows).toEqual([Int32Array.of(5, 6, 7), Int32Array.of(8, 9)])
+    for (const attention_mask of [[1, 1], [1, 2, 1], 'all']) {
+      await expect(loadRows(request({ dataset: [{ input_ids: [1, 2, 3], attention_mask }] as never }))).rejects.toThrow(
+        /"attention_mask" holds/,
+      )
+    }
+  })
+
   it('cuts long token rows and says so', async () => {
     const { rows, warnings } = await loadRows(request({ dataset: [[1, 2, 3, 4, 5], Int32Array.of(6, 7)] }))
     expect(rows).toEqual([Int32Array.of(1, 2, 3, 4), Int32Array.of(6, 7)])

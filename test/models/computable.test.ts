@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/checkpoint/config.ts'
 import { openCheckpoint } from '../../src/checkpoint/reader.ts'
@@ -57,6 +58,33 @@ describe('tensors that the architecture does not know', () => {
     expect(foreign).toHaveLength(9)
     expect(warnings.filter((text) => text.includes('self_attn.q_norm.weight'))).toHaveLength(1)
     expect(warnings.filter((text) => text.includes('vision_tower.blocks.4.weight and 3 more'))).toHaveLength(1)
+  })
+})
+
+describe('what transformers 5.17 makes of keys that contradict each other', () => {
+  const rows = [Int32Array.from({ length: 60 }, (_, i) => (i * 37) % 300)]
+  const score = async (more: object) => {
+    const files = {
+      'config.json': { ...(await readConfig(ORACLE)), ...more },
+      'model.safetensors': await readFile(`${ORACLE}/model.safetensors`),
+    }
+    return (await perplexity(await folderOf(files), { dataset: rows, window: 60, engine: 'wasm' })).perplexity
+  }
+  const linear = { type: 'linear', factor: 4 }
+
+  test('a head that is stored is not tied', async () => {
+    expect(await score({ tie_word_embeddings: true })).toBe(await score({}))
+  })
+
+  test('rope_scaling goes before rope_parameters', async () => {
+    const scaled = await score({ rope_scaling: linear })
+    expect(scaled).toBe(await score({ rope_parameters: undefined, rope_theta: 10_000, rope_scaling: linear }))
+    expect(scaled).not.toBe(await score({}))
+    expect(await score({ rope_scaling: {} })).toBe(await score({}))
+  })
+
+  test('a llama rotates whole heads', async () => {
+    expect(await score({ partial_rotary_factor: 0.5 })).toBe(await score({}))
   })
 })
 

@@ -193,4 +193,13 @@ describe('transformers 5.17, as it was run', () => {
     expect(named('gpt_oss', 'model.layers.0.self_attn.q_proj', 'FP8_DYNAMIC')).toEqual([])
     expect(named('qwen3_moe', name, 'FP8_DYNAMIC')).toEqual([])
   })
+
+  test('loads experts without zero points, and not in int-quantized form', () => {
+    const name = 'model.layers.0.mlp.experts.3.up_proj'
+    expect(named('mixtral', name, 'W4A16_G64')).toEqual([])
+    for (const scheme of ['W4A16_G64_ASYM', 'W8A8'] as const) {
+      expect(named('mixtral', name, scheme)).toEqual([expect.stringContaining('fail in its conversion to one tensor')])
+      expect(named('mixtral', 'model.layers.0.self_attn.q_proj', scheme)).toEqual([])
+    }
+  })
 })

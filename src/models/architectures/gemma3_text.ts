@@ -66,6 +66,6 @@ export const architecture: Architecture = {
 
 /** Global layers have the scaling and the base that the whole model has in older files; local ones a base by a key of their own. */
 function ropeOf(config: Config, headDim: number, type: AttentionType): Rope {
-  if (type !== 'sliding_attention') return readRope(config, headDim, type)
-  return readRope({ ...config, rope_scaling: null, rope_theta: config.rope_local_base_freq }, headDim, type)
+  if (type !== 'sliding_attention') return readRope(config, headDim, { layerType: type })
+  return readRope({ ...config, rope_scaling: null, rope_theta: config.rope_local_base_freq }, headDim, { layerType: type })
 }

@@ -35,7 +35,7 @@ export const architecture: Architecture = {
       hidden,
       scale: heads.headDim ** -0.5,
       bias: { q: bias, k: bias, v: bias },
-      rotary: rotaryTables(readRope(config, heads.headDim), true),
+      rotary: rotaryTables(readRope(config, heads.headDim, { partial: true }), true),
     })
     const activation = readActivation(config, 'hidden_act')
     const mlp = fusedGatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation })

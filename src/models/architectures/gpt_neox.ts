@@ -42,7 +42,7 @@ export const architecture: Architecture = {
       fused: { name: 'query_key_value', order: 'groups' },
       scale: heads.headDim ** -0.5,
       bias: biases(flag(config, 'attention_bias')),
-      rotary: rotaryTables(readRope(rope, heads.headDim)),
+      rotary: rotaryTables(readRope(rope, heads.headDim, { partial: true })),
     })
     const mlp = plainMlp({
       hidden,

@@ -8,7 +8,7 @@ import { experts } from '../parts/experts.ts'
 import { topSoftmaxRouter } from '../parts/router.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { causalMask, rotaryTables } from '../parts/tables.ts'
-import { readRope } from '../rope.ts'
+import { readRope, ropeSection } from '../rope.ts'
 
 /** gpt-oss (arXiv 2508.10925): attention sinks, a sliding window in every other layer, experts with biases and a clamped gate. */
 export const architecture: Architecture = {
@@ -36,9 +36,7 @@ export const architecture: Architecture = {
     const inner = count(config, 'intermediate_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const number = count(config, 'num_local_experts')
-    const rotary = rotaryTables(
-      readRope({ ...config, rope_parameters: config.rope_parameters ?? config.rope_scaling ?? YARN }, heads.headDim),
-    )
+    const rotary = rotaryTables(readRope(ropeSection(config) ? config : { ...config, rope_parameters: YARN }, heads.headDim))
     const mlp = experts({
       hidden,
       inner,

@@ -31,7 +31,7 @@ export const architecture: Architecture = {
       hidden,
       scale: heads.headDim ** -0.5,
       fused: { name: 'qkv_proj', order: 'blocks' },
-      rotary: rotaryTables(readRope(longRope(config), heads.headDim)),
+      rotary: rotaryTables(readRope(longRope(config), heads.headDim, { partial: true })),
       mask: causalMask(slidingWindow(config)),
     })
     const activation = readActivation(config, 'hidden_act')

@@ -44,7 +44,7 @@ export const architecture: Architecture = {
       hidden,
       scale: heads.headDim ** -0.5,
       bias: { q: bias, k: bias, v: bias },
-      rotary: rotaryTables(readRope(config, heads.headDim)),
+      rotary: rotaryTables(readRope(config, heads.headDim, { partial: true })),
       ...(flag(config, 'qk_layernorm') && {
         queryNorm: headNorm('q_layernorm', heads.heads),
         keyNorm: headNorm('k_layernorm', heads.kvHeads),

@@ -37,6 +37,8 @@ function logitsOf({ name, hidden, experts }: RouterSpec): {
 
 /** Ones at the `count` largest elements of each row [rows, columns], zeros elsewhere. */
 function largest(x: Tensor2D, count: number): Tensor2D {
+  // oneHot of a single column is refused by tfjs.
+  if (count >= x.shape[1]) return tf.onesLike(x)
   const { indices } = tf.topk(x, count)
   return tf.sum(tf.oneHot(indices as Tensor, x.shape[1]), 1)
 }
