@@ -94,6 +94,6 @@ function typeOf(text: string): string {
   const found = COMPRESSION_TYPES.find((type) => type.toLowerCase() === text.toLowerCase())
   if (found) return found
   throw new UserError(
-    `Cannot use compression type "${text}": no such type, expected one of ${COMPRESSION_TYPES.join(', ')}${didYouMean(text, COMPRESSION_TYPES)}`,
+    `Cannot use compression type "${text}": no such type${didYouMean(text, COMPRESSION_TYPES)}, expected one of ${COMPRESSION_TYPES.join(', ')}`,
   )
 }

@@ -11,7 +11,7 @@ export function hubError(error: unknown, repo: RepoId, settings: HubSettings): u
   const action = `Cannot download ${subject} from ${settings.endpoint}`
   if (error instanceof HubApiError) return refused(action, error, repo, settings)
   if (isUnreachable(error))
-    return new UserError(`${action}: it cannot be reached (${unreachableCode(error)}), expected a connection, or the files in the cache.`)
+    return new RunError(`${action}: it cannot be reached (${unreachableCode(error)}), expected a connection, or the files in the cache.`)
   // checkCredentials of the library.
   if (error instanceof TypeError && error.message.includes("start with 'hf_'"))
     return new UserError('Cannot use HF_TOKEN: found another text, expected a token of the hub, which starts with hf_.')

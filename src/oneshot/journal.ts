@@ -67,8 +67,8 @@ export async function readJournal(staging: string, fingerprint: Fingerprint, out
 /** Why a stopped run cannot be gone on with. */
 export function mismatch(output: string, { layers }: Progress, what: string): UserError {
   return new UserError(
-    `Cannot go on with the run that was stopped in ${output} after ${layers} layers: found another state of ${what}, expected the same. ` +
-      'Pass --restart to begin again, or choose another output folder.',
+    `Cannot go on with the run that was stopped in ${output} after ${layers} layers: ${what} differed then, expected the same. ` +
+      'Pass --restart to begin again (--overwrite is about whole checkpoints), or choose another output folder.',
   )
 }
 

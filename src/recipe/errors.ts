@@ -100,7 +100,7 @@ function problem(error: ErrorObject, subject: string): Problem {
     return {
       path: [...path, key],
       spot: 'key',
-      message: `Cannot use ${name}: found key ${shown(key)}, expected one of ${known.join(', ')}${didYouMean(key, known)}`,
+      message: `Cannot use ${name}: found key ${shown(key)}${didYouMean(key, known)}, expected one of ${known.join(', ')}`,
     }
   }
   if (error.keyword === 'required') {
@@ -115,7 +115,7 @@ function problem(error: ErrorObject, subject: string): Problem {
           schema.enum.filter((v) => typeof v === 'string'),
         )
       : ''
-  return { path, spot: 'value', message: `Cannot use ${name}: found ${shown(error.data)}, expected ${expected}${near}` }
+  return { path, spot: 'value', message: `Cannot use ${name}: found ${shown(error.data)}${near}, expected ${expected}` }
 }
 
 /** ajv's findings (of `allErrors` and `verbose`) in words, one per mistake: NaN breaks both bounds. `subject` is the modifier. */

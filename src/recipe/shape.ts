@@ -118,7 +118,7 @@ class ShapeReader {
     if (owner) return `Cannot use key ${shown(name)} here: it is an option of modifiers, expected it below one, such as ${owner.names[0]}`
     const all = [...others, ...this.#registry.keys()]
     const expected = others.length > 0 ? `one of ${others.join(', ')}, or a modifier: ${list}` : `a modifier: ${list}`
-    return `Cannot use key ${shown(name)}: found no modifier of this name, expected ${expected}${didYouMean(name, all)}`
+    return `Cannot use key ${shown(name)}: found no modifier of this name${didYouMean(name, all)}, expected ${expected}`
   }
 
   #refuse(path: Path, found: string, expected: string): RecipeError {

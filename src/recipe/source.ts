@@ -112,7 +112,6 @@ export async function readSource(source: string | object): Promise<RecipeText> {
   }
   if (looksLikeText(source)) return { name: 'recipe', label: '<recipe text>', text: source, linesBefore: 0 }
   throw new RecipeError(
-    `Cannot find recipe "${source}": neither a file, nor a recipe of llmpress (${shipped.join(', ')}), nor a preset scheme (${Object.keys(PRESETS).join(', ')})` +
-      didYouMean(source, [...shipped, ...Object.keys(PRESETS)]),
+    `Cannot find recipe "${source}"${didYouMean(source, [...shipped, ...Object.keys(PRESETS)])}: neither a file, nor a recipe of llmpress (${shipped.join(', ')}), nor a preset scheme (${Object.keys(PRESETS).join(', ')})`,
   )
 }

@@ -183,7 +183,7 @@ function checkZeroPointDtype({ zp_dtype: found }: PartialArgs, type: 'int' | 'fl
 export function resolveArgs(partial: PartialArgs, role: Role = 'weights'): QuantizationArgs {
   for (const key of Object.keys(partial)) {
     if (!KEYS.includes(key)) {
-      throw new SchemeError(`Cannot use ${role}: found key "${key}", expected one of ${KEYS.join(', ')}${didYouMean(key, KEYS)}`, [key])
+      throw new SchemeError(`Cannot use ${role}: found key "${key}"${didYouMean(key, KEYS)}, expected one of ${KEYS.join(', ')}`, [key])
     }
   }
   const type = resolveType(partial)

@@ -96,8 +96,8 @@ function checkSettings(observer: string, kwargs: Readonly<Record<string, unknown
   for (const [key, value] of Object.entries(kwargs)) {
     const setting = Object.hasOwn(known, key) ? known[key] : undefined
     if (!setting) {
-      const expected = names.length === 0 ? `none: ${observer} has no settings` : `${names.join(', ')}${didYouMean(key, names)}`
-      refuse('observer_kwargs', `Cannot use observer_kwargs of ${observer}: found ${key}, expected ${expected}`)
+      const expected = names.length === 0 ? `none: ${observer} has no settings` : names.join(', ')
+      refuse('observer_kwargs', `Cannot use observer_kwargs of ${observer}: found ${key}${didYouMean(key, names)}, expected ${expected}`)
     }
     if (!setting.fits(value)) {
       refuse(
@@ -121,7 +121,7 @@ export function weightObserver(name: unknown, kwargs: Readonly<Record<string, un
   const observer = Object.hasOwn(WEIGHT_NAMES, asked) ? WEIGHT_NAMES[asked] : undefined
   if (!observer) {
     const names = Object.keys(WEIGHT_NAMES)
-    refuse('observer', `Cannot use observer: found ${JSON.stringify(name)}, expected one of ${names.join(', ')}${didYouMean(asked, names)}`)
+    refuse('observer', `Cannot use observer: found ${JSON.stringify(name)}${didYouMean(asked, names)}, expected one of ${names.join(', ')}`)
   }
   checkSettings(asked, kwargs)
   const { averaging_constant: _, ...kept } = kwargs
@@ -139,7 +139,7 @@ export function activationObserver(name: unknown, kwargs: Readonly<Record<string
     const found = JSON.stringify(name) + (Object.hasOwn(WEIGHT_NAMES, asked) ? ', which is for weights here' : '')
     refuse(
       'observer',
-      `Cannot use observer: found ${found}, expected one of ${ACTIVATION_NAMES.join(', ')}${didYouMean(asked, ACTIVATION_NAMES)}`,
+      `Cannot use observer: found ${found}${didYouMean(asked, ACTIVATION_NAMES)}, expected one of ${ACTIVATION_NAMES.join(', ')}`,
     )
   }
   checkSettings(asked, kwargs)

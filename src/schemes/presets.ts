@@ -94,6 +94,6 @@ export function findPreset(name: string): Preset {
     )
   }
   throw new SchemeError(
-    `Cannot use scheme "${name}": no preset has this name, expected one of ${available}${didYouMean(name, Object.keys(PRESETS))}`,
+    `Cannot use scheme "${name}": no preset has this name${didYouMean(name, Object.keys(PRESETS))}, expected one of ${available}`,
   )
 }

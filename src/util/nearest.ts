@@ -18,8 +18,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best
 }
 
-/** `, did you mean "x"?` for the end of an error message, or nothing. */
+/** ` (did you mean "x"?)` for behind what an error found, or nothing. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const found = nearest(word, candidates)
-  return found === undefined ? '' : `, did you mean "${found}"?`
+  return found === undefined ? '' : ` (did you mean "${found}"?)`
 }

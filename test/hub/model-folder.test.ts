@@ -178,7 +178,7 @@ describe('modelFolder() without the hub', () => {
   test('says that there is no connection where the cache has nothing', async () => {
     await hub.close()
     const failure = get()
-    await expect(failure).rejects.toThrow(UserError)
+    await expect(failure).rejects.toThrow(RunError)
     await expect(failure).rejects.toThrow(/it cannot be reached \(ECONNREFUSED\), expected a connection, or the files in the cache/)
   })
 })

@@ -110,13 +110,13 @@ describe('oneshot, stopped and called again', () => {
     ['the recipe', { recipe: recipeOf('GPTQModifier', { scheme: 'W8A16' }) }],
     ['the calibration rows', { numCalibrationSamples: 15 }],
     ['the calibration rows', { seed: 4 }],
-  ] as const)('refuses to go on with another state of %s, and leaves what there is', async (what, options) => {
+  ] as const)('refuses to go on where %s differs, and leaves what there is', async (what, options) => {
     const output = join(await temporaryFolder(), 'out')
     await stopped(GPTQ, output)
     const { recipe = GPTQ, ...others } = { recipe: undefined, ...options }
     const failure = runTiny(recipe, { output, ...others })
     await expect(failure).rejects.toThrow(UserError)
-    await expect(failure).rejects.toThrow(`another state of ${what}, expected the same. Pass --restart to begin again`)
+    await expect(failure).rejects.toThrow(`${what} differed then, expected the same. Pass --restart to begin again`)
     await runTiny(GPTQ, { output })
     await expectSameFiles(output, (await runTiny(GPTQ)).output)
   })
@@ -126,7 +126,7 @@ describe('oneshot, stopped and called again', () => {
     const model = await tinyWith({})
     await stopped(GPTQ, output, { model })
     await utimes(join(model, 'model.safetensors'), new Date(), new Date(0))
-    await expect(runTiny(GPTQ, { model, output })).rejects.toThrow('another state of the model')
+    await expect(runTiny(GPTQ, { model, output })).rejects.toThrow('the model differed then')
     const layers: number[] = []
     await runTiny(GPTQ, { model, output, restart: true, onProgress: (event) => event.type === 'layer:start' && layers.push(event.index) })
     expect(layers).toEqual([0, 1])

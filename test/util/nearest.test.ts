@@ -12,6 +12,6 @@ test('nearest gives nothing when all candidates are far', () => {
 })
 
 test('didYouMean is a phrase for messages, empty without a near word', () => {
-  expect(didYouMean('ignroe', ['ignore'])).toBe(', did you mean "ignore"?')
+  expect(didYouMean('ignroe', ['ignore'])).toBe(' (did you mean "ignore"?)')
   expect(didYouMean('zzzzzz', ['ignore'])).toBe('')
 })
