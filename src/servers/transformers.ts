@@ -48,6 +48,11 @@ const EXPERTS: Source = {
   evidence: 'run',
 }
 
+const SINGLE_EXPERTS: Source = {
+  version: TRANSFORMERS,
+  where: 'transformers/quantizers/base.py: SequentialLlama4TextExperts',
+  evidence: 'run',
+}
 const EXPERT_FORMS: Source = {
   version: TRANSFORMERS,
   where: 'transformers/integrations/compressed_tensors.py: DecompressExperts',
@@ -67,7 +72,13 @@ function problems({ modelType, layers }: ServedModel): ServerFinding[] {
       FALCON,
     )
   }
-  const experts = linears.filter(({ name, scheme }) => scheme && /\.experts\.\d+\./.test(name))
+  const single = linears.filter(({ name }) => /\.experts\.\d+\./.test(name))
+  const experts = single.filter(({ scheme }) => scheme)
+  if (modelType?.startsWith('llama4') && experts.length < single.length) {
+    const left = single.filter(({ scheme }) => !scheme)
+    const message = 'experts of Llama 4 that are not compressed are looked for one by one beside compressed linears, and drawn at random'
+    return finding(left, message, SINGLE_EXPERTS)
+  }
   if (modelType !== 'gpt_oss') {
     const failing = experts.filter(({ scheme }) => scheme?.weights && (!scheme.weights.symmetric || scheme.format === 'int-quantized'))
     return finding(failing, 'experts with zero points, or in int-quantized form, fail in its conversion to one tensor', EXPERT_FORMS)

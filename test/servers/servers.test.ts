@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { ServedLinear } from '../../src/servers/server.ts'
 import { hardware, servedBy, serverProblems, targetVersion } from '../../src/servers/servers.ts'
 import { TARGETS } from '../../src/servers/targets.ts'
 import { LLAMA_8B, modelOf, SCHEMES, SMOLLM2_135M } from './helpers.ts'
@@ -192,6 +193,21 @@ describe('transformers 5.17, as it was run', () => {
     expect(named('gpt_oss', name, 'FP8_DYNAMIC')).toEqual([expect.stringContaining('are looked for in one tensor')])
     expect(named('gpt_oss', 'model.layers.0.self_attn.q_proj', 'FP8_DYNAMIC')).toEqual([])
     expect(named('qwen3_moe', name, 'FP8_DYNAMIC')).toEqual([])
+  })
+
+  test('finds no experts of Llama 4 that are left as they are', () => {
+    const model = modelOf(SCHEMES.FP8_DYNAMIC, SMOLLM2_135M)
+    const linear = (name: string, scheme: ServedLinear['scheme']) => ({ name, rows: 64, columns: 64, scheme })
+    const errors = (expert: ServedLinear['scheme']) => {
+      const linears = [
+        linear('model.layers.0.self_attn.q_proj', SCHEMES.FP8_DYNAMIC),
+        linear('model.layers.0.feed_forward.experts.1.up_proj', expert),
+      ] as const
+      const found = serverProblems('transformers', { ...model, modelType: 'llama4_text', layers: [{ name: 'x', linears, isHead: false }] })
+      return found.filter(({ severity }) => severity === 'error').map(({ modules }) => modules)
+    }
+    expect(errors(null)).toEqual([['model.layers.0.feed_forward.experts.1.up_proj']])
+    expect(errors(SCHEMES.FP8_DYNAMIC)).toEqual([])
   })
 
   test('loads experts without zero points, and not in int-quantized form', () => {
