@@ -16,9 +16,6 @@ const NOT_LOADED = /^falcon.* w4a16$/
 /** transformers dequantizes experts to bfloat16, and leaves their inputs alone. */
 const EXPERTS_IN_BFLOAT16 = /mixtral|moe|deepseek/
 
-/** OPT and Llama 4's experts hand on [tokens, columns], for which compressed-tensors 0.19 finds one scale and not one a token. */
-const ONE_SCALE_FOR_ALL_TOKENS = /^opt|^llama4/
-
 /**
  * Compresses the models of `oracles` into folders of `work`, with logits beside for load.py.
  * @param {string} oracles
@@ -36,7 +33,6 @@ export async function compressFamilies(oracles, work, check) {
         await oneshot({ model: join(oracles, family), recipe, output })
         await dumpTokenLogits(output)
         if (EXPERTS_IN_BFLOAT16.test(family)) await writeFile(join(output, 'conformance-bound.json'), '0.05')
-        if (ONE_SCALE_FOR_ALL_TOKENS.test(family)) await writeFile(join(output, 'conformance-one-scale'), '')
       } catch (error) {
         check(false, `${family} ${label}: ${error instanceof Error ? error.message : error}`)
       }

@@ -7,17 +7,32 @@ Tolerances, in units of the standard deviation of the logits:
                                      (conformance-bound.json: where transformers computes with something else than what is stored)
   inputs quantized at run time       rms difference <= 0.05, the same most likely token for >= 95 %: an input within float32 noise of the
                                      middle of two codes falls to either side, and all later tokens of its row see it
-                                     (conformance-one-scale: 90 %, where its scales are coarser than what is served)
   NVFP4 and MX, in bfloat16          weights equal; rms difference of the weights' logits <= 0.05
 """
 import json
 import os
 import sys
 import torch
+from compressed_tensors.quantization.lifecycle import forward as lifecycle
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.quantization_config import CompressedTensorsConfig
 
 NEW_TOKENS = 16
+
+
+def by_token(compute):
+    """compressed-tensors 0.19 finds one scale for all tokens of an input [tokens, columns] (OPT, the experts of Llama 4), where servers and its
+    own inputs [rows, tokens, columns] have one a token: such an input is shown to it as one row."""
+
+    def scales(value, args, module, global_scale=None):
+        if args.strategy != "token" or value.ndim != 2:
+            return compute(value, args, module, global_scale)
+        return tuple(found.squeeze(0) for found in compute(value[None], args, module, global_scale))
+
+    return scales
+
+
+lifecycle.compute_dynamic_scales_and_zp = by_token(lifecycle.compute_dynamic_scales_and_zp)
 
 
 def check(good, what):
@@ -90,8 +105,7 @@ def conform(name, folder):
         off = (ours - theirs).square().mean().sqrt().item() / theirs.std().item()
         top = (ours.argmax(-1) == theirs.argmax(-1)).float().mean().item()
         if bound_of(folder) <= 1e-3:
-            least = 0.9 if os.path.exists(os.path.join(folder, "conformance-one-scale")) else 0.95
-            check(off <= 0.05 and top >= least, f"{name}: logits with quantized inputs, rms {off:.2e} <= 0.05, same first token {top:.3f} >= {least}")
+            check(off <= 0.05 and top >= 0.95, f"{name}: logits with quantized inputs, rms {off:.2e} <= 0.05, same first token {top:.3f} >= 0.95")
         disable_quantization(dense)
         ours, plain = read(folder, "conformance-weights.f32", rows), logits(dense, rows)
     else:
