@@ -35,7 +35,7 @@ export function gramBands(x: tf.Tensor2D): tf.Tensor2D[] {
   })
 }
 
-/** The symmetric matrix of the bands, [n, n]. */
+/** The symmetric matrix of the bands, [n, n], symmetric to the last bit in its off-diagonal blocks. */
 export function joinBands(bands: readonly tf.Tensor2D[]): tf.Tensor2D {
   if (bands.length === 1) return tf.clone(bands[0])
   const cuts = bandCuts(bands[0].shape[1])
@@ -47,11 +47,6 @@ export function joinBands(bands: readonly tf.Tensor2D[]): tf.Tensor2D {
       0,
     ) as tf.Tensor2D
   })
-}
-
-/** xᵀx [columns, columns] of x [rows, columns], symmetric to the last bit in its off-diagonal blocks. */
-export function gram(x: tf.Tensor2D): tf.Tensor2D {
-  return tf.tidy(() => joinBands(gramBands(x)))
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Call, Crew } from './crew.ts'
 import type { SearchInput } from './kernels.ts'
 
 /** Numbers of one vector: candidates are padded to a multiple of it. */
-const lanes = 4
+const vectorLength = 4
 /** Rows with their candidates are taken through the wasm memory in strips of about this size. */
 const stripBytes = 64 * 2 ** 20
 /** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
@@ -22,7 +22,7 @@ function spread(source: Float32Array | Int8Array, candidates: number, padded: nu
 export async function wasmSearchScales(memory: WebAssembly.Memory, crew: Crew, input: SearchInput): Promise<Int32Array> {
   const { rows, columns, groupSize, candidates, zeroPoint, min, max, norm } = input
   const groups = columns / groupSize
-  const padded = Math.ceil(candidates / lanes) * lanes
+  const padded = Math.ceil(candidates / vectorLength) * vectorLength
   const stride = Math.min(rows, Math.max(1, Math.floor(stripBytes / (columns * 4 + groups * (padded * 5 + 4)))))
   const arena = new Arena(memory, `search scales for a matrix of ${rows} x ${columns}`)
   const weight = arena.take(stride * columns * 4)

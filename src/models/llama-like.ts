@@ -1,8 +1,10 @@
 import type { Model, TextModel } from './architecture.ts'
 import { type Config, count, flag, type HeadSizes } from './config-values.ts'
 import { type DecoderSizes, decoder, type HeadPart } from './decoder.ts'
+import { readActivation } from './parts/activations.ts'
 import type { EmbedPart } from './parts/embed.ts'
 import { sequential } from './parts/layer.ts'
+import { gatedMlp } from './parts/mlp.ts'
 import { type Norm, type NormKind, norm } from './parts/norm.ts'
 import type { Part, PartMaker } from './parts/part.ts'
 
@@ -55,6 +57,16 @@ export function llamaLike(like: LlamaLike, { base, head }: TextModel = { base: '
 export function layerNorms(config: Config, kind: NormKind): (name: string) => Norm {
   const hidden = count(config, 'hidden_size')
   return (name) => norm(kind, name, hidden)
+}
+
+/** A gated MLP by the usual keys of config.json. */
+export function usualMlp(config: Config, bias = false): PartMaker {
+  return gatedMlp({
+    hidden: count(config, 'hidden_size'),
+    inner: count(config, 'intermediate_size'),
+    activation: readActivation(config, 'hidden_act'),
+    bias,
+  })
 }
 
 /** A layer with a norm before each part, as Llama's; what the parts add is multiplied. */

@@ -4,7 +4,7 @@ import { channel } from 'node:diagnostics_channel'
 export const SPANS = 'llmpress:span'
 
 /** What work belongs to, from the whole to its parts. */
-export type SpanCategory = 'layer' | 'stage' | 'step' | 'matmul' | 'kernel' | 'io'
+export type SpanCategory = 'stage' | 'step' | 'matmul' | 'kernel' | 'io'
 
 /** A piece of work that is over. Spans nest: the parts of a piece are published before it. */
 export interface Span {

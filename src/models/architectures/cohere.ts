@@ -1,9 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
-import { layerNorms, llamaLike } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { layerNorms, llamaLike, usualMlp } from '../llama-like.ts'
 import { ownHeadNorms } from '../parts/norm.ts'
 import { parallelOfOneNorm } from '../parts/parallel-layer.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
@@ -48,7 +46,7 @@ export const architecture: Architecture = {
         keyNorm: headNorm('k_norm', heads.kvHeads),
       }),
     })
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
+    const mlp = usualMlp(config)
     const layer = parallelOfOneNorm(layerNorms(config, norm)('input_layernorm'), attention, mlp)
     const scale = positive(config, 'logit_scale')
     return llamaLike(

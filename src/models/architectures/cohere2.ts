@@ -2,9 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
 import { byKind, layerTypes, slidingWindow } from '../layer-kinds.ts'
-import { layerNorms, llamaLike } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { layerNorms, llamaLike, usualMlp } from '../llama-like.ts'
 import { parallelOfOneNorm } from '../parts/parallel-layer.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { causalMask, rotaryTables } from '../parts/tables.ts'
@@ -32,7 +30,7 @@ export const architecture: Architecture = {
     const hidden = count(config, 'hidden_size')
     const norm = { epsilon: positive(config, 'layer_norm_eps'), centered: true }
     const rotary = rotaryTables(readRope(config, heads.headDim), true)
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
+    const mlp = usualMlp(config)
     const pattern = count(config, 'sliding_window_pattern')
     const types = layerTypes(config, (layer) => ((layer + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention'))
     const layer = byKind(types, (type) => {

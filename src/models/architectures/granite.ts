@@ -1,10 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
-import { llamaLike, preNormLayer } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
+import { llamaLike, preNormLayer, usualMlp } from '../llama-like.ts'
 import { scaledEmbedding } from '../parts/embed.ts'
-import { gatedMlp } from '../parts/mlp.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { rotaryTables } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
@@ -39,12 +37,7 @@ export const architecture: Architecture = {
       bias: biases(flag(config, 'attention_bias')),
       rotary: rotaryTables(readRope(config, heads.headDim)),
     })
-    const mlp = gatedMlp({
-      hidden,
-      inner: count(config, 'intermediate_size'),
-      activation: readActivation(config, 'hidden_act'),
-      bias: flag(config, 'mlp_bias'),
-    })
+    const mlp = usualMlp(config, flag(config, 'mlp_bias'))
     const layer = preNormLayer(config, norm, attention, mlp, positive(config, 'residual_multiplier'))
     const divisor = positive(config, 'logits_scaling')
     return llamaLike(

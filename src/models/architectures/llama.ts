@@ -1,8 +1,6 @@
 import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
-import { llamaLike, preNormLayer } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { llamaLike, preNormLayer, usualMlp } from '../llama-like.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { rotaryTables } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
@@ -33,12 +31,7 @@ export const architecture: Architecture = {
       bias: biases(flag(config, 'attention_bias')),
       rotary: rotaryTables(readRope(config, heads.headDim)),
     })
-    const mlp = gatedMlp({
-      hidden,
-      inner: count(config, 'intermediate_size'),
-      activation: readActivation(config, 'hidden_act'),
-      bias: flag(config, 'mlp_bias'),
-    })
+    const mlp = usualMlp(config, flag(config, 'mlp_bias'))
     const layer = preNormLayer(config, norm, attention, mlp)
     return llamaLike({ modelType: 'llama', config, norm, heads, layer: () => layer }, at)
   },

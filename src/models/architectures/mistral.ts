@@ -1,9 +1,7 @@
 import type { Architecture } from '../architecture.ts'
 import { count, headSizes, positive } from '../config-values.ts'
 import { slidingWindow } from '../layer-kinds.ts'
-import { llamaLike, preNormLayer } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { llamaLike, preNormLayer, usualMlp } from '../llama-like.ts'
 import { selfAttention } from '../parts/self-attention.ts'
 import { causalMask, rotaryTables } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
@@ -34,7 +32,7 @@ export const architecture: Architecture = {
       rotary: rotaryTables(readRope(config, heads.headDim)),
       mask: causalMask(slidingWindow(config)),
     })
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
+    const mlp = usualMlp(config)
     const layer = preNormLayer(config, norm, attention, mlp)
     return llamaLike({ modelType: 'mistral', config, norm, heads, layer: () => layer }, at)
   },

@@ -1,9 +1,7 @@
 import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
-import { layerNorms, llamaLike } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
+import { layerNorms, llamaLike, usualMlp } from '../llama-like.ts'
 import { sequential } from '../parts/layer.ts'
-import { gatedMlp } from '../parts/mlp.ts'
 import { norm as makeNorm } from '../parts/norm.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { rotaryTables } from '../parts/tables.ts'
@@ -36,7 +34,7 @@ export const architecture: Architecture = {
       queryNorm: makeNorm(norm, 'self_attn.q_norm', heads.heads * heads.headDim),
       keyNorm: makeNorm(norm, 'self_attn.k_norm', heads.kvHeads * heads.headDim),
     })
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
+    const mlp = usualMlp(config)
     const named = layerNorms(config, norm)
     const layer = sequential([
       { part: attention, after: named('post_attention_layernorm') },

@@ -1,9 +1,7 @@
 import type { Architecture } from '../architecture.ts'
 import { count, headSizes, positive } from '../config-values.ts'
 import { byKind, qwenWindows } from '../layer-kinds.ts'
-import { llamaLike, preNormLayer } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { llamaLike, preNormLayer, usualMlp } from '../llama-like.ts'
 import { selfAttention } from '../parts/self-attention.ts'
 import { causalMask, rotaryTables } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
@@ -30,7 +28,7 @@ export const architecture: Architecture = {
     const hidden = count(config, 'hidden_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const rotary = rotaryTables(readRope(config, heads.headDim))
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
+    const mlp = usualMlp(config)
     const layer = byKind(qwenWindows(config), (window) => {
       const bias = { q: true, k: true, v: true }
       const attention = selfAttention({ ...heads, hidden, scale: heads.headDim ** -0.5, bias, rotary, mask: causalMask(window) })

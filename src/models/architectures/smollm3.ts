@@ -1,9 +1,7 @@
 import type { Architecture } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
 import { byKind, layerTypes, rotatedLayers, slidingWindow } from '../layer-kinds.ts'
-import { llamaLike, preNormLayer } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { llamaLike, preNormLayer, usualMlp } from '../llama-like.ts'
 import { biases, selfAttention } from '../parts/self-attention.ts'
 import { causalMask, rotaryTables } from '../parts/tables.ts'
 import { readRope } from '../rope.ts'
@@ -32,12 +30,7 @@ export const architecture: Architecture = {
     const hidden = count(config, 'hidden_size')
     const norm = { epsilon: positive(config, 'rms_norm_eps') }
     const rotary = rotaryTables(readRope(config, heads.headDim))
-    const mlp = gatedMlp({
-      hidden,
-      inner: count(config, 'intermediate_size'),
-      activation: readActivation(config, 'hidden_act'),
-      bias: flag(config, 'mlp_bias'),
-    })
+    const mlp = usualMlp(config, flag(config, 'mlp_bias'))
     const rotated = rotatedLayers(config)
     const window = flag(config, 'use_sliding_window') ? slidingWindow(config) : null
     const types = layerTypes(config, (layer) => (window !== null && !rotated[layer] ? 'sliding_attention' : 'full_attention'))

@@ -1,8 +1,6 @@
 import type { Architecture, ParameterSpec } from '../architecture.ts'
 import { count, flag, headSizes, positive } from '../config-values.ts'
-import { layerNorms, llamaLike, preNormLayer } from '../llama-like.ts'
-import { readActivation } from '../parts/activations.ts'
-import { gatedMlp } from '../parts/mlp.ts'
+import { layerNorms, llamaLike, preNormLayer, usualMlp } from '../llama-like.ts'
 import { ownHeadNorms } from '../parts/norm.ts'
 import { parallelOfOneNorm } from '../parts/parallel-layer.ts'
 import { selfAttention } from '../parts/self-attention.ts'
@@ -50,7 +48,7 @@ export const architecture: Architecture = {
         keyNorm: headNorm('k_layernorm', heads.kvHeads),
       }),
     })
-    const mlp = gatedMlp({ hidden, inner: count(config, 'intermediate_size'), activation: readActivation(config, 'hidden_act') })
+    const mlp = usualMlp(config)
     const layer = flag(config, 'use_parallel_residual')
       ? parallelOfOneNorm(layerNorms(config, norm)('input_layernorm'), attention, mlp)
       : preNormLayer(config, norm, attention, mlp)
