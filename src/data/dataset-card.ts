@@ -61,7 +61,7 @@ export function chosenConfig(configs: readonly CardConfig[], wanted: string | nu
   const names = configs.map(({ name }) => name)
   const problem = wanted === null ? 'it has several subsets' : `it has no subset "${wanted}"`
   throw new DataError(
-    `Cannot read the dataset ${dataset}: ${problem}${(wanted !== null && didYouMean(wanted, names)) || ','} expected ${names.join(', ')} (--dataset-config)`,
+    `Cannot read the dataset ${dataset}: ${problem}${wanted === null ? '' : didYouMean(wanted, names)}, expected ${names.join(', ')} (--dataset-config)`,
   )
 }
 
@@ -71,7 +71,7 @@ export function configFiles({ name, splits, folder }: CardConfig, split: string,
   if (!patterns) {
     const there = [...(splits?.keys() ?? [])]
     throw new DataError(
-      `Cannot find the split "${split}" of "${name}" in the dataset ${dataset}${didYouMean(split, there) || ':'} expected ${there.join(', ')} (--split)`,
+      `Cannot find the split "${split}" of "${name}" in the dataset ${dataset}: it has none of this name${didYouMean(split, there)}, expected ${there.join(', ')} (--split)`,
     )
   }
   const found = patterns.flatMap((pattern) => {

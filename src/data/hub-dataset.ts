@@ -86,6 +86,6 @@ function noFiles({ repo, files }: HubRepo, { config, split }: DatasetPart): Data
   const shown = data.length > 6 ? `${data.slice(0, 6).join(', ')} and ${data.length - 6} more` : data.join(', ') || 'no data files'
   const words = [...new Set(data.flatMap((path) => path.split(/[/.-]/)))]
   return new DataError(
-    `Cannot find the ${what} in the dataset ${repo.name}: found ${shown}, expected files of that name${didYouMean(split, words) || '.'} (--split, --dataset-config)`,
+    `Cannot find the ${what} in the dataset ${repo.name}: found ${shown}, expected files of that name${didYouMean(split, words)} (--split, --dataset-config)`,
   )
 }

@@ -62,7 +62,7 @@ export async function openSource(request: SourceRequest): Promise<DataSource> {
   if (existsSync(dataset) || formOf(dataset) || !/^[\w-]+$/.test(dataset)) return fileSource(openDataFile(dataset), form, dataset)
   const known = `the built-in ${BUILT_IN_DATASETS.join(', ')}, the well-known ${NAMED_SETS.join(', ')}, org/name on the hub, or a ${FILE_KINDS} file`
   throw new DataError(
-    `Cannot find the dataset "${dataset}"${didYouMean(dataset, [...BUILT_IN_DATASETS, ...NAMED_SETS]) || ':'} expected ${known}`,
+    `Cannot find the dataset "${dataset}": neither a file nor a known name${didYouMean(dataset, [...BUILT_IN_DATASETS, ...NAMED_SETS])}, expected ${known}`,
   )
 }
 

@@ -53,7 +53,7 @@ describe('openSource of a dataset with a card', () => {
   test('lists the subsets and splits that there are', async () => {
     hub.repos.set('datasets/me/mine', buffers('several'))
     await expect(texts({ config: 'frist' })).rejects.toThrow(
-      /no subset "frist", did you mean "first"\? expected first, second, third, fourth/,
+      /no subset "frist" \(did you mean "first"\?\), expected first, second, third, fourth/,
     )
     await expect(texts({ config: 'second', split: 'tests' })).rejects.toThrow(/split "tests" of "second" .* expected train, tiny/)
     hub.repos.set('datasets/me/mine', buffers('many without a default'))

@@ -153,10 +153,10 @@ describe('loadRows of files', () => {
     const failure = loadRows(request({ dataset: 'doc-text' }))
     await expect(failure).rejects.toThrow(DataError)
     await expect(failure).rejects.toThrow(
-      'Cannot find the dataset "doc-text", did you mean "docs-text"? expected the built-in docs-text, mixed-text, quotations',
+      'Cannot find the dataset "doc-text": neither a file nor a known name (did you mean "docs-text"?), expected the built-in docs-text, mixed-text, quotations',
     )
     await expect(loadRows(request({ dataset: 'gutenberg' }))).rejects.toThrow(
-      'Cannot find the dataset "gutenberg": expected the built-in docs-text',
+      'Cannot find the dataset "gutenberg": neither a file nor a known name, expected the built-in docs-text',
     )
   })
 })
