@@ -76,8 +76,8 @@ async function logits(source, rows) {
   /** @type {Buffer[]} */
   const parts = []
   await forward(source, rows, {
-    onLogits: (/** @type {{ dataSync(): Float32Array }} */ tensor) => {
-      parts.push(Buffer.from(Float32Array.from(tensor.dataSync()).buffer))
+    onLogits: async (/** @type {{ data(): Promise<Float32Array> }} */ tensor) => {
+      parts.push(Buffer.from(Float32Array.from(await tensor.data()).buffer))
     },
   })
   return Buffer.concat(parts)

@@ -63,7 +63,7 @@ async function stageInputs(/** @type {any} */ source) {
   const seen = []
   for (let layer = 0; layer < model.layers; layer++) {
     const parameters = await weights.loadParameters(source, model.parameters(layer))
-    const walker = new Walker(model.walk(layer, hidden, parameters, shared, batch.shape), hidden)
+    const walker = await Walker.start(model.walk(layer, hidden, parameters, shared, batch.shape), hidden)
     while (!walker.result) {
       const { stage, input } = walker.request
       const names = stage.linears.map((/** @type {string} */ name) => `${model.layerName(layer)}.${name}`)
@@ -75,7 +75,7 @@ async function stageInputs(/** @type {any} */ source) {
         outputs.push(weights.applyLinear(input, linear))
         weights.disposeLinear(linear)
       }
-      walker.answer(outputs)
+      await walker.answer(outputs)
     }
     weights.disposeParameters(parameters)
     hidden = walker.result

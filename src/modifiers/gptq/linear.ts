@@ -48,7 +48,7 @@ export async function compressLinear(task: Task): Promise<void> {
   correctBias(linear, weight, values, moments.fitted.mean)
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
-    ...span('step', 'errors', () => errorsOf(task, values)),
+    ...(await span('step', 'errors', () => errorsOf(task, values))),
     ...(target && { target }),
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
@@ -98,7 +98,7 @@ async function refined({ stage, moments, levers, linear, args, weight }: Task, s
     const error = difference(weight, dequantize(swept))
     return matMul(tf.tensor2d(error, [rows, columns]), tf.tensor2d(hessian, [columns, columns]))
   })
-  const product = products.dataSync<'float32'>()
+  const product = await products.data<'float32'>()
   products.dispose()
   const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
   const scaleDtype = fittedScales(swept)
@@ -125,15 +125,15 @@ const MANY_ROWS = 256
  * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and on those held back; and the
  * error of plain rounding, from minimum and maximum, of the original weight (of `ROUNDED_ROWS`).
  */
-function errorsOf(task: Task, values: Float32Array): Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'> {
+async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
   const { fitted, heldBack } = task.moments
   const { weight } = task
   const error = difference(values, weight)
   const { step, lost } = plainRounding(task)
-  const [outputs, errors, rounded] = outputErrors(fitted.hessian, [weight, error, lost])
+  const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, lost])
   const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
   if (!heldBack) return found
-  const [heldBackOutputs, heldBackErrors] = outputErrors(heldBack.hessian, [weight, error])
+  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
   return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
 }
 
