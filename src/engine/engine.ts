@@ -1,4 +1,4 @@
-export const ENGINES = ['gpu', 'native', 'wasm'] as const
+export const ENGINES = ['gpu', 'webgpu', 'native', 'wasm'] as const
 export type EngineName = (typeof ENGINES)[number]
 
 /** The tensor library's backend of this process. Tensors are made with @tensorflow/tfjs-core, products with `matMul` of this folder. */

@@ -11,6 +11,11 @@ export function nativeFolder(gpu: boolean, cache = cacheDirectory()): string {
   return join(cache, `native-${process.platform}-${process.arch}-${gpu ? 'gpu' : 'cpu'}-tf${TENSORFLOW_VERSION}`)
 }
 
+/** Where `llmpress native install --webgpu` puts the packages of the webgpu engine for this machine. */
+export function webgpuFolder(cache = cacheDirectory()): string {
+  return join(cache, `webgpu-${process.platform}-${process.arch}`)
+}
+
 /** The installed folders that provide `name`: at most one, since each holds either the CPU or the GPU package. */
 export function installedFolders(name: string): string[] {
   const folder = nativeFolder(name.endsWith('-gpu'))

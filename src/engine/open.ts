@@ -8,6 +8,7 @@ import { ENGINES, type EngineName, type OpenedEngine } from './engine.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { loadTensorflow } from './tensorflow.ts'
+import { loadWebgpu } from './webgpu.ts'
 
 export interface OpenOptions {
   /** `auto` takes the best that works, in the order of ENGINES. */
@@ -18,7 +19,7 @@ export interface OpenOptions {
 
 /**
  * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
- * `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
+ * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
  */
 export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const threads = options.threads ?? availableParallelism()
@@ -27,7 +28,7 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const rejected: { engine: EngineName; why: string }[] = []
   for (const name of wanted) {
     try {
-      return { ...(await open(name, threads)), rejected }
+      return { ...(await open(name, threads, options.engine === 'webgpu')), rejected }
     } catch (error) {
       rejected.push({ engine: name, why: error instanceof Error ? error.message : String(error) })
     }
@@ -35,9 +36,10 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   throw cannotOpen(options.engine, rejected[rejected.length - 1].why)
 }
 
-async function open(name: EngineName, threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
+async function open(name: EngineName, threads: number, software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
     .with('gpu', () => openGpu(threads))
+    .with('webgpu', () => openWebgpu(software))
     .with('native', () => openNative(threads))
     .with('wasm', () => openWasm())
     .exhaustive()
@@ -47,6 +49,10 @@ async function openGpu(threads: number): Promise<Omit<OpenedEngine, 'rejected'>>
   const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', threads)
   if (!usesGpu) throw new UserError(`TensorFlow ${version} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES`)
   return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
+}
+
+async function openWebgpu(software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
+  return { name: 'webgpu', detail: `WebGPU on ${await loadWebgpu(software)}` }
 }
 
 async function openNative(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
@@ -71,6 +77,7 @@ function cannotOpen(engine: EngineName | 'auto', why: string): Error {
       'gpu',
       () => new UserError(`Cannot use the gpu engine: ${why}. Install it with \`llmpress native install --gpu\`, or use --engine auto`),
     )
+    .with('webgpu', () => new UserError(`Cannot use the webgpu engine: ${why}. Use --engine auto for the best that works here`))
     .with(
       'native',
       () => new UserError(`Cannot use the native engine: ${why}. Install it with \`llmpress native install\`, or use --engine wasm`),
