@@ -49,11 +49,13 @@ export function watchBackend(made: KernelBackend, { gpu, device }: OpenedDevice,
   const fail = (why: string): never => {
     failure = null
     throw new RunError(
-      `Cannot compute on ${facts.adapter}: ${why.trim()}. Expected tensors that fit the GPU: take fewer calibration rows, or --engine native or wasm.`,
+      `Cannot compute on ${facts.adapter}: ${why.trim()}. Expected results: take fewer calibration rows where memory ran out, else --engine native or wasm.`,
     )
   }
-  device.addEventListener('uncapturederror', ({ error }) => {
-    failure ??= error.message.split('\n')[0]
+  device.addEventListener('uncapturederror', (event) => {
+    // Else Dawn prints it, to standard output.
+    event.preventDefault()
+    failure ??= event.error.message.split('\n')[0]
   })
   process.once('exit', () => device.destroy())
   return Object.assign(backend, {

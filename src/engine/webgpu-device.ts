@@ -19,9 +19,15 @@ interface Adapter {
   requestDevice(descriptor: { requiredLimits: Record<string, number> }): Promise<Device>
 }
 
+/** An error that a device tells of beside the call that caused it. */
+interface DeviceError {
+  readonly error: { readonly message: string }
+  preventDefault(): void
+}
+
 /** The part of WebGPU's GPUDevice that is used here. */
 export interface Device {
-  addEventListener(type: 'uncapturederror', listener: (event: { readonly error: { readonly message: string } }) => void): void
+  addEventListener(type: 'uncapturederror', listener: (event: DeviceError) => void): void
   destroy(): void
 }
 

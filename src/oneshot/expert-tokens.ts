@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { asFloats } from '../engine/as-floats.ts'
 import type { LayerHooks } from '../models/architecture.ts'
 import { Readings } from './readings.ts'
 
@@ -25,7 +26,7 @@ export class ExpertCounts {
       route: (module, weights) => {
         const readings = this.#modules.get(module) ?? new Readings()
         this.#modules.set(module, readings)
-        readings.add(() => tf.sum(tf.cast(tf.notEqual(weights, 0), 'float32'), 0))
+        readings.add(() => tf.sum(asFloats(tf.notEqual(weights, 0)), 0))
       },
     }
   }

@@ -68,11 +68,12 @@ async function dump(folder, rowsFor) {
 }
 
 /**
+ * The logits of all tokens, float32, on the engine that is open.
  * @param {object} source
  * @param {Int32Array[]} rows
  * @returns {Promise<Buffer>}
  */
-async function logits(source, rows) {
+export async function logits(source, rows) {
   /** @type {Buffer[]} */
   const parts = []
   await forward(source, rows, {

@@ -15,25 +15,25 @@ const weights = await import(new URL('models/weights.js', dist).href)
 const { loadRows } = await import(new URL('data/load-rows.js', dist).href)
 const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
 
-const ROWS = 8
-const LENGTH = 256
-
 /**
  * @typedef {{ name: string, rows: number, columns: number }} Spec
  * @typedef {{ name: string, specs: Spec[], input: Float32Array }} Seen
  */
 
 /**
- * The share of equal codes and the largest relative difference of a linear's error, over all stages of the model's layers.
+ * The share of equal codes and the largest relative difference of a linear's error, over all stages of the model's layers, between wasm and
+ * another engine. The inputs are those of some rows of the built-in text.
  * @param {string} model
  * @param {string} recipe
+ * @param {string} other
+ * @param {{ rows: number, length: number }} data
  */
-export async function compareStages(model, recipe) {
+export async function compareStages(model, recipe, other, data) {
   const plan = await planRun({ model, recipe, output: join(tmpdir(), 'llmpress-nothing-is-written') })
   try {
     await openEngine({ engine: 'wasm' })
-    const stages = await stageInputs(plan.source)
-    const [first, second] = [await compressAll(plan, stages, 'wasm'), await compressAll(plan, stages, 'native')]
+    const stages = await stageInputs(plan.source, data)
+    const [first, second] = [await compressAll(plan, stages, 'wasm'), await compressAll(plan, stages, other)]
     let equal = 0
     let total = 0
     let largest = 0
@@ -49,15 +49,17 @@ export async function compareStages(model, recipe) {
 }
 
 /**
- * What every stage of the original model reads on a few rows of the built-in text.
+ * What every stage of the original model reads.
+ * @param {any} source
+ * @param {{ rows: number, length: number }} data
  * @returns {Promise<Seen[]>}
  */
-async function stageInputs(/** @type {any} */ source) {
+async function stageInputs(source, { rows: samples, length }) {
   const { model } = source
   const tokenizer = () => loadTokenizer(source.path)
-  const { rows } = await loadRows({ dataset: 'docs-text', tokenizer, samples: ROWS, length: LENGTH, seed: 0, vocab: model.vocab })
+  const { rows } = await loadRows({ dataset: 'docs-text', tokenizer, samples, length, seed: 0, vocab: model.vocab })
   const [batch] = cutBatches(rows)
-  const shared = model.shared(LENGTH)
+  const shared = model.shared(length)
   let hidden = await weights.embeddingRows(source, batch.ids)
   /** @type {Seen[]} */
   const seen = []

@@ -20,7 +20,7 @@ function watched(read = async (): Promise<Float32Array> => Float32Array.of(1, 2)
   }
   const device: OpenedDevice['device'] = {
     addEventListener: (_type, listener) => {
-      report = (message) => listener({ error: { message } })
+      report = (message) => listener({ error: { message }, preventDefault: () => {} })
     },
     destroy: () => {},
   }

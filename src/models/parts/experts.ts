@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { asFloats } from '../../engine/as-floats.ts'
 import type { HostRequest, LayerWalk, LinearSpec, StageSpec } from '../architecture.ts'
 import { type Activation, silu } from './activations.ts'
 import type { Part, PartMaker, Scope } from './part.ts'
@@ -50,7 +51,7 @@ export function experts(spec: ExpertsSpec): PartMaker {
         scope.hooks.route?.(module, weights)
         // What is routed nowhere is weighed as if it were, for statistics from all tokens.
         const shares = router.inputScores?.(input, scope) ?? null
-        const own: Tensor2D = shares ? tf.cast(tf.notEqual(weights, 0) as Tensor2D, 'float32') : weights
+        const own: Tensor2D = shares ? asFloats(tf.notEqual(weights, 0) as Tensor2D) : weights
         let mixed: Tensor2D = tf.zerosLike(input)
         const routed = scope.hooks.routedOnly ? yield* routedTokens(own, [...keep, input, own, mixed, ...(shares ? [shares] : [])]) : null
         for (const [index, expert] of all.entries()) {
