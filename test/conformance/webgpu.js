@@ -1,6 +1,6 @@
 // Holds the webgpu engine against wasm on the adapter that is there, a software one where conformance.js calls it: products and every kind of
 // tensor program through models of a few kilobytes, GPTQ of each stage code by code, a whole run. Lines as conformance.js has them.
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -106,34 +106,44 @@ async function compareForward() {
   }
 }
 
-/** A run with transforms, targets of the original model and every lever, and the reports of its linears. */
-const WHOLE = {
-  modifiers: {
+/** Runs that between them transform, aim at the original model, pull every lever, and count what experts get. */
+const RUNS = {
+  'rope-linear': {
     SmoothQuantModifier: { smoothing_strength: 0.5 },
     GPTQModifier: { scheme: 'W8A8', quality: 'best', ignore: ['lm_head'] },
   },
+  'qwen3_moe-plain': { GPTQModifier: { scheme: 'W8A8', quality: 'fast', ignore: ['lm_head'] } },
 }
 
 /** @param {string} work */
 async function compareRuns(work) {
-  /** @type {number[][]} */
-  const errors = []
-  for (const engine of ['wasm', 'webgpu']) {
-    const output = join(work, engine)
-    const before = tf.memory().numTensors
-    const data = { numCalibrationSamples: 16, maxSeqLength: 8 }
-    await oneshot({ model: TINY, recipe: WHOLE, output, engine, ...data })
-    const left = tf.memory().numTensors - before
-    if (engine === 'webgpu') check(left === 0, `a whole run leaves no tensor behind (${left})`)
-    const { linears } = JSON.parse(await readFile(join(output, 'llmpress-report.json'), 'utf8'))
-    errors.push(linears.map((/** @type {{ error: number }} */ { error }) => error))
+  // Whole rows of 8 tokens, one of them held back.
+  const dataset = Array.from({ length: 16 }, (_, row) => Int32Array.from({ length: 8 }, (_, i) => 3 + ((row * row + i * 37) % 90)))
+  for (const [name, modifiers] of Object.entries(RUNS)) {
+    const records = []
+    for (const engine of ['wasm', 'webgpu']) {
+      const before = tf.memory().numTensors
+      const run = { model: join(ORACLES, 'architectures', name), recipe: { modifiers }, dataset, engine }
+      records.push(await oneshot({ ...run, output: join(work, `${name}-${engine}`) }))
+      const left = tf.memory().numTensors - before
+      if (engine === 'webgpu') check(left === 0, `${name}: a whole run leaves no tensor behind (${left})`)
+    }
+    const [wasm, webgpu] = records
+    const ratios = webgpu.linears.map(
+      (/** @type {{ error: number }} */ { error }, /** @type {number} */ i) => error / wasm.linears[i].error,
+    )
+    const mean = Math.expm1(
+      ratios.reduce((/** @type {number} */ sum, /** @type {number} */ ratio) => sum + Math.log(ratio), 0) / ratios.length,
+    )
+    check(
+      Math.abs(mean) <= 0.005,
+      `${name}: ${ratios.length} linears of a whole run, errors within 0.5 % of wasm's on average (${(100 * mean).toFixed(3)} %)`,
+    )
+    if (wasm.experts) {
+      const same = JSON.stringify(wasm.experts) === JSON.stringify(webgpu.experts)
+      check(same, `${name}: as many tokens for each expert as on wasm`)
+    }
   }
-  const [wasm, webgpu] = errors
-  const mean = Math.expm1(webgpu.reduce((sum, error, i) => sum + Math.log(error / wasm[i]), 0) / wasm.length)
-  check(
-    Math.abs(mean) <= 0.005,
-    `SmoothQuant and GPTQ of best quality: errors within 0.5 % of wasm's on average (${(100 * mean).toFixed(3)} %)`,
-  )
 }
 
 async function compareCodes() {
