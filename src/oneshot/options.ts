@@ -1,5 +1,6 @@
 import { datasetRule, rowModeRule } from '../data/load-rows.ts'
 import { engineRule } from '../engine/open.ts'
+import { precisionRule } from '../engine/precision.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
 
@@ -38,6 +39,7 @@ const ONESHOT: Rules = {
   ...CALIBRATION,
   engine: engineRule,
   threads: threadsRule,
+  precision: precisionRule,
   stop: signal,
   restart: flag,
   onProgress: handler,

@@ -1,7 +1,7 @@
 // Checks llmpress against transformers and compressed-tensors, and its engines against each other: bash tools/conformance.sh calls it with
 // CONFORMANCE_PYTHON set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -130,6 +130,15 @@ try {
   await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
 
+  if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
+    const found = ['1', '2', '4'].map((threads) => {
+      const script = join(ROOT, 'test', 'conformance', 'precision.js')
+      return JSON.parse(spawnSync(process.execPath, [script, threads], { encoding: 'utf8' }).stdout || '{}')
+    })
+    const [{ exact, quick, hash }] = found
+    check(exact < 1e-6 && quick > 1e-5 && quick < 4e-3, `bfloat16 products: off by ${quick} at most, those that stay float32 by ${exact}`)
+    check(hash && found.every((other) => other.hash === hash), 'bfloat16 products are the same for 1, 2 and 4 threads')
+  }
   if (engine === 'native') {
     for (const [modelName, model] of Object.entries(MODELS)) {
       for (const recipeName of ['rtn-w4a16', 'rtn-w8a8', 'fp8-dynamic', 'gptq-w4a16', 'gptq-w8a16']) {
