@@ -5,10 +5,8 @@ import { UserError } from '../util/errors.ts'
 import { replaceDurably } from './durable.ts'
 import { looksLikeCheckpoint } from './old-checkpoint.ts'
 import { lockFile } from './output-lock.ts'
+import { STAGING } from './staging.ts'
 import { writeError } from './write-error.ts'
-
-/** Where files are written until the checkpoint is whole; inside the output, so that moving them up is a rename on one file system. */
-export const STAGING = '.llmpress'
 
 const LOCK = 'lock'
 

@@ -28,7 +28,7 @@ export function addVerify(program: Command): void {
     .command('verify')
     .summary('read a checkpoint back and check it')
     .description(
-      'Re-opens a checkpoint and reads every tensor of it: names, types, shapes, finite values; with --against, the error of each linear; with --target, what of a server runs it.',
+      'Re-opens a checkpoint and reads every tensor of it: names, types, shapes, finite values, and the hashes of its files where llmpress-report.json has them; with --against, the error of each linear; with --target, what of a server runs it.',
     )
     .argument('<dir>', MODEL_HELP)
     .option('--against <model>', 'the original to compare with, a folder or org/name[@revision]')
@@ -43,13 +43,13 @@ async function runVerify(dir: string, { json = false, ...flags }: Flags): Promis
   const { verify } = await import('../index.ts')
   const { target } = flags
   const found = await withDownloads((hub) => verify(dir, { ...flags, ...hub }))
-  const { problems, tensors, bytes, notes = [], findings } = found
+  const { problems, tensors, bytes, files, notes = [], findings } = found
   if (json) printJson(found)
   else {
     const { green, red } = colorsFor(process.stdout)
     const verdict = problems.length
       ? [red(`${plural(problems.length, 'problem')}:`), ...problems.map((problem) => `  ${problem}`)].join('\n')
-      : `${green('Sound:')} ${plural(tensors, 'tensor')}, ${formatBytes(bytes)}, all read and as config.json says`
+      : `${green('Sound:')} ${plural(tensors, 'tensor')}, ${formatBytes(bytes)}, all read and as config.json says${files ? `; ${plural(files, 'file')} as the run wrote them` : ''}`
     const { targetVersion } = await import('../servers/servers.ts')
     const served = target && findings ? [findingsText(targetVersion(target), findings), ''] : []
     print([verificationTable(found), '', ...served, verdict, ...notes.map((note) => `Note: ${note}`)].join('\n'))

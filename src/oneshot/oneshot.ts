@@ -13,11 +13,12 @@ import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { span } from '../util/span.ts'
-import { type CalibrationOptions, calibrationRows } from './calibration.ts'
+import { type CalibrationOptions, calibrationRows, rowsWanted } from './calibration.ts'
+import { checkSaved } from './check-saved.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
 import { starvedExperts } from './expert-tokens.ts'
-import { fingerprintOf } from './fingerprint.ts'
+import { type Fingerprint, fingerprintOf } from './fingerprint.ts'
 import { readHidden } from './hidden-file.ts'
 import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
 import { requireMemory } from './memory.ts'
@@ -117,11 +118,17 @@ async function compressInto(
   const rows = plan.needs !== 'weights' ? await span('step', 'rows', () => calibrationRows(plan, options)) : null
   for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
   if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
-  const { writer, journal, resumed } = await openOutput(plan, rows, options)
+  const fingerprint = await fingerprintOf(plan, rows?.rows ?? null)
+  const { writer, journal, resumed } = await openOutput(plan, fingerprint, options)
   try {
     if (writer.isPublishing) return await published(plan, writer)
     if (resumed) onProgress({ type: 'resume', layers: resumed.layers, of: plan.source.model.layers, linears: resumed.reports.length })
-    return await compress({ plan, writer, journal, resumed, signal, stop: options.stop ?? null, onProgress }, options, rows, started)
+    return await compress(
+      { plan, fingerprint, writer, journal, resumed, signal, stop: options.stop ?? null, onProgress },
+      options,
+      rows,
+      started,
+    )
   } catch (error) {
     // What went wrong first is what the user must hear.
     await writer.abort({ keep: journal.isThere }).catch(() => {})
@@ -146,10 +153,9 @@ async function push(
 /** Takes the output folder, with what a stopped run of the same inputs left there. Errors: UserError where it was another run. */
 async function openOutput(
   plan: Plan,
-  rows: Rows | null,
+  fingerprint: Fingerprint,
   { overwrite = false, restart = false }: OneshotOptions,
 ): Promise<Pick<Run, 'writer' | 'journal' | 'resumed'>> {
-  const fingerprint = await fingerprintOf(plan, rows?.rows ?? null)
   let resumed: Resumable | null = null
   const leftover = async (staging: string): Promise<Leftover | null> => {
     resumed = restart ? null : await readJournal(staging, fingerprint, plan.output)
@@ -189,9 +195,10 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     model: plan.origin.reference,
     output: plan.output,
     recipe: { name, text },
+    hashes: { model: run.fingerprint.model, recipe: run.fingerprint.recipe, data: run.fingerprint.data },
     engine: { name: engine.name, detail: engine.detail, threads },
     seed: options.seed ?? 0,
-    data,
+    data: data && { ...data, request: rowsWanted(plan, options) },
     linears,
     ...(progress.experts.length > 0 && { experts: [...progress.experts] }),
     rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
@@ -206,7 +213,8 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
   await writer.writeFile('config.json', config)
-  record.files = writer.files()
+  await span('io', 'check', () => checkSaved(plan, writer.staging, linears, signal))
+  record.files = await span('io', 'hash', () => writer.files())
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
   signal.throwIfAborted()
   await span('io', 'finish', () => writer.finish())
