@@ -6,7 +6,10 @@ import type { Quantized } from '../checkpoint/layouts/layout.ts'
  * the weights that they stand for, and the errors of these.
  */
 export function codesChecksum({ codes, scale, zeroPoint, globalScale }: Quantized): string {
-  const parts = [codes, scale, zeroPoint ?? new Int8Array(0), Float32Array.from(globalScale === null ? [] : [globalScale])]
-  const sum = parts.reduce((sum, { buffer, byteOffset, byteLength }) => crc32(new Uint8Array(buffer, byteOffset, byteLength), sum), 0)
+  let sum = 0
+  for (const part of [codes, scale, zeroPoint, globalScale === null ? null : Float32Array.of(globalScale)]) {
+    // Of nothing zlib gives 0, whatever came before.
+    if (part?.byteLength) sum = crc32(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), sum)
+  }
   return sum.toString(16).padStart(8, '0')
 }
