@@ -112,6 +112,11 @@ export class CheckpointWriter {
     return this.#left !== null
   }
 
+  /** Errors: RunError where the output folder was removed, or another run has taken it. */
+  requireHeld(): Promise<void> {
+    return this.#claim.requireHeld()
+  }
+
   /** Makes the tensors written so far survive a crash. */
   async sync(): Promise<void> {
     this.#assertOpen()

@@ -180,13 +180,17 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   const config = await configText(plan.source.path, plan.config)
   for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
 
-  const { progress, engine, threads } =
-    rows && data
-      ? await withEngine({ engine: options.engine ?? 'auto', ...withThreads(options), signal }, (opened) => {
-          requireMemory(plan, data.rows, data.tokens, opened.name)
-          return computeLayers(run, options, opened, rows.rows)
-        })
-      : await computeLayers(run, options, NO_ENGINE, null)
+  const {
+    progress,
+    engine,
+    threads,
+    warnings: passedOver,
+  } = rows && data
+    ? await withEngine({ engine: options.engine ?? 'auto', ...withThreads(options), signal }, (opened) => {
+        requireMemory(plan, data.rows, data.tokens, opened.name)
+        return computeLayers(run, options, opened, rows.rows)
+      })
+    : await computeLayers(run, options, NO_ENGINE, null)
 
   const { name, text } = plan.recipe
   const linears = [...progress.reports]
@@ -204,7 +208,13 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     foreign: [...plan.foreign],
-    warnings: [...plan.warnings, ...(rows?.warnings ?? []), ...linears.flatMap(concerns), ...starvedExperts(progress.experts)],
+    warnings: [
+      ...plan.warnings,
+      ...(rows?.warnings ?? []),
+      ...passedOver,
+      ...linears.flatMap(concerns),
+      ...starvedExperts(progress.experts),
+    ],
     size: plan.size,
     seconds: { data: dataSeconds, layers: progress.seconds, total: elapsed(started) + (resumed?.seconds ?? 0) },
     peakMemory: process.resourceUsage().maxRSS * 1024,
@@ -227,7 +237,7 @@ async function computeLayers(
   options: OneshotOptions,
   engine: Engine,
   rows: readonly Int32Array[] | null,
-): Promise<{ progress: Progress; engine: Engine; threads: number }> {
+): Promise<{ progress: Progress; engine: Engine; threads: number; warnings: string[] }> {
   const { plan, resumed, signal, onProgress } = run
   const numerics = numericsOf(engine)
   if (resumed && resumed.engine !== numerics) {
@@ -236,12 +246,22 @@ async function computeLayers(
   const kernels = await openKernels(withThreads(options))
   try {
     onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
+    const warnings = brokenEngines(engine)
+    for (const message of warnings) onProgress({ type: 'warning', message })
+    if (options.strict && warnings.length > 0) throw new UserError(`Cannot compute under --strict: ${warnings.join('; ')}`)
     const context: WalkContext = { engine, kernels, signal, onProgress }
     const layers = rows ? walkLayers(plan, rows, context, startOf(run)) : streamLayers(plan, context, resumed?.layers)
-    return { progress: await writeLayers(run, layers, numerics), engine, threads: kernels.threads }
+    return { progress: await writeLayers(run, layers, numerics), engine, threads: kernels.threads, warnings }
   } finally {
     await kernels.close()
   }
+}
+
+/** Engines that are there and could not be used: somebody counts on them. */
+function brokenEngines({ name, rejected }: Engine): string[] {
+  return rejected
+    .filter(({ isInstalled }) => isInstalled)
+    .map(({ engine, why }) => `the ${engine} engine is not used: ${why}; ${name} computes`)
 }
 
 /** What a result's bytes depend on: the engine, not its threads. */

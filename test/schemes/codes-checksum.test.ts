@@ -26,7 +26,7 @@ describe('codesChecksum()', () => {
       { scale: Float32Array.of(1) },
       { scale: Float32Array.of(-1) },
       { zeroPoint: Int8Array.of(1) },
-      { globalScale: 1 },
+      { globalScale: 2 },
     ]
     const sums = others.map((other) => codesChecksum({ ...QUANTIZED, ...other }))
     expect(new Set([codesChecksum(QUANTIZED), ...sums]).size).toBe(others.length + 1)
