@@ -2,7 +2,7 @@ import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { codeRange, type GridShape, gridShape } from './grid.ts'
-import { type Grid, gridOfRanges, ownGlobalScale, ranges } from './qparams.ts'
+import { type Grid, gridOfLargest, gridOfRanges, largestOf, ownGlobalScale, ranges } from './qparams.ts'
 import { dequantize, quantizeToGrid } from './quantize.ts'
 
 /**
@@ -41,8 +41,8 @@ export interface Matrix {
 interface Subject extends Matrix {
   readonly args: QuantizationArgs
   readonly shape: GridShape
-  readonly low: Float32Array
-  readonly high: Float32Array
+  /** Of each tile: of symmetric schemes the largest magnitude is all that counts. */
+  readonly ends: { readonly low: Float32Array; readonly high: Float32Array } | { readonly largest: Float32Array }
   readonly globalScale: number | null
 }
 
@@ -61,7 +61,8 @@ export async function searchGrid(
 ): Promise<Grid> {
   const shape = gridShape(args, rows, columns)
   const globalScale = ownGlobalScale(args, weight, search.globalScale ?? null)
-  const subject = { weight, rows, columns, args, dtype, shape, ...ranges(weight, rows, columns, shape), globalScale }
+  const ends = args.symmetric ? { largest: largestOf(weight, rows, columns, shape) } : ranges(weight, rows, columns, shape)
+  const subject = { weight, rows, columns, args, dtype, shape, ends, globalScale }
   const isSigned = search.signed === true && args.symmetric && args.type === 'int'
   const ratios = isSigned ? [...search.ratios, ...search.ratios.map((ratio) => -ratio)] : search.ratios
   const forKernels = args.type === 'int' && (args.strategy === 'group' || args.strategy === 'channel')
@@ -72,14 +73,17 @@ export async function searchGrid(
  * The grids of the ranges of tiles `from` to `to` times each |ratio|, side by side: [tiles, ratios]. Scales are negative for a negative
  * ratio.
  */
-function candidates({ args, dtype, low, high, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
+function candidates({ args, dtype, ends, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
   const count = ratios.length
-  const scaled = (ends: Float32Array) => {
+  const sizes = Float64Array.from(ratios, Math.abs)
+  const shape = [to - from, count]
+  const scaled = (values: Float32Array) => {
     const out = new Float32Array((to - from) * count)
-    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++, at++) out[at] = ends[t] * Math.abs(ratios[k])
+    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++) out[at++] = values[t] * sizes[k]
     return out
   }
-  const grid = gridOfRanges(scaled(low), scaled(high), [to - from, count], args, dtype, globalScale)
+  if ('low' in ends) return gridOfRanges(scaled(ends.low), scaled(ends.high), shape, args, dtype, globalScale)
+  const grid = gridOfLargest(scaled(ends.largest), shape, args, dtype, globalScale)
   for (let k = 0; k < count; k++) {
     if (ratios[k] < 0) for (let at = k; at < grid.scale.length; at += count) grid.scale[at] = -grid.scale[at]
   }
@@ -121,7 +125,7 @@ function copyTile(from: Grid, at: number, to: Grid, tile: number): void {
 /** One candidate after the other for the whole matrix: slow, and the same for every type and strategy. */
 function plainSearch(subject: Subject, ratios: readonly number[], search: GridSearch): Grid {
   const { weight, rows, columns, args, shape } = subject
-  const tiles = subject.low.length
+  const tiles = shape.gridRows * shape.gridColumns
   const best = candidates(subject, ratios.slice(0, 1), 0, tiles)
   const least = new Float64Array(tiles).fill(Number.POSITIVE_INFINITY)
   for (const ratio of ratios) {
