@@ -23,6 +23,7 @@ import { readHidden } from './hidden-file.ts'
 import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
 import { requireMemory } from './memory.ts'
 import { modelCard } from './model-card.ts'
+import { numericsOf } from './numerics-of.ts'
 import { checkOneshot } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
@@ -262,11 +263,6 @@ function brokenEngines({ name, rejected }: Engine): string[] {
   return rejected
     .filter(({ isInstalled }) => isInstalled)
     .map(({ engine, why }) => `the ${engine} engine is not used: ${why}; ${name} computes`)
-}
-
-/** What a result's bytes depend on: the engine, not its threads. */
-function numericsOf({ name, detail }: Engine): string {
-  return `${name}, ${detail.replace(/, \d+ threads?/, '')}`
 }
 
 /** Where a walk with data begins; null for the beginning. */
