@@ -4,11 +4,11 @@ import { match } from 'ts-pattern'
 import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
-import { ENGINES, type EngineName, type OpenedEngine } from './engine.ts'
+import { ENGINES, type EngineName, type OpenedEngine, type RejectedEngine } from './engine.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { type Precision, requirePrecision } from './precision.ts'
-import { loadTensorflow } from './tensorflow.ts'
+import { loadTensorflow, NotInstalled } from './tensorflow.ts'
 
 export interface OpenOptions {
   /** `auto` takes the best that works, in the order of ENGINES. */
@@ -31,12 +31,13 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const engine = options.engine === 'auto' && precision === 'bfloat16' ? 'native' : options.engine
   if (engine !== 'auto') requirePrecision(precision, engine)
   const wanted = engine === 'auto' ? ENGINES : [engine]
-  const rejected: { engine: EngineName; why: string }[] = []
+  const rejected: RejectedEngine[] = []
   for (const name of wanted) {
     try {
       return { ...(await open(name, threads, precision)), rejected }
     } catch (error) {
-      rejected.push({ engine: name, why: error instanceof Error ? error.message : String(error) })
+      const why = error instanceof Error ? error.message : String(error)
+      rejected.push({ engine: name, why, isInstalled: !(error instanceof NotInstalled) })
     }
   }
   throw cannotOpen(engine, rejected[rejected.length - 1].why)

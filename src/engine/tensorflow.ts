@@ -17,6 +17,11 @@ interface NodeBackend {
   isUsingGpuDevice: boolean
 }
 
+/** No copy of the package is there. */
+export class NotInstalled extends UserError {
+  override name = 'NotInstalled'
+}
+
 export interface LoadedTensorflow {
   /** `2.21.0` */
   version: string
@@ -53,7 +58,7 @@ async function requireFirst(name: TensorflowPackage, threads: number, precision:
       reasons.push(`${folder} does not load: ${firstLine(error)}`)
     }
   }
-  throw new UserError(reasons.length > 0 ? reasons.join('; ') : `${name} is not installed`)
+  throw reasons.length > 0 ? new UserError(reasons.join('; ')) : new NotInstalled(`${name} is not installed`)
 }
 
 /**
