@@ -42,4 +42,4 @@ if [ -z "$vulkan" ]; then
 fi
 
 [ -f dist/index.js ] || npm run --silent build
-CONFORMANCE_PYTHON="$python" CONFORMANCE_VULKAN="$vulkan" exec node test/conformance/conformance.js
+CONFORMANCE_PYTHON="$python" CONFORMANCE_VULKAN="$vulkan" CONFORMANCE_CACHE="$cache/conformance" exec node test/conformance/conformance.js

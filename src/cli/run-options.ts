@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 import type { RowMode } from '../data/rows.ts'
 import type { EngineName } from '../engine/engine.ts'
+import type { Precision } from '../engine/precision.ts'
 import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, jsonOption, localFilesOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, precisionOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -17,6 +18,7 @@ export interface RunFlags {
   rows?: RowMode
   seed?: number
   engine: EngineName | 'auto'
+  precision: Precision
   threads?: number
   localFilesOnly?: boolean
   overwrite?: boolean
@@ -43,6 +45,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(rowsOption())
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')

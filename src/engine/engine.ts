@@ -1,6 +1,14 @@
 export const ENGINES = ['gpu', 'webgpu', 'native', 'wasm'] as const
 export type EngineName = (typeof ENGINES)[number]
 
+/** An engine that was asked for and did not open. */
+export interface RejectedEngine {
+  readonly engine: EngineName
+  readonly why: string
+  /** True where it is there and failed, false where nobody has installed it or there is no GPU for it. */
+  readonly isInstalled: boolean
+}
+
 /** The tensor library's backend of this process. Tensors are made with @tensorflow/tfjs-core, products with `matMul` of this folder. */
 export interface Engine {
   /** `none` in a run that multiplies nothing: then no backend was opened, and no tensors can be made. */
@@ -8,7 +16,7 @@ export interface Engine {
   /** For people: `TensorFlow 2.21.0, 2 threads`. */
   readonly detail: string
   /** Better engines that were not taken, and why. */
-  readonly rejected: readonly { engine: EngineName; why: string }[]
+  readonly rejected: readonly RejectedEngine[]
   /** As Kernels.inverseFactor, on TensorFlow's Cholesky and triangular solve; absent where the backend has none. */
   inverseFactor?(h: Float32Array, n: number): Promise<Float32Array | null>
 }

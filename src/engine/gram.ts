@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from './mat-mul.ts'
+import { matMul, quickMatMul } from './mat-mul.ts'
 
 /*
  * A symmetric matrix as bands: band i has rows from cuts[i] to cuts[i + 1] and columns from cuts[i] on. What is left of the diagonal block
@@ -29,8 +29,9 @@ export function gramBands(x: tf.Tensor2D): tf.Tensor2D[] {
     return cuts.slice(1).map((to, i) => {
       const from = cuts[i]
       const left = cuts.length === 2 ? turned : tf.slice(turned, [from, 0], [to - from, rows])
-      if (tf.getBackend() === 'wasm') return matMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
-      return matMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
+      if (tf.getBackend() === 'wasm')
+        return quickMatMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
+      return quickMatMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
     })
   })
 }

@@ -3,10 +3,12 @@ import * as tf from '@tensorflow/tfjs-core'
 import { match } from 'ts-pattern'
 import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
+import { Absent } from './absent.ts'
 import { captureConsole } from './capture-console.ts'
-import { ENGINES, type EngineName, type OpenedEngine } from './engine.ts'
+import { ENGINES, type EngineName, type OpenedEngine, type RejectedEngine } from './engine.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
+import { type Precision, requirePrecision } from './precision.ts'
 import { loadTensorflow } from './tensorflow.ts'
 import { loadWebgpu } from './webgpu.ts'
 
@@ -15,32 +17,40 @@ export interface OpenOptions {
   engine: EngineName | 'auto'
   /** CPU threads of TensorFlow; as many as there are cores by default. The wasm engine has one. */
   threads?: number
+  /** What the large products are taken in; `bfloat16` on the native engine alone. */
+  precision?: Precision
 }
 
 /**
  * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
- * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
+ * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was
+ * passed over in `rejected`. Not to be called while another run computes: `withEngine`.
  */
 export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const threads = options.threads ?? availableParallelism()
   if (!Number.isInteger(threads) || threads < 1) throw new UserError(`Cannot use ${threads} threads: expected a whole number of at least 1`)
-  const wanted = options.engine === 'auto' ? ENGINES : [options.engine]
-  const rejected: { engine: EngineName; why: string }[] = []
+  const precision = options.precision ?? 'float32'
+  // Who asks for lower precision asks for the engine that has it.
+  const engine = options.engine === 'auto' && precision === 'bfloat16' ? 'native' : options.engine
+  if (engine !== 'auto') requirePrecision(precision, engine)
+  const wanted = engine === 'auto' ? ENGINES : [engine]
+  const rejected: RejectedEngine[] = []
   for (const name of wanted) {
     try {
-      return { ...(await open(name, threads, options.engine === 'webgpu')), rejected }
+      return { ...(await open(name, threads, precision, engine === 'webgpu')), rejected }
     } catch (error) {
-      rejected.push({ engine: name, why: error instanceof Error ? error.message : String(error) })
+      const why = error instanceof Error ? error.message : String(error)
+      rejected.push({ engine: name, why, isInstalled: !(error instanceof Absent) })
     }
   }
-  throw cannotOpen(options.engine, rejected[rejected.length - 1].why)
+  throw cannotOpen(engine, rejected[rejected.length - 1].why)
 }
 
-async function open(name: EngineName, threads: number, software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
+async function open(name: EngineName, threads: number, precision: Precision, software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
     .with('gpu', () => openGpu(threads))
     .with('webgpu', () => openWebgpu(software))
-    .with('native', () => openNative(threads))
+    .with('native', () => openNative(threads, precision))
     .with('wasm', () => openWasm())
     .exhaustive()
 }
@@ -55,11 +65,12 @@ async function openWebgpu(software: boolean): Promise<Omit<OpenedEngine, 'reject
   return { name: 'webgpu', detail: `WebGPU on ${await loadWebgpu(software)}` }
 }
 
-async function openNative(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
-  const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads)
+async function openNative(threads: number, precision: Precision): Promise<Omit<OpenedEngine, 'rejected'>> {
+  const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads, precision)
   // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
   const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? threads)
-  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}`, inverseFactor }
+  const products = precision === 'bfloat16' ? ', bfloat16 products' : ''
+  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor }
 }
 
 async function openWasm(): Promise<Omit<OpenedEngine, 'rejected'>> {

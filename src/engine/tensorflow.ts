@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
 import { UserError } from '../util/errors.ts'
+import { Absent } from './absent.ts'
 import { captureConsole } from './capture-console.ts'
 import { packageFolders } from './find-package.ts'
 import { withoutStderr } from './mute-stderr.ts'
 import { installedFolders } from './native-folder.ts'
+import { loadedPrecision, type Precision, preparePrecision } from './precision.ts'
 
 export type TensorflowPackage = '@tensorflow/tfjs-node' | '@tensorflow/tfjs-node-gpu'
 
@@ -28,16 +30,23 @@ export interface LoadedTensorflow {
  * from what `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it
  * loaded. UserError when no copy can be loaded, with the reason of each.
  */
-export async function loadTensorflow(name: TensorflowPackage, threads: number): Promise<LoadedTensorflow> {
-  if (tf.engine().findBackendFactory('tensorflow') === null) await requireFirst(name, threads)
+export async function loadTensorflow(
+  name: TensorflowPackage,
+  threads: number,
+  precision: Precision = 'float32',
+): Promise<LoadedTensorflow> {
+  if (tf.engine().findBackendFactory('tensorflow') === null) await requireFirst(name, threads, precision)
+  if (loadedPrecision() !== precision)
+    throw new UserError(`TensorFlow is loaded for ${loadedPrecision()} products in this process, expected one process for each precision`)
   if (!(await captureConsole(() => tf.setBackend('tensorflow')))) throw new UserError('TensorFlow was loaded and could not be started')
   const backend = tf.backend() as unknown as NodeBackend
   return { version: backend.binding.TF_Version, usesGpu: backend.isUsingGpuDevice }
 }
 
-async function requireFirst(name: TensorflowPackage, threads: number): Promise<void> {
+async function requireFirst(name: TensorflowPackage, threads: number, precision: Precision): Promise<void> {
   const { found, reasons } = findPackages(name)
   prepareProcess(name, threads)
+  preparePrecision(precision)
   for (const folder of found) {
     try {
       await captureConsole(() => withoutStderr(join(folder, '..', '..', '..'), () => createRequire(join(folder, 'package.json'))(folder)))
@@ -46,7 +55,7 @@ async function requireFirst(name: TensorflowPackage, threads: number): Promise<v
       reasons.push(`${folder} does not load: ${firstLine(error)}`)
     }
   }
-  throw new UserError(reasons.length > 0 ? reasons.join('; ') : `${name} is not installed`)
+  throw reasons.length > 0 ? new UserError(reasons.join('; ')) : new Absent(`${name} is not installed`)
 }
 
 /** Folders of `name` that hold a built binding, best first; why the others do not count. */

@@ -61,6 +61,8 @@ export interface LinearReport {
   damping?: number
   /** Input channels that were zero on every calibration token. */
   deadColumns?: number
+  /** CRC-32 of the codes and scales as they are stored (`codesChecksum`): what must come out of the files again. Set by the run. */
+  checksum?: string
   /** Set when the method asked for was not the one used. */
   fallback?: string
 }

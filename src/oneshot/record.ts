@@ -1,8 +1,22 @@
+import type { WrittenFile } from '../checkpoint/writer.ts'
+import type { RowMode } from '../data/rows.ts'
 import type { PushedRepo } from '../hub/push-folder.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import type { ExpertTokens } from './expert-tokens.ts'
 
 export { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
+
+/** The options that gave the calibration rows, defaults filled in: what it takes to read them again. */
+export interface RowsWanted {
+  /** Null for rows that were given in code: they stand nowhere else. */
+  dataset: string | null
+  datasetConfig?: string
+  split?: string
+  textColumn?: string
+  rows?: RowMode
+  numCalibrationSamples: number
+  maxSeqLength: number
+}
 
 /** What a run did, as returned by `oneshot` and written beside the checkpoint as llmpress-report.json. */
 export interface RunRecord {
@@ -10,10 +24,12 @@ export interface RunRecord {
   model: string
   output: string
   recipe: { name: string; text: string }
+  /** SHA-256 of what the bytes follow from; see `Fingerprint`. */
+  hashes: { model: string; recipe: string; data: string }
   engine: { name: string; detail: string; threads: number }
   seed: number
   /** Null for a recipe that needs no data. */
-  data: { source: string; rows: number; tokens: number } | null
+  data: { source: string; rows: number; tokens: number; request: RowsWanted } | null
   linears: LinearReport[]
   /** How many calibration tokens were routed to each expert, by layer. Absent where there are no experts, or no data. */
   experts?: ExpertTokens[]
@@ -30,8 +46,8 @@ export interface RunRecord {
   seconds: { data: number; layers: number; total: number }
   /** Largest resident set of the process, bytes. */
   peakMemory: number
-  /** All files of the checkpoint but this record itself, with their sizes on disk in bytes. */
-  files: { name: string; bytes: number }[]
+  /** All files of the checkpoint but this record itself, with their sizes on disk in bytes and their SHA-256. */
+  files: WrittenFile[]
   /** Where the checkpoint was pushed to; absent from the file, which is part of it. */
   pushed?: PushedRepo
 }

@@ -1,7 +1,7 @@
 // Checks llmpress against transformers and compressed-tensors, and its engines against each other: bash tools/conformance.sh calls it with
 // CONFORMANCE_PYTHON and CONFORMANCE_VULKAN set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -85,14 +85,22 @@ async function python(work) {
   await checksOf(process.env.CONFORMANCE_PYTHON ?? 'python3', ['-W', 'ignore', program, work], env)
 }
 
-/** Holds the webgpu engine against wasm, on the software adapter that CONFORMANCE_VULKAN (the folder of its driver and of the loader) has. */
+/**
+ * Holds the webgpu engine against wasm, on the software adapter that CONFORMANCE_VULKAN (the folder of its driver and of the loader) has. Its
+ * packages go to a cache folder of their own, so that other runs on this machine do not look for a GPU.
+ */
 async function webgpu() {
-  const install = spawnSync(process.execPath, [CLI, 'native', 'install', '--webgpu'], { encoding: 'utf8' })
+  const driver = process.env.CONFORMANCE_VULKAN ?? ''
+  const env = {
+    ...process.env,
+    LLMPRESS_CACHE: process.env.CONFORMANCE_CACHE ?? work,
+    LD_LIBRARY_PATH: driver,
+    VK_DRIVER_FILES: join(driver, 'vk_swiftshader_icd.json'),
+  }
+  const install = spawnSync(process.execPath, [CLI, 'native', 'install', '--webgpu'], { encoding: 'utf8', env })
   check(install.status === 0, `llmpress native install --webgpu: ${(install.stdout || install.stderr).trim().split('\n').pop()}`)
-  const driver = process.env.CONFORMANCE_VULKAN
-  check(Boolean(driver), 'there is a software adapter for the webgpu engine')
-  if (install.status !== 0 || !driver) return
-  const env = { ...process.env, LD_LIBRARY_PATH: driver, VK_DRIVER_FILES: join(driver, 'vk_swiftshader_icd.json') }
+  check(driver !== '', 'there is a software adapter for the webgpu engine')
+  if (install.status !== 0 || driver === '') return
   await checksOf(process.execPath, [fileURLToPath(new URL('webgpu.js', import.meta.url))], env)
 }
 
@@ -151,6 +159,15 @@ try {
   await python(work)
   await webgpu()
 
+  if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
+    const found = ['1', '2', '4'].map((threads) => {
+      const script = join(ROOT, 'test', 'conformance', 'precision.js')
+      return JSON.parse(spawnSync(process.execPath, [script, threads], { encoding: 'utf8' }).stdout || '{}')
+    })
+    const [{ exact, quick, hash }] = found
+    check(exact < 1e-6 && quick > 1e-5 && quick < 4e-3, `bfloat16 products: off by ${quick} at most, those that stay float32 by ${exact}`)
+    check(hash && found.every((other) => other.hash === hash), 'bfloat16 products are the same for 1, 2 and 4 threads')
+  }
   if (engine === 'native') {
     for (const [modelName, model] of Object.entries(MODELS)) {
       for (const recipeName of ['rtn-w4a16', 'rtn-w8a8', 'fp8-dynamic', 'gptq-w4a16', 'gptq-w8a16']) {

@@ -48,6 +48,12 @@ describe('openEngine', () => {
     await expect(failure).rejects.toThrow(remedy)
   })
 
+  it('refuses bfloat16 products on engines that have none', async () => {
+    const failure = openEngine({ engine: 'wasm', precision: 'bfloat16' })
+    await expect(failure).rejects.toThrow(UserError)
+    await expect(failure).rejects.toThrow('the wasm engine has none, expected --precision float32 or --engine native')
+  })
+
   /** A stand-in for tfjs-node in the cache folder; with a binding it is required and runs `program`. */
   const install = async (binding: boolean, program: string, place = nativeFolder(false)) => {
     const folder = join(place, 'node_modules', '@tensorflow', 'tfjs-node')
@@ -125,7 +131,7 @@ describe('openEngine', () => {
     await installWebgpu(adapter)
     const { name, rejected } = await openEngine({ engine: 'auto' })
     expect(name).toBe('wasm')
-    expect(rejected).toContainEqual({ engine: 'webgpu', why })
+    expect(rejected).toContainEqual({ engine: 'webgpu', why, isInstalled: false })
   })
 
   it('turns a device that is refused into a reason', async () => {

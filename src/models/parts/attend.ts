@@ -1,6 +1,6 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../../engine/mat-mul.ts'
+import { quickMatMul } from '../../engine/mat-mul.ts'
 import type { BatchShape, HostRequest, LayerHooks } from '../architecture.ts'
 import { softcap } from './activations.ts'
 import type { Scope } from './part.ts'
@@ -107,12 +107,12 @@ function mixBlock(
   const count = to - from
   const block = tf.reshape(tf.slice(queries, [0, 0, from, 0], [pairs, group, count, headDim]), [pairs, group * count, headDim])
   const seen = (x: Tensor3D) => (to === x.shape[1] ? x : tf.slice(x, [0, 0, 0], [pairs, to, x.shape[2]]))
-  const scores = softcap(tf.reshape(matMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
+  const scores = softcap(tf.reshape(quickMatMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
   const start = mask.shape.map(() => 0)
   start[start.length - 2] = from
   const hidden = tf.slice(mask, start, [...mask.shape.slice(0, -2), count, to])
   const weights = softmaxWithSinks(tf.add(scores, hidden), sinks)
-  return tf.reshape(matMul(tf.reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
+  return tf.reshape(quickMatMul(tf.reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
 }
 
 /** [rows * length, count * channels] as heads, [rows * count, length, channels]. */
@@ -165,12 +165,11 @@ function rotate(x: Tensor3D, { cos, sin, channels, interleaved }: Rotation): Ten
   return tf.concat([rotated, tf.slice(x, [0, 0, channels], [heads, length, headDim - channels])], -1)
 }
 
+/** `sin` with the sign of the half it is for. Halves change places by one reversal: a third of the time of two slices and a concat. */
 function rotateHalves(x: Tensor3D, cos: Tensor2D, sin: Tensor2D): Tensor3D {
   const [heads, length, channels] = x.shape
-  const half = channels / 2
-  const first = tf.slice(x, [0, 0, 0], [heads, length, half])
-  const second = tf.slice(x, [0, 0, half], [heads, length, half])
-  return tf.add(tf.mul(x, cos), tf.mul(tf.concat([tf.neg(second), first], -1), sin))
+  const exchanged = tf.reshape(tf.reverse(tf.reshape(x, [heads, length, 2, channels / 2]), 2), x.shape)
+  return tf.add(tf.mul(x, cos), tf.mul(exchanged, sin))
 }
 
 function neighboursToHalves(x: Tensor3D): Tensor3D {

@@ -7,6 +7,7 @@ import { codeRange } from '../../schemes/grid.ts'
 import { observedGrid } from '../../schemes/observed-grid.ts'
 import { type Grid, minMaxGrid } from '../../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../../schemes/quantize.ts'
+import { roundedValues } from '../../schemes/round-to-grid.ts'
 import { rowScales } from '../../schemes/row-scales.ts'
 import { schemeLabel } from '../../schemes/scheme.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
@@ -129,7 +130,7 @@ async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearRe
   const { fitted, heldBack } = task.moments
   const { weight } = task
   const error = difference(values, weight)
-  const { step, lost } = plainRounding(task)
+  const { step, lost } = await plainRounding(task)
   const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, lost])
   const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
   if (!heldBack) return found
@@ -138,7 +139,7 @@ async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearRe
 }
 
 /** What rounding loses of every `step`-th row of the original weight. Rows that share a scale are all rounded. */
-function plainRounding({ linear, args, plainGlobalScale }: Task): { step: number; lost: Float32Array } {
+async function plainRounding({ stage, linear, args, plainGlobalScale }: Task): Promise<{ step: number; lost: Float32Array }> {
   const { columns, dtype } = linear
   const step = linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? ROUNDED_ROWS : 1
   const rows = Math.ceil(linear.rows / step)
@@ -150,7 +151,7 @@ function plainRounding({ linear, args, plainGlobalScale }: Task): { step: number
     }
   }
   const grid = minMaxGrid(weight, rows, columns, args, dtype, plainGlobalScale)
-  return { step, lost: difference(dequantize(quantizeToGrid(weight, rows, columns, args, grid)), weight) }
+  return { step, lost: difference(await roundedValues(stage.kernels, weight, rows, columns, args, grid), weight) }
 }
 
 /** The sum of `lost` relative to that of every `step`-th of `whole`. */

@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { gramBands, joinBands } from '../../engine/gram.ts'
-import { matMul } from '../../engine/mat-mul.ts'
+import { quickMatMul } from '../../engine/mat-mul.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
 import type { CalibrationBatch, Stage } from '../modifier.ts'
@@ -81,7 +81,7 @@ class MomentSum {
       const root = weights && tf.sqrt(weights)
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
-      const pull = view ? [matMul(x, weighted(view.pull(input, batch)), true)] : []
+      const pull = view ? [quickMatMul(x, weighted(view.pull(input, batch)), true)] : []
       const parts: Tensor[] = [tf.sum(input, 0), ...pull, ...gramBands(x)]
       return before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts
     })
