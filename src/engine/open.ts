@@ -5,10 +5,12 @@ import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
 import { ENGINES, type EngineName, type OpenedEngine, type RejectedEngine } from './engine.ts'
+import { EngineAbsent } from './engine-absent.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { type Precision, requirePrecision } from './precision.ts'
-import { loadTensorflow, NotInstalled } from './tensorflow.ts'
+import { loadTensorflow } from './tensorflow.ts'
+import { loadWebgpu } from './webgpu.ts'
 
 export interface OpenOptions {
   /** `auto` takes the best that works, in the order of ENGINES. */
@@ -21,7 +23,7 @@ export interface OpenOptions {
 
 /**
  * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
- * `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
+ * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
  */
 export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const threads = options.threads ?? availableParallelism()
@@ -34,18 +36,26 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const rejected: RejectedEngine[] = []
   for (const name of wanted) {
     try {
-      return { ...(await open(name, threads, precision)), rejected }
+      return { ...(await open(name, { threads, precision, software: options.engine === 'webgpu' })), rejected }
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
-      rejected.push({ engine: name, why, isInstalled: !(error instanceof NotInstalled) })
+      rejected.push({ engine: name, why, isPresent: !(error instanceof EngineAbsent) })
     }
   }
   throw cannotOpen(engine, rejected[rejected.length - 1].why)
 }
 
-async function open(name: EngineName, threads: number, precision: Precision): Promise<Omit<OpenedEngine, 'rejected'>> {
+/** What an engine is opened with; `software`: a software adapter will do for WebGPU. */
+interface Settings {
+  readonly threads: number
+  readonly precision: Precision
+  readonly software: boolean
+}
+
+async function open(name: EngineName, { threads, precision, software }: Settings): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
     .with('gpu', () => openGpu(threads))
+    .with('webgpu', () => openWebgpu(software))
     .with('native', () => openNative(threads, precision))
     .with('wasm', () => openWasm())
     .exhaustive()
@@ -55,6 +65,10 @@ async function openGpu(threads: number): Promise<Omit<OpenedEngine, 'rejected'>>
   const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', threads)
   if (!usesGpu) throw new UserError(`TensorFlow ${version} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES`)
   return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
+}
+
+async function openWebgpu(software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
+  return { name: 'webgpu', detail: `WebGPU on ${await loadWebgpu(software)}` }
 }
 
 async function openNative(threads: number, precision: Precision): Promise<Omit<OpenedEngine, 'rejected'>> {
@@ -80,6 +94,7 @@ function cannotOpen(engine: EngineName | 'auto', why: string): Error {
       'gpu',
       () => new UserError(`Cannot use the gpu engine: ${why}. Install it with \`llmpress native install --gpu\`, or use --engine auto`),
     )
+    .with('webgpu', () => new UserError(`Cannot use the webgpu engine: ${why}. Use --engine auto for the best that works here`))
     .with(
       'native',
       () => new UserError(`Cannot use the native engine: ${why}. Install it with \`llmpress native install\`, or use --engine wasm`),

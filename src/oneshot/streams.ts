@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { breathe } from '../engine/breathe.ts'
 import type { LayerWalk } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
@@ -67,8 +67,8 @@ export class Streams {
     const streams = new Streams(batches, signal, hidden.originals !== null)
     try {
       for (const [i, batch] of batches.entries()) {
-        streams.#compressed.push(new Walker(walk(batch, hidden.compressed[i], false), hidden.compressed[i]))
-        if (hidden.originals) streams.#originals?.push(new Walker(walk(batch, hidden.originals[i], true), hidden.originals[i]))
+        streams.#compressed.push(await Walker.start(walk(batch, hidden.compressed[i], false), hidden.compressed[i]))
+        if (hidden.originals) streams.#originals?.push(await Walker.start(walk(batch, hidden.originals[i], true), hidden.originals[i]))
         await streams.#breathe()
       }
       return streams
@@ -125,15 +125,15 @@ export class Streams {
   /** Takes every batch to the next stage. `originals` are not needed where `lookAhead` was called. */
   async answer(compressed: readonly LinearTensors[], originals: readonly LinearTensors[]): Promise<void> {
     for (const [i, walker] of this.#compressed.entries()) {
-      answerWith(walker, compressed)
+      await answerWith(walker, compressed)
       await this.#breathe()
       const original = this.#originals?.[i]
       if (!original) continue
       const ahead = this.#ahead[i]
       if (ahead) {
         this.#ahead[i] = []
-        original.answer(ahead)
-      } else answerWith(original, originals)
+        await original.answer(ahead)
+      } else await answerWith(original, originals)
       await this.#breathe()
     }
     this.#ahead = []
@@ -154,12 +154,12 @@ export class Streams {
 
   /** Lets timers and signals in between two batches. */
   async #breathe(): Promise<void> {
-    await setImmediate()
+    await breathe()
     this.#signal.throwIfAborted()
   }
 }
 
-function answerWith(walker: Walker, linears: readonly LinearTensors[]): void {
+async function answerWith(walker: Walker, linears: readonly LinearTensors[]): Promise<void> {
   const { input } = walker.request
-  walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
+  await walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
 }

@@ -55,7 +55,7 @@ export async function* streamLayers(plan: Plan, context: WalkContext, from = 0):
       await finishStage(plan, context, layer, spec, null)
       await setImmediate()
     }
-    yield finishLayer(plan, layer)
+    yield await finishLayer(plan, layer)
   }
 }
 
@@ -86,16 +86,20 @@ export async function* walkLayers(
       // From here on the streams own the inputs.
       const inputs = hidden
       hidden = { compressed: [], originals: null }
+      let finished: CompressedLayer
       try {
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
         const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
           model.walk(index, input, layer.parameters, shared, shape, original ? undefined : { ...cache?.hooks, ...layer.experts.hooks })
         hidden = await throughStages(plan, context, layer, model.stages(index), await Streams.open(batches, inputs, walk, context.signal))
+        await requireFinite(hidden.compressed, name)
+        finished = await finishLayer(plan, layer)
       } finally {
         disposeParameters(layer.parameters)
+        cache?.dispose()
+        layer.experts.dispose()
       }
-      requireFinite(hidden.compressed, name)
-      yield { ...finishLayer(plan, layer), hidden }
+      yield { ...finished, hidden }
     }
     // The streams of the head own what is left.
     const inputs = hidden
@@ -119,7 +123,7 @@ async function walkHead(plan: Plan, context: WalkContext, batches: readonly Stre
     } finally {
       streams.dispose()
     }
-    return finishLayer(plan, layer)
+    return await finishLayer(plan, layer)
   } finally {
     disposeParameters(layer.parameters)
   }
@@ -220,14 +224,15 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
   }
 }
 
-function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
+async function finishLayer(plan: Plan, layer: LayerInHand): Promise<CompressedLayer> {
+  await layer.cache?.settle()
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
   return {
     name: layer.name,
     tensors: span('step', 'encode', () => encodeLayer(plan, layer)),
     reports,
     rescaled: [...layer.rescaled],
-    experts: layer.experts.counts,
+    experts: await layer.experts.take(),
     hidden: null,
   }
 }
@@ -242,9 +247,11 @@ function layerNames({ source: { model } }: Plan): string[] {
   return [...Array.from({ length: model.layers }, (_, layer) => model.layerName(layer)), model.head().name]
 }
 
-function requireFinite(hidden: readonly Tensor2D[], layer: string): void {
-  for (const tensor of hidden) {
-    const sum = tf.tidy(() => tf.sum(tensor).dataSync()[0])
+async function requireFinite(hidden: readonly Tensor2D[], layer: string): Promise<void> {
+  const sums = tf.tidy(() => hidden.map((tensor) => tf.sum(tensor)))
+  const values = await Promise.all(sums.map((sum) => sum.data()))
+  tf.dispose(sums)
+  for (const [sum] of values) {
     if (!Number.isFinite(sum)) throw new RunError(`Cannot go on after ${layer}: its outputs are not finite (sum ${sum}), expected numbers.`)
   }
 }

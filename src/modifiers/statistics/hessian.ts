@@ -80,12 +80,12 @@ function meanOf(d: Float32Array): number {
 }
 
 /** e H eᵀ of every row e of matrices [rows, n]: the mean squared change of an output that the weight error e causes; [rows] for each. */
-export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Float32Array[] {
+export async function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Promise<Float32Array[]> {
   const sums = tf.tidy(() => {
     const h = tf.tensor2d(values, [n, n])
     return errors.map((e) => quadraticForms(tf.tensor2d(e, [e.length / n, n]), h))
   })
-  const byRow = sums.map((sum) => sum.dataSync<'float32'>())
+  const byRow = await Promise.all(sums.map((sum) => sum.data<'float32'>()))
   tf.dispose(sums)
   return byRow
 }
