@@ -5,8 +5,8 @@ export type EngineName = (typeof ENGINES)[number]
 export interface RejectedEngine {
   readonly engine: EngineName
   readonly why: string
-  /** True where it is there and failed, false where nobody has installed it or there is no GPU for it. */
-  readonly isInstalled: boolean
+  /** True where it is there and failed, false where its packages or its device are not. */
+  readonly isPresent: boolean
 }
 
 /** The tensor library's backend of this process. Tensors are made with @tensorflow/tfjs-core, products with `matMul` of this folder. */

@@ -3,9 +3,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { match } from 'ts-pattern'
 import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
-import { Absent } from './absent.ts'
 import { captureConsole } from './capture-console.ts'
 import { ENGINES, type EngineName, type OpenedEngine, type RejectedEngine } from './engine.ts'
+import { EngineAbsent } from './engine-absent.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { type Precision, requirePrecision } from './precision.ts'
@@ -23,8 +23,7 @@ export interface OpenOptions {
 
 /**
  * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
- * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was
- * passed over in `rejected`. Not to be called while another run computes: `withEngine`.
+ * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
  */
 export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const threads = options.threads ?? availableParallelism()
@@ -37,16 +36,23 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const rejected: RejectedEngine[] = []
   for (const name of wanted) {
     try {
-      return { ...(await open(name, threads, precision, engine === 'webgpu')), rejected }
+      return { ...(await open(name, { threads, precision, software: options.engine === 'webgpu' })), rejected }
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
-      rejected.push({ engine: name, why, isInstalled: !(error instanceof Absent) })
+      rejected.push({ engine: name, why, isPresent: !(error instanceof EngineAbsent) })
     }
   }
   throw cannotOpen(engine, rejected[rejected.length - 1].why)
 }
 
-async function open(name: EngineName, threads: number, precision: Precision, software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
+/** What an engine is opened with; `software`: a software adapter will do for WebGPU. */
+interface Settings {
+  readonly threads: number
+  readonly precision: Precision
+  readonly software: boolean
+}
+
+async function open(name: EngineName, { threads, precision, software }: Settings): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
     .with('gpu', () => openGpu(threads))
     .with('webgpu', () => openWebgpu(software))

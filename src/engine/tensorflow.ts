@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
 import { UserError } from '../util/errors.ts'
-import { Absent } from './absent.ts'
 import { captureConsole } from './capture-console.ts'
+import { EngineAbsent } from './engine-absent.ts'
 import { packageFolders } from './find-package.ts'
 import { withoutStderr } from './mute-stderr.ts'
 import { installedFolders } from './native-folder.ts'
@@ -55,7 +55,7 @@ async function requireFirst(name: TensorflowPackage, threads: number, precision:
       reasons.push(`${folder} does not load: ${firstLine(error)}`)
     }
   }
-  throw reasons.length > 0 ? new UserError(reasons.join('; ')) : new Absent(`${name} is not installed`)
+  throw reasons.length > 0 ? new UserError(reasons.join('; ')) : new EngineAbsent(`${name} is not installed`)
 }
 
 /** Folders of `name` that hold a built binding, best first; why the others do not count. */

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { Absent } from './absent.ts'
+import { EngineAbsent } from './engine-absent.ts'
 
 /** What Dawn says of a GPU. */
 interface AdapterInfo {
@@ -60,7 +60,7 @@ const LIMITS = [
 ]
 
 /**
- * Opens the fastest adapter that Dawn (the npm package `webgpu`, in `folder`) finds, with all that its limits allow. Errors: Absent where
+ * Opens the fastest adapter that Dawn (the npm package `webgpu`, in `folder`) finds, with all that its limits allow. Errors: UserError where
  * there is none, or (without `software`) none but one that computes on the CPU; what the package throws where it does not load.
  */
 export async function openDevice(folder: string, software: boolean): Promise<OpenedDevice> {
@@ -69,9 +69,10 @@ export async function openDevice(folder: string, software: boolean): Promise<Ope
   Object.assign(globalThis, globals)
   const gpu = create([])
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
-  if (!adapter) throw new Absent('no GPU was found, expected one with a driver for Vulkan, Metal or Direct3D 12')
+  if (!adapter) throw new EngineAbsent('no GPU was found, expected one with a driver for Vulkan, Metal or Direct3D 12')
   const { info, limits } = adapter
-  if (info.isFallbackAdapter && !software) throw new Absent(`the only adapter computes on the CPU (${adapterName(info)}), expected a GPU`)
+  if (info.isFallbackAdapter && !software)
+    throw new EngineAbsent(`the only adapter computes on the CPU (${adapterName(info)}), expected a GPU`)
   const device = await adapter.requestDevice({ requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])) })
   return { gpu, device, info }
 }

@@ -2,8 +2,8 @@ import { createRequire } from 'node:module'
 import type { KernelBackend } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { UserError } from '../util/errors.ts'
-import { Absent } from './absent.ts'
 import { captureConsole } from './capture-console.ts'
+import { EngineAbsent } from './engine-absent.ts'
 import { packageFolders } from './find-package.ts'
 import { webgpuFolder } from './native-folder.ts'
 import { type WatchedBackend, watchBackend } from './webgpu-backend.ts'
@@ -25,12 +25,12 @@ const PACKED_PRODUCT = 3
 /**
  * Makes WebGPU the current backend, on the packages taken from where `packageFolders` looks, or from what `llmpress native install --webgpu`
  * fetched. A process keeps its first device. `software`: an adapter that computes on the CPU is good enough. Gives the adapter's name.
- * Errors: Absent when a package is missing or there is no adapter; UserError when a package does not load.
+ * Errors: UserError when a package is missing or does not load, or there is no adapter.
  */
 export async function loadWebgpu(software: boolean): Promise<string> {
   const known = tf.engine().findBackend('webgpu') as WatchedBackend | null
   const backend = known ?? (await startBackend(software))
-  if (backend.software && !software) throw new Absent(`the only adapter computes on the CPU (${backend.adapter}), expected a GPU`)
+  if (backend.software && !software) throw new EngineAbsent(`the only adapter computes on the CPU (${backend.adapter}), expected a GPU`)
   if (!known) tf.registerBackend('webgpu', () => backend)
   if (!(await captureConsole(() => tf.setBackend('webgpu')))) throw new UserError('WebGPU was loaded and could not be started')
   tf.env().set('WEBGPU_MATMUL_PROGRAM_TYPE', PACKED_PRODUCT)
@@ -41,7 +41,7 @@ async function startBackend(software: boolean): Promise<WatchedBackend> {
   const folders = WEBGPU_PACKAGES.map((name) => packageFolders(name, [webgpuFolder()])[0])
   const missing = WEBGPU_PACKAGES.filter((_, i) => folders[i] === undefined)
   if (missing.length > 0) {
-    throw new Absent(
+    throw new EngineAbsent(
       `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not installed: \`llmpress native install --webgpu\`, or \`npm install ${WEBGPU_PACKAGES.join(' ')}\` in your project`,
     )
   }

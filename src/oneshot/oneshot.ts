@@ -270,7 +270,7 @@ async function computeLayers(
 /** Engines that are there and could not be used: somebody counts on them. */
 function brokenEngines({ name, rejected }: Engine): string[] {
   return rejected
-    .filter(({ isInstalled }) => isInstalled)
+    .filter(({ isPresent }) => isPresent)
     .map(({ engine, why }) => `the ${engine} engine is not used: ${why}; ${name} computes`)
 }
 

@@ -131,7 +131,7 @@ describe('openEngine', () => {
     await installWebgpu(adapter)
     const { name, rejected } = await openEngine({ engine: 'auto' })
     expect(name).toBe('wasm')
-    expect(rejected).toContainEqual({ engine: 'webgpu', why, isInstalled: false })
+    expect(rejected).toContainEqual({ engine: 'webgpu', why, isPresent: false })
   })
 
   it('turns a device that is refused into a reason', async () => {
