@@ -5,7 +5,7 @@ import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, jsonOption, localFilesOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, maxMemoryOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -18,6 +18,7 @@ export interface RunFlags {
   seed?: number
   engine: EngineName | 'auto'
   threads?: number
+  maxMemory?: number
   localFilesOnly?: boolean
   overwrite?: boolean
   pushToHub?: string
@@ -44,6 +45,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())
     .addOption(threadsOption())
+    .addOption(maxMemoryOption())
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')

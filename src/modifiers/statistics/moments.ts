@@ -1,6 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { gramBands, joinBands } from '../../engine/gram.ts'
+import { gramBands, readBands } from '../../engine/gram.ts'
 import { matMul } from '../../engine/mat-mul.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
@@ -65,26 +65,30 @@ async function measured(stage: Stage, holdBack: boolean, view: TargetView | null
   }
 }
 
-/** Running sums on the engine: of x, of the target's pull where there is one, then the bands of the Hessian. */
+/** Running sums on the engine: of x, of the target's pull where there is one, and the bands of the Hessian. */
 class MomentSum {
   tokens = 0
   #weight = 0
   #sums: Tensor[] = []
+  #bands: Tensor2D[] = []
   #hasPull = false
 
   add(input: Tensor2D, batch: CalibrationBatch, view: TargetView | null): void {
     const before = this.#sums
-    this.#sums = tf.tidy(() => {
+    const bandsBefore = this.#bands
+    const { sums, bands } = tf.tidy(() => {
       const weights = view?.weights(batch) ?? null
       const root = weights && tf.sqrt(weights)
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
       const pull = view ? [matMul(x, weighted(view.pull(input, batch)), true)] : []
-      const parts: Tensor[] = [tf.sum(input, 0), ...pull, ...gramBands(x)]
+      const parts: Tensor[] = [tf.sum(input, 0), ...pull]
       // Summed here: TensorFlow's full sum depends on the number of threads.
       this.#weight += weights ? weights.dataSync<'float32'>().reduce((sum, value) => sum + value, 0) : input.shape[0]
-      return before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts
+      return { sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts, bands: gramBands(x, bandsBefore) }
     })
+    this.#sums = sums
+    this.#bands = bands
     tf.dispose(before)
     this.#hasPull = view !== null
     this.tokens += input.shape[0]
@@ -92,13 +96,11 @@ class MomentSum {
 
   async take(stage: string): Promise<Moments> {
     if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
-    const [sum, ...others] = this.#sums
-    const hessian = joinBands(others.slice(this.#hasPull ? 1 : 0) as Tensor2D[])
+    const [sum, pulled] = this.#sums
+    const values = readBands(this.#bands)
     const read = (tensor: Tensor) => tensor.dataSync<'float32'>()
-    const values = read(hessian)
-    hessian.dispose()
     const mean = read(sum)
-    const pull = this.#hasPull ? read(others[0]) : null
+    const pull = this.#hasPull ? read(pulled) : null
     const n = mean.length
     for (let i = 0; i < values.length; i++) values[i] /= this.#weight
     for (let i = 0; i < n; i++) mean[i] /= this.tokens
@@ -112,7 +114,8 @@ class MomentSum {
   }
 
   dispose(): void {
-    tf.dispose(this.#sums)
+    tf.dispose([...this.#sums, ...this.#bands])
     this.#sums = []
+    this.#bands = []
   }
 }
