@@ -30,6 +30,7 @@ export type {
 } from './modifiers/modifier.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
+export { forecastRun, type RunForecast } from './oneshot/forecast.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
 export { type Plan, type PlanOptions, planRun } from './oneshot/plan.ts'
 export { type RebuildOptions, type Rebuilt, rebuild } from './oneshot/rebuild.ts'

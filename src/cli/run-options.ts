@@ -6,7 +6,7 @@ import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, jsonOption, localFilesOption, precisionOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, maxMemoryOption, precisionOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -20,6 +20,7 @@ export interface RunFlags {
   engine: EngineName | 'auto'
   precision: Precision
   threads?: number
+  maxMemory?: number
   localFilesOnly?: boolean
   overwrite?: boolean
   pushToHub?: string
@@ -47,6 +48,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(engineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
+    .addOption(maxMemoryOption())
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')

@@ -17,7 +17,10 @@ export interface Engine {
   readonly detail: string
   /** Better engines that were not taken, and why. */
   readonly rejected: readonly RejectedEngine[]
-  /** As Kernels.inverseFactor, on TensorFlow's Cholesky and triangular solve; absent where the backend has none. */
+  /**
+   * As Kernels.inverseFactor, on TensorFlow's Cholesky and triangular solve; absent where the backend has none. `h` is used up: where there is
+   * a factor it stands in the same memory.
+   */
   inverseFactor?(h: Float32Array, n: number): Promise<Float32Array | null>
 }
 

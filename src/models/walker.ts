@@ -30,6 +30,11 @@ export class Walker {
     return this.#request
   }
 
+  /** The tensors that it owns: the request's input and what is kept beside it, or the result. */
+  get held(): readonly Tensor[] {
+    return [...this.#held]
+  }
+
   /** Puts what `change` makes of the request's input in its place; the walker owns it, and disposes of the old one. */
   replaceInput(change: (input: Tensor2D) => Tensor2D): void {
     const request = this.request

@@ -69,8 +69,14 @@ export async function embeddingRows({ model, reader }: OpenModel, ids: Int32Arra
   return tf.tensor2d(values, [ids.length, model.embeddingWidth])
 }
 
-/** The hidden states that enter the first layer, a tensor a batch; the caller disposes of them. */
-export async function embedBatches(source: OpenModel, batches: readonly Batch[]): Promise<Tensor2D[]> {
+/**
+ * The hidden states that enter the first layer, a tensor a batch; the caller disposes of them. `park` sees each before the next is made.
+ */
+export async function embedBatches(
+  source: OpenModel,
+  batches: readonly Batch[],
+  park: (hidden: Tensor2D) => Promise<void> = async () => {},
+): Promise<Tensor2D[]> {
   const { model } = source
   const parameters = await loadParameters(source, model.embedParameters())
   const hidden: Tensor2D[] = []
@@ -82,6 +88,7 @@ export async function embedBatches(source: OpenModel, batches: readonly Batch[])
       } finally {
         rows.dispose()
       }
+      await park(hidden[hidden.length - 1])
     }
     return hidden
   } catch (error) {

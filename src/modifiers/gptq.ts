@@ -62,6 +62,7 @@ export const modifier: ModifierDefinition<Options> = {
   description: 'Rounds column by column and corrects the columns that follow, weighing errors by calibration inputs (arXiv 2210.17323).',
   schema,
   quantizes: true,
+  secondMoments: true,
   needs: (options) => {
     const { inputTarget, residualTarget } = leversOf(options)
     return inputTarget > 0 || residualTarget > 0 ? 'originals' : 'inputs'

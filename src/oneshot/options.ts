@@ -4,6 +4,7 @@ import { engineRule } from '../engine/open.ts'
 import { precisionRule } from '../engine/precision.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { checkFolder, checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
+import { memoryRule } from './memory-budget.ts'
 
 /** The options that say what calibrates, and where the hub comes in. */
 export const CALIBRATION: Rules = {
@@ -33,6 +34,7 @@ const ONESHOT: Rules = {
   pushToHub: text('org/name of a repository on the hub'),
   private: flag,
   strict: flag,
+  maxMemory: memoryRule,
   modifiers: {
     expected: 'a list of modifiers, packages or paths',
     fits: (value) => Array.isArray(value) && value.every((item) => isObject(item) || (typeof item === 'string' && item.trim() !== '')),

@@ -1,6 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { gramBands, joinBands } from '../../engine/gram.ts'
+import { gramBands, readBands } from '../../engine/gram.ts'
 import { quickMatMul } from '../../engine/mat-mul.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
@@ -65,26 +65,30 @@ async function measured(stage: Stage, holdBack: boolean, view: TargetView | null
   }
 }
 
-/** Running sums on the engine: of x, of the target's pull where there is one, then the bands of the Hessian. */
+/** Running sums on the engine: of x, of the target's pull where there is one, and the bands of the Hessian. */
 class MomentSum {
   tokens = 0
   #sums: Tensor[] = []
   /** Of each batch, where tokens have them; read all at once. */
   #weights: Tensor2D[] = []
+  #bands: Tensor2D[] = []
   #hasPull = false
 
   add(input: Tensor2D, batch: CalibrationBatch, view: TargetView | null): void {
     const before = this.#sums
+    const bandsBefore = this.#bands
     const [weights = null] = tf.tidy(() => [view?.weights(batch) ?? []].flat())
     if (weights) this.#weights.push(weights)
-    this.#sums = tf.tidy(() => {
+    const { sums, bands } = tf.tidy(() => {
       const root = weights && tf.sqrt(weights)
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
       const pull = view ? [quickMatMul(x, weighted(view.pull(input, batch)), true)] : []
-      const parts: Tensor[] = [tf.sum(input, 0), ...pull, ...gramBands(x)]
-      return before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts
+      const parts: Tensor[] = [tf.sum(input, 0), ...pull]
+      return { sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts, bands: gramBands(x, bandsBefore) }
     })
+    this.#sums = sums
+    this.#bands = bands
     tf.dispose(before)
     this.#hasPull = view !== null
     this.tokens += input.shape[0]
@@ -92,11 +96,10 @@ class MomentSum {
 
   async take(stage: string): Promise<Moments> {
     if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
-    const [sum, ...others] = this.#sums
-    const hessian = joinBands(others.slice(this.#hasPull ? 1 : 0) as Tensor2D[])
-    const read = [hessian, sum, ...(this.#hasPull ? [others[0]] : [])]
-    const [values, mean, pull = null] = await Promise.all(read.map((tensor) => tensor.data<'float32'>()))
-    hessian.dispose()
+    const [sum, pulled] = this.#sums
+    const values = await readBands(this.#bands)
+    const mean = await sum.data<'float32'>()
+    const pull = this.#hasPull ? await pulled.data<'float32'>() : null
     const weight = await this.#totalWeight()
     const n = mean.length
     for (let i = 0; i < values.length; i++) values[i] /= weight
@@ -118,8 +121,9 @@ class MomentSum {
   }
 
   dispose(): void {
-    tf.dispose([...this.#sums, ...this.#weights])
+    tf.dispose([...this.#sums, ...this.#bands, ...this.#weights])
     this.#sums = []
+    this.#bands = []
     this.#weights = []
   }
 }
