@@ -27,6 +27,7 @@ import { numericsOf } from './numerics-of.ts'
 import { checkOneshot } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
+import { remarksOf, skippedStages } from './remarks.ts'
 import type { Run } from './run.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
 import { writeLayers } from './write-layers.ts'
@@ -49,6 +50,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   stop?: AbortSignal
   /** Begins again where a run was stopped in the output folder, whatever it was; else a run with other inputs there is an error. */
   restart?: boolean
+  /** Rounds plainly where a modifier changes nothing or gives NaN, and says so in the record; else that is an error. */
+  allowFallback?: boolean
   /**
    * Called at each step, and not waited for. What it throws ends the run like any other error: nothing that looks like a checkpoint is left,
    * and `oneshot` rejects with it. Only at `done` the checkpoint stands: it stays, and `oneshot` still rejects.
@@ -209,6 +212,8 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     foreign: [...plan.foreign],
+    skipped: skippedStages(plan),
+    remarks: remarksOf(linears, skippedStages(plan)),
     warnings: [
       ...plan.warnings,
       ...(rows?.warnings ?? []),
@@ -250,7 +255,7 @@ async function computeLayers(
     const warnings = brokenEngines(engine)
     for (const message of warnings) onProgress({ type: 'warning', message })
     if (options.strict && warnings.length > 0) throw new UserError(`Cannot compute under --strict: ${warnings.join('; ')}`)
-    const context: WalkContext = { engine, kernels, signal, onProgress }
+    const context: WalkContext = { engine, kernels, signal, onProgress, allowFallback: options.allowFallback ?? false }
     const layers = rows ? walkLayers(plan, rows, context, startOf(run)) : streamLayers(plan, context, resumed?.layers)
     return { progress: await writeLayers(run, layers, numerics), engine, threads: kernels.threads, warnings }
   } finally {

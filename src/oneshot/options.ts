@@ -41,6 +41,7 @@ const ONESHOT: Rules = {
   threads: threadsRule,
   stop: signal,
   restart: flag,
+  allowFallback: flag,
   onProgress: handler,
 }
 
