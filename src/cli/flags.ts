@@ -1,4 +1,6 @@
 import { InvalidArgumentError } from 'commander'
+import { MEMORY_SIZE } from '../oneshot/memory-budget.ts'
+import { parseBytes } from '../util/parse-bytes.ts'
 
 /** A parser for a flag that takes a whole number from `least` to `most`. Commander adds the flag's name to what it throws. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -9,4 +11,11 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
     const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
     throw new InvalidArgumentError(`Expected a whole number ${range}.`)
   }
+}
+
+/** Parses a flag that takes a size such as `4GB`, in bytes. */
+export function memorySize(text: string): number {
+  const bytes = parseBytes(text)
+  if (bytes === null) throw new InvalidArgumentError(`Expected ${MEMORY_SIZE}.`)
+  return bytes
 }

@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
-import { DEFAULT_DATASET, DEFAULT_ROWS, defaultLength } from '../oneshot/calibration.ts'
+import type { EngineName } from '../engine/engine.ts'
+import { DEFAULT_DATASET } from '../oneshot/calibration.ts'
+import type { RunForecast } from '../oneshot/forecast.ts'
 import type { Plan } from '../oneshot/plan.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import type { ServerFinding } from '../servers/server.ts'
@@ -7,11 +9,13 @@ import type { Target } from '../servers/targets.ts'
 import { UserError } from '../util/errors.ts'
 import { colorsFor } from './colors.ts'
 import { withDownloads } from './downloads.ts'
-import { formatCount, plural } from './format.ts'
+import { wholeNumber } from './flags.ts'
+import { formatBytes, formatCount, formatSeconds, plural } from './format.ts'
 import { foldLayers } from './layer-names.ts'
 import { print, printJson } from './output.ts'
+import { LENGTH_HELP, ROWS_HELP } from './run-options.ts'
 import { findingsText, plannedModel, targetOption } from './servers.ts'
-import { jsonOption, localFilesOption, MODEL_HELP, modifiersOption, recipeOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, MODEL_HELP, maxMemoryOption, modifiersOption, recipeOption } from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
 interface Flags {
@@ -22,6 +26,10 @@ interface Flags {
   strict?: boolean
   target?: Target
   localFilesOnly?: boolean
+  numCalibrationSamples?: number
+  maxSeqLength?: number
+  maxMemory?: number
+  engine: EngineName | 'auto'
   json?: boolean
 }
 
@@ -37,8 +45,10 @@ interface PlanSummary {
   untouched: string[]
   size: { before: number; after: number }
   shards: { file: string; bytes: number }[]
-  /** The rows that oneshot takes by default; null when the recipe needs no data. */
+  /** The rows that it is planned for; null when the recipe needs no data. */
   calibration: { rows: number; tokens: number } | null
+  /** What the run will take: bytes of memory, of scratch and of output, and an estimate of its time. */
+  forecast: RunForecast
   warnings: string[]
   /** Who loads the result, and on what: `vLLM (GPU sm75+, CPU), transformers (GPU, CPU)`. */
   servedBy: string
@@ -67,20 +77,32 @@ export function addPlan(program: Command): void {
     .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
     .addOption(targetOption())
+    .option('--num-calibration-samples <n>', ROWS_HELP, wholeNumber(1))
+    .option('--max-seq-length <n>', LENGTH_HELP, wholeNumber(2))
+    .addOption(maxMemoryOption())
+    .addOption(engineOption())
     .addOption(localFilesOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(runPlan)
 }
 
-async function runPlan(model: string, { json = false, target, ...flags }: Flags): Promise<void> {
-  const { planRun } = await import('../index.ts')
+async function runPlan(
+  model: string,
+  { json = false, target, engine, numCalibrationSamples, maxSeqLength, ...flags }: Flags,
+): Promise<void> {
+  const { planRun, forecastRun } = await import('../index.ts')
   const { servedBy, serverProblems, targetVersion } = await import('../servers/servers.ts')
   const plan = await withDownloads((hub) => planRun({ model, ...flags, ...hub }))
   try {
     const served = plannedModel(plan)
     const findings = target ? serverProblems(target, served) : null
-    const summary = { ...summarize(plan), servedBy: servedBy(served), findings }
+    const rows = {
+      ...(numCalibrationSamples !== undefined && { numCalibrationSamples }),
+      ...(maxSeqLength !== undefined && { maxSeqLength }),
+    }
+    const forecast = await forecastRun(plan, { engine, ...rows, ...(flags.maxMemory !== undefined && { maxMemory: flags.maxMemory }) })
+    const summary = { ...summarize(plan, forecast), servedBy: servedBy(served), findings }
     if (json) printJson(summary)
     else print([describePlan(summary), ...(target && findings ? ['', findingsText(targetVersion(target), findings)] : [])].join('\n'))
     if (target && findings) requireServed(targetVersion(target), findings)
@@ -101,7 +123,7 @@ function requireServed(version: string, findings: readonly ServerFinding[]): voi
 }
 
 /** A plan as plain data: linears by modifier and scheme, in the order of the recipe. */
-function summarize(plan: Plan): Omit<PlanSummary, 'servedBy' | 'findings'> {
+function summarize(plan: Plan, forecast: RunForecast): Omit<PlanSummary, 'servedBy' | 'findings'> {
   const schemes = new Map<string, PlanSummary['schemes'][number]>()
   for (const { spec, scheme, layout } of plan.linears) {
     if (!scheme || !layout) continue
@@ -131,7 +153,8 @@ function summarize(plan: Plan): Omit<PlanSummary, 'servedBy' | 'findings'> {
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     size: plan.size,
     shards: plan.shards.map(({ file, bytes }) => ({ file, bytes })),
-    calibration: plan.needs !== 'weights' ? { rows: DEFAULT_ROWS, tokens: defaultLength(plan.source.model) } : null,
+    calibration: forecast.rows && { rows: forecast.rows.rows, tokens: forecast.rows.length },
+    forecast,
     warnings: [...plan.warnings],
   }
 }
@@ -154,9 +177,10 @@ function describePlan(summary: PlanSummary): string {
     [
       'Calibration',
       calibration
-        ? `needs data: by default ${calibration.rows} rows of ${calibration.tokens} tokens of ${DEFAULT_DATASET}`
+        ? `needs data: here ${calibration.rows} rows of ${calibration.tokens} tokens, by default of ${DEFAULT_DATASET}`
         : 'needs no data',
     ],
+    ...forecastFacts(summary.forecast),
     ['Served by', summary.servedBy],
     ['Output', summary.output],
   ]
@@ -167,6 +191,23 @@ function describePlan(summary: PlanSummary): string {
     facts(entries),
     ...(warnings.length ? [[yellow(bold('Warnings')), ...warnings].join('\n')] : []),
   ].join('\n\n')
+}
+
+/** What the run will take. */
+function forecastFacts({ memory, parked, scratch, engine, time }: RunForecast): [string, string][] {
+  const beside = parked ? ', with rows that do not fit in a scratch file' : ''
+  return [
+    ['Memory', `about ${formatBytes(memory.bytes)} of ${formatBytes(memory.allowed)}, at ${memory.stage}${beside}`],
+    ...(scratch > 0 ? [['Scratch', `about ${formatBytes(scratch)} beside the output while it runs`] as [string, string]] : []),
+    ...(time
+      ? [
+          [
+            'Time',
+            `roughly ${formatSeconds(time.seconds)}, an estimate: ${(time.flops / 1e12).toPrecision(2)} TFLOP at ${time.gflops.toFixed(0)} GFLOPS (${engine})`,
+          ] as [string, string],
+        ]
+      : []),
+  ]
 }
 
 /** What each transform rescales, one paragraph a transform, layers folded. */

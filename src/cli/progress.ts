@@ -28,6 +28,9 @@ export function runProgress(display: Display, now: () => number = () => performa
       .with({ type: 'data' }, ({ source, rows, tokens }) => {
         display.say(`data: ${source}, ${plural(rows, 'row')}, ${formatCount(tokens)} tokens`)
       })
+      .with({ type: 'scratch' }, ({ path, bytes }) => {
+        display.say(`memory: rows do not fit, they wait in ${path} (about ${formatBytes(bytes)} while the run goes on)`)
+      })
       .with({ type: 'engine' }, ({ name, detail }) => display.say(`engine: ${name}, ${detail}`))
       .with({ type: 'upload' }, ({ repo, sent, total: bytes }) => {
         if (!uploading) display.log(`pushing ${formatBytes(bytes)} to ${repo}`)

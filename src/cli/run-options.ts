@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 import type { RowMode } from '../data/rows.ts'
 import type { EngineName } from '../engine/engine.ts'
+import type { Precision } from '../engine/precision.ts'
 import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, jsonOption, localFilesOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, maxMemoryOption, precisionOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -17,7 +18,9 @@ export interface RunFlags {
   rows?: RowMode
   seed?: number
   engine: EngineName | 'auto'
+  precision: Precision
   threads?: number
+  maxMemory?: number
   localFilesOnly?: boolean
   overwrite?: boolean
   pushToHub?: string
@@ -44,7 +47,9 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(rowsOption())
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())
+    .addOption(precisionOption())
     .addOption(threadsOption())
+    .addOption(maxMemoryOption())
     .addOption(localFilesOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')

@@ -72,6 +72,10 @@ export function checkSearchInput(input: SearchInput): void {
     if (stray >= 0) throw new RunError(`Cannot ${action}: the importance of column ${stray} is ${importance[stray]}, expected 0 or more`)
   }
   checkIntegers(action, input.min, input.max)
+  if (input.signed && (input.zeroPoint || input.min > -input.max)) {
+    const found = input.zeroPoint ? 'zero points' : `codes ${input.min} to ${input.max}`
+    throw new RunError(`Cannot ${action}: negated scales with ${found}, expected no zero points and a range that reaches as far below zero`)
+  }
   if (!(norm >= 1 && norm <= 8)) throw new RunError(`Cannot ${action}: norm is ${norm}, expected 1 to 8`)
 }
 

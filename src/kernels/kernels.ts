@@ -48,6 +48,8 @@ export interface SearchInput {
   scale: Float32Array
   /** [rows, groups, candidates]; null: all zero. */
   zeroPoint: Int8Array | null
+  /** Whether each scale is tried negated as well, as candidate number `candidates` further on; without zero points, `min` <= -`max`. */
+  signed?: boolean
   /** Smallest and largest code. */
   min: number
   max: number

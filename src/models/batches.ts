@@ -15,6 +15,11 @@ export function longestRow(batches: readonly Batch[]): number {
   return batches.reduce((longest, { shape }) => Math.max(longest, shape.length), 0)
 }
 
+/** Tokens of the largest batch of rows of such a length. */
+export function batchTokens(length: number): number {
+  return Math.max(1, Math.floor(TOKENS / length)) * length
+}
+
 /** Cuts rows into batches: neighbours of equal length, about 2048 tokens each, at least one row. */
 export function cutBatches(rows: readonly Int32Array[]): Batch[] {
   const batches: Batch[] = []

@@ -1,7 +1,7 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { readRows } from '../checkpoint/read-rows.ts'
-import { matMul } from '../engine/mat-mul.ts'
+import { quickMatMul } from '../engine/mat-mul.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
 import type { Batch } from './batches.ts'
@@ -55,7 +55,7 @@ export function disposeLinear({ transposed, bias }: LinearTensors): void {
 /** x [tokens, columns] through a linear: [tokens, rows]. */
 export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): Tensor2D {
   return tf.tidy(() => {
-    const y = matMul(x, transposed) as Tensor2D
+    const y = quickMatMul(x, transposed) as Tensor2D
     return bias ? tf.add(y, bias) : y
   })
 }
@@ -69,8 +69,14 @@ export async function embeddingRows({ model, reader }: OpenModel, ids: Int32Arra
   return tf.tensor2d(values, [ids.length, model.embeddingWidth])
 }
 
-/** The hidden states that enter the first layer, a tensor a batch; the caller disposes of them. */
-export async function embedBatches(source: OpenModel, batches: readonly Batch[]): Promise<Tensor2D[]> {
+/**
+ * The hidden states that enter the first layer, a tensor a batch; the caller disposes of them. `park` sees each before the next is made.
+ */
+export async function embedBatches(
+  source: OpenModel,
+  batches: readonly Batch[],
+  park: (hidden: Tensor2D) => Promise<void> = async () => {},
+): Promise<Tensor2D[]> {
   const { model } = source
   const parameters = await loadParameters(source, model.embedParameters())
   const hidden: Tensor2D[] = []
@@ -82,6 +88,7 @@ export async function embedBatches(source: OpenModel, batches: readonly Batch[])
       } finally {
         rows.dispose()
       }
+      await park(hidden[hidden.length - 1])
     }
     return hidden
   } catch (error) {

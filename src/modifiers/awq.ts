@@ -63,6 +63,7 @@ export const modifier: ModifierDefinition<Options> = {
     'Scales up the weights of input channels that matter, so that rounding by the modifier after it costs less (arXiv 2306.00978).',
   schema,
   quantizes: false,
+  secondMoments: true,
   rescales: {
     sources: ['norm', 'linear'],
     forQuantizer: true,

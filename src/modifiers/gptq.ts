@@ -62,6 +62,7 @@ export const modifier: ModifierDefinition<Options> = {
   description: 'Rounds column by column and corrects the columns that follow, weighing errors by calibration inputs (arXiv 2210.17323).',
   schema,
   quantizes: true,
+  secondMoments: true,
   needs: (options) => {
     const { inputTarget, residualTarget } = leversOf(options)
     return inputTarget > 0 || residualTarget > 0 ? 'originals' : 'inputs'
@@ -101,7 +102,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
         const known = factors.get(ordered)
         const factor = known === undefined ? await factorOf(stage, moments.fitted.hessian, ordered, dampening) : known
         factors.set(ordered, factor)
-        members.push({ linear, scheme, args, factor, ...aimed(weight, moments, factor, goal) })
+        members.push({ linear, scheme, args, factor, ...(await aimed(weight, moments, factor, goal)) })
       }
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
       const globalScale = stageGlobalScale(members)
@@ -137,10 +138,15 @@ function goalOf(stage: Stage, levers: Levers): Goal | null {
 }
 
 /** What to round instead of a weight, with what the report says about it. */
-function aimed(weight: Float32Array, moments: StageMoments, factor: Factor | null, goal: Goal | null): Pick<Task, 'weight' | 'target'> {
+async function aimed(
+  weight: Float32Array,
+  moments: StageMoments,
+  factor: Factor | null,
+  goal: Goal | null,
+): Promise<Pick<Task, 'weight' | 'target'>> {
   if (!factor || !goal) return { weight, target: null }
   const { target, most } = goal
-  const found = span('step', 'target', () => aim(target, weight, moments, factor, most))
+  const found = await span('step', 'target', () => aim(target, weight, moments, factor, most))
   return { weight: found.weight, target: { kind: target.kind, step: found.step } }
 }
 

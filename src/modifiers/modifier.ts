@@ -171,6 +171,8 @@ export interface ModifierDefinition<Options = never> {
    * @tensorflow/tfjs-core can be used.
    */
   needs(options: Options, schemes: readonly QuantizationScheme[]): Needs
+  /** True when it measures second moments of a stage's inputs [columns, columns], which forecasts of memory and time have to count. */
+  readonly secondMoments?: true
   /** Why it cannot use a scheme (of one that rescales: a scheme of linears that it rescales), or null: the plan asks before compute. */
   refuses?(scheme: QuantizationScheme, options?: Options): string | null
   /** Fills in what the modifier itself decides about a scheme, as it will stand in config.json (GPTQ: actorder). Throws UserError. */

@@ -41,7 +41,26 @@ function joinNibbles(quad: number): number {
 export function unpackRows(words: Int32Array, rows: number, columns: number, bits: number): Int8Array {
   const packedRow = packedWords(columns, bits)
   checkLength('words', words.length, rows * packedRow)
+  if (bits === 4 && columns % 8 === 0) return unpackNibbles(words)
   return unpack(words, rows, columns, bits, { element: 1, row: columns, word: 1, packedRow })
+}
+
+/** The inverse of `packNibbles`. */
+function unpackNibbles(words: Int32Array): Int8Array {
+  const quads = new Int32Array(words.length * 2)
+  for (let i = 0; i < words.length; i++) {
+    quads[2 * i] = spreadNibbles(words[i] & 0xffff)
+    quads[2 * i + 1] = spreadNibbles(words[i] >>> 16)
+  }
+  return new Int8Array(quads.buffer)
+}
+
+/** Four nibbles as bytes, less 8 each. */
+function spreadNibbles(half: number): number {
+  const pairs = (half | (half << 8)) & 0x00ff00ff
+  const quad = (pairs | (pairs << 4)) & 0x0f0f0f0f
+  // 8 in the bytes that fall below zero, times 31 makes the five upper bits.
+  return (quad & 0x07070707) | Math.imul(~quad & 0x08080808, 31)
 }
 
 /** `packRows` along the other dimension: codes [rows, columns] to words [packedWords(rows, bits), columns], for zero points. */

@@ -6,6 +6,8 @@ export type ProgressEvent =
   | { type: 'plan'; model: string; output: string; layers: number; linears: number; needsInputs: boolean }
   | { type: 'engine'; name: string; detail: string }
   | { type: 'data'; source: string; rows: number; tokens: number }
+  /** Rows do not fit in memory beside the rest: they wait in this file, of about so many bytes, while others are at work. */
+  | { type: 'scratch'; path: string; bytes: number }
   /** `layers` of `of`, with so many compressed linears, are taken over from a run that was stopped. */
   | { type: 'resume'; layers: number; of: number; linears: number }
   | { type: 'layer:start'; name: string; index: number; of: number }

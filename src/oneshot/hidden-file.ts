@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { writeError } from '../checkpoint/write-error.ts'
 import { RunError } from '../util/errors.ts'
 import type { HiddenStates, StreamBatch } from './streams.ts'
+import type { TensorStore } from './tensor-store.ts'
 
 /** A file of hidden states: what it must be to be read back. */
 export interface HiddenFile {
@@ -16,14 +17,19 @@ export interface HiddenFile {
 }
 
 /** Writes hidden states as float32, batch after batch; they survive a crash once this has returned. `path` ends in `name`. */
-export async function writeHidden(path: string, name: string, { compressed, originals }: HiddenStates): Promise<HiddenFile> {
+export async function writeHidden(
+  path: string,
+  name: string,
+  { compressed, originals }: HiddenStates,
+  store: TensorStore,
+): Promise<HiddenFile> {
   try {
     const handle = await open(path, 'w')
     try {
       let bytes = 0
       let sum = 0
       for (const tensor of [...compressed, ...(originals ?? [])]) {
-        const values = await tensor.data<'float32'>()
+        const values = await store.values(tensor)
         const part = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
         for (let done = 0; done < part.length; ) done += (await handle.write(part, done, part.length - done)).bytesWritten
         sum = crc32(part, sum)
@@ -39,8 +45,14 @@ export async function writeHidden(path: string, name: string, { compressed, orig
   }
 }
 
-/** Reads back what `writeHidden` wrote for batches of these rows. Errors: RunError where the file is not the one described. */
-export async function readHidden(path: string, file: HiddenFile, batches: readonly StreamBatch[], width: number): Promise<HiddenStates> {
+/** Reads back what `writeHidden` wrote for batches of these rows, parked. Errors: RunError where the file is not the one described. */
+export async function readHidden(
+  path: string,
+  file: HiddenFile,
+  batches: readonly StreamBatch[],
+  width: number,
+  store: TensorStore,
+): Promise<HiddenStates> {
   const streams: Tensor2D[][] = file.originals ? [[], []] : [[]]
   try {
     const handle = await open(path)
@@ -57,7 +69,9 @@ export async function readHidden(path: string, file: HiddenFile, batches: readon
             done += bytesRead
           }
           sum = crc32(part, sum)
-          stream.push(tf.tensor2d(values, [ids.length, width]))
+          const tensor = tf.tensor2d(values, [ids.length, width])
+          stream.push(tensor)
+          await store.park([tensor])
         }
       }
       if (sum !== file.crc32)

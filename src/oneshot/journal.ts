@@ -8,6 +8,7 @@ import type { ExpertTokens } from './expert-tokens.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { type HiddenFile, writeHidden } from './hidden-file.ts'
 import type { HiddenStates } from './streams.ts'
+import type { TensorStore } from './tensor-store.ts'
 
 const JOURNAL = 'journal.json'
 
@@ -114,9 +115,9 @@ export class Journal {
   }
 
   /** Writes an entry in the place of the last one. The tensors it names are synced before. Errors: as `writeError`. */
-  async write(progress: Progress, hidden: HiddenStates | null): Promise<void> {
+  async write(progress: Progress, hidden: HiddenStates | null, store: TensorStore): Promise<void> {
     const name = `hidden-${progress.layers}.f32`
-    const file = hidden && (await writeHidden(join(this.#staging, name), name, hidden))
+    const file = hidden && (await writeHidden(join(this.#staging, name), name, hidden, store))
     const stored: Stored = { fingerprint: this.#fingerprint, progress: { ...progress, hidden: file } }
     await replaceDurably(join(this.#staging, JOURNAL), JSON.stringify(stored))
     if (this.#hidden !== null && this.#hidden !== name) await rm(join(this.#staging, this.#hidden), { force: true })

@@ -1,66 +1,189 @@
-import { totalmem } from 'node:os'
-import { constrainedMemory } from 'node:process'
+import { availableBytes } from '../checkpoint/disk-space.ts'
 import type { EngineName } from '../engine/engine.ts'
+import type { Model, StageSpec } from '../models/architecture.ts'
+import { batchTokens } from '../models/batches.ts'
 import { UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import type { Plan } from './plan.ts'
 
-/** Bytes that a calibrated run needs at its widest stage. */
+/** How much data calibrates. */
+export interface RowsShape {
+  readonly rows: number
+  readonly tokens: number
+  /** Tokens of the longest row. */
+  readonly length: number
+}
+
+/** The shape of token rows. */
+export function shapeOf(rows: readonly Int32Array[]): RowsShape {
+  return {
+    rows: rows.length,
+    tokens: rows.reduce((sum, row) => sum + row.length, 0),
+    length: rows.reduce((longest, row) => Math.max(longest, row.length), 0),
+  }
+}
+
+/** What a run takes at its widest stage, in bytes. */
 export interface MemoryForecast {
-  /** Tensors on the engine: what all batches hold between two stages, the stage's weights, its Hessian. */
+  /** Tensors on the engine. */
   readonly engine: number
-  /** All of the process: the engine's, and weights, codes and factor beside it. */
+  /** All of the process. */
   readonly total: number
+  /** The stage that takes it: `model.layers.0 · mlp output`. */
+  readonly stage: string
+}
+
+/** How a run keeps within memory. */
+export interface Placement {
+  readonly forecast: MemoryForecast
+  /** Whether inputs and hidden states of the rows are in a scratch file, but for those of the batch at hand. */
+  readonly parked: boolean
+  /** Bytes beside the output while the run goes on: the scratch file, and hidden states to go on from. */
+  readonly scratch: number
 }
 
 const FLOAT = 4
-// A 32-bit WebAssembly memory ends at 4 GiB; past that tfjs fails in the middle of a product. The rest is for a batch's intermediates.
-const WASM_LIMIT = 3.6e9
+/** The program, and the wasm engine or none. Measured: 90 to 130 MB. */
+const BASE = 150e6
+/** TensorFlow's libraries and threads beside. Measured: 300 to 350 MB. */
+const TENSORFLOW = 350e6
+// A 32-bit WebAssembly memory ends at 4 GiB; past that tfjs fails in the middle of a product.
+const WASM_LIMIT = 3.9e9
+/** Rows from which one in sixteen is held back. */
+const HELD_BACK_ROWS = 16
 
-/**
- * What a walk over so many tokens takes. Between stages every batch holds the stage's input [tokens, columns] and the residual
- * [tokens, hidden]; where the originals go beside, those of both models, and the original outputs that are added to the residual.
- * Everything else is of one stage or one batch.
- */
-export function forecastMemory({ source: { model }, needs }: Plan, tokens: number): MemoryForecast {
-  const originals = needs === 'originals'
-  const kinds = new Map(Array.from({ length: model.layers }, (_, layer) => [model.stages(layer), layer]))
-  const all = [...kinds].flatMap(([stages, layer]) => stages.map((stage) => ({ ...stage, layer })))
-  const sharing = new Set(all.flatMap(({ layer, sharedInput }) => (sharedInput ? [layer] : [])))
-  const stages = all.map(({ linears, addsToResidual, layer }) => {
-    const names = new Set(linears.map((linear) => `${model.layerName(layer)}.${linear}`))
-    const specs = model.linears(layer).filter(({ name }) => names.has(name))
-    const columns = Math.max(...specs.map((spec) => spec.columns))
-    const weights = specs.reduce((sum, spec) => sum + spec.rows * spec.columns, 0)
-    const ahead = originals && addsToResidual ? model.hidden : 0
-    const held = (originals ? 2 : 1) * (columns + model.hidden) + ahead
-    // Sums of H, of the rows to fit to and of those held back, and the one being added; targets have such sums in the weights' shape.
-    const engine = FLOAT * (tokens * held + weights + 3 * columns ** 2 + (originals ? 3 * weights : 0))
-    // Beside the engine: the float weight, its permuted, aimed and dequantized copies, W H, codes; H of both kinds of rows, permuted,
-    // damped, and U in double and in single.
-    // Of the input that experts share, H of both kinds of rows is kept for the next.
-    const shared = sharing.has(layer) ? 2 * model.hidden ** 2 : 0
-    return { engine, total: engine + FLOAT * ((originals ? 7 : 5) * weights + 8 * columns ** 2 + shared) }
-  })
-  return { engine: Math.max(...stages.map(({ engine }) => engine)), total: Math.max(...stages.map(({ total }) => total)) }
+/** A stage with what it takes to work on it. */
+interface StageSizes {
+  readonly name: string
+  readonly columns: number
+  /** Elements of all weights, and of the largest. */
+  readonly weights: number
+  readonly largest: number
+  readonly addsToResidual: boolean
 }
 
-/** Errors: UserError when the forecast exceeds what the engine or the machine has, with the number of rows that would fit. */
-export function requireMemory(plan: Plan, rows: number, tokens: number, engine: EngineName): void {
-  const forecast = forecastMemory(plan, tokens)
-  // All of the machine's, or of the container's: what is free at the moment counts caches as used on some systems.
-  const machine = Math.min(totalmem(), constrainedMemory() || Number.POSITIVE_INFINITY)
-  const [needed, limit, whose] =
-    engine === 'wasm' && forecast.engine > WASM_LIMIT
-      ? [forecast.engine, WASM_LIMIT, 'the wasm engine can hold']
-      : [forecast.total, machine, 'are in this machine']
-  if (needed <= limit) return
-  const fixed = forecastMemory(plan, 0)
-  const perRow = (forecast.total - fixed.total) / rows
-  const fitting = Math.floor((limit - (needed - perRow * rows)) / perRow)
-  const advice = fitting > 0 ? `at most ${fitting} rows: --num-calibration-samples ${fitting}` : 'a machine with more memory'
+/**
+ * What a walk takes. Between stages every batch holds the stage's input [tokens, columns] and the residual [tokens, hidden]; where the
+ * originals go beside, those of both models, and the original outputs that are added to the residual. Of parked rows that is one batch.
+ * Everything else is of one stage or one batch. Without rows: what rounding takes.
+ */
+export function forecastMemory(plan: Plan, shape: RowsShape | null, engine: EngineName | 'none', parked: boolean): MemoryForecast {
+  const sizes = stageSizes(plan)
+  const forecasts = sizes.map((stage) => ({
+    ...(shape ? calibrated(plan, stage, shape, engine, parked) : rounded(plan, stage)),
+    stage: stage.name,
+  }))
+  return forecasts.reduce((most, next) => (next.total > most.total ? next : most))
+}
+
+/** Rounding without inputs: the stage's weights, a linear's copies (as stored, scaled, dequantized) and the codes of the layer. */
+function rounded({ linears }: Plan, { weights, largest }: StageSizes): Omit<MemoryForecast, 'stage'> {
+  const layer = linears.reduce((sum, { spec, layer, scheme }) => sum + (layer === 0 && scheme ? spec.rows * spec.columns : 0), 0)
+  return { engine: 0, total: BASE + FLOAT * (weights + 2.25 * largest) + layer }
+}
+
+function calibrated(
+  plan: Plan,
+  { columns, weights, largest, addsToResidual }: StageSizes,
+  { rows, tokens, length }: RowsShape,
+  engine: EngineName | 'none',
+  parked: boolean,
+): Omit<MemoryForecast, 'stage'> {
+  const { model } = plan.source
+  const streams = plan.needs === 'originals' ? 2 : 1
+  const batch = Math.min(tokens, batchTokens(length))
+  const held = (parked ? batch : tokens) * heldPerToken(plan, columns, addsToResidual)
+  // The input turned, the outputs of the stage and what the elementwise operations of the next step make of them.
+  const atWork = batch * (2 * columns + 3 * (weights / columns) + 2 * model.hidden)
+  const square = plan.secondMoments ? columns ** 2 : 0
+  const hessians = rows >= HELD_BACK_ROWS ? 2 : 1
+  const targets = streams === 2 ? (hessians + 1) * weights : 0
+  // Bands of H are five eighths of it; the one being added is there twice.
+  const measuring = (0.625 * hessians + 0.5) * square + targets
+  const serving = weights + largest
+  const onEngine = FLOAT * (held + atWork + Math.max(measuring, serving))
+  // H of both kinds of rows, and what takes most beside it: the factor with its blocks on the engine, or H in the kernels' memory.
+  const squares = (hessians + 2.25) * square
+  // The float weight, its permuted, aimed and dequantized copies, W H, codes, strips in the kernels' memory.
+  const compressing = squares + weights + (streams === 2 ? 5.5 : 4.5) * largest
+  const total = FLOAT * (held + Math.max(atWork + measuring + weights, atWork + 3 * weights, compressing))
+  return { engine: onEngine, total: total + layerCodes(plan) + BASE + (engine === 'wasm' ? 0 : TENSORFLOW) }
+}
+
+/** Floats that a token holds between two stages. */
+function heldPerToken({ source: { model }, needs }: Plan, columns: number, addsToResidual: boolean): number {
+  if (needs !== 'originals') return columns + model.hidden
+  return 2 * (columns + model.hidden) + (addsToResidual ? model.hidden : 0)
+}
+
+/** Codes of a layer, one a byte, which are kept to its end. */
+function layerCodes({ linears }: Plan): number {
+  return linears.reduce((sum, { spec, layer, scheme }) => sum + (layer === 0 && scheme ? spec.rows * spec.columns : 0), 0)
+}
+
+function stageSizes({ source: { model }, linears }: Plan): StageSizes[] {
+  // Layers that are alike share their stages.
+  const kinds = new Map(Array.from({ length: model.layers }, (_, layer) => [model.stages(layer), layer] as const).reverse())
+  const stages = [...kinds].flatMap(([own, layer]) => own.map((stage) => sizesOf(model, stage, layer)))
+  const head = model.head()
+  if (!linears.some(({ spec, scheme }) => scheme && spec.name === head.name)) return stages
+  const weights = head.rows * head.columns
+  return [...stages, { name: head.name, columns: head.columns, weights, largest: weights, addsToResidual: false }]
+}
+
+function sizesOf(model: Model, { name, linears, addsToResidual }: StageSpec, layer: number): StageSizes {
+  const names = new Set(linears.map((linear) => `${model.layerName(layer)}.${linear}`))
+  const specs = model.linears(layer).filter((spec) => names.has(spec.name))
+  const sizes = specs.map(({ rows, columns }) => rows * columns)
+  return {
+    name: `${model.layerName(layer)} · ${name}`,
+    columns: Math.max(...specs.map(({ columns }) => columns)),
+    weights: sizes.reduce((sum, size) => sum + size, 0),
+    largest: Math.max(...sizes),
+    addsToResidual,
+  }
+}
+
+/**
+ * Decides where rows are between stages: in memory where that fits the budget, else in a scratch file. Errors: UserError naming the stage
+ * that is too large for the budget or for the engine either way.
+ */
+export function placeRun(plan: Plan, shape: RowsShape | null, engine: EngineName | 'none', budget: MemoryBudget): Placement {
+  const fits = ({ engine: onEngine, total }: MemoryForecast) => total <= budget.bytes && !(engine === 'wasm' && onEngine > WASM_LIMIT)
+  const whole = forecastMemory(plan, shape, engine, false)
+  if (fits(whole)) return { forecast: whole, parked: false, scratch: shape ? goOnBytes(plan, shape) : 0 }
+  const forecast = shape ? forecastMemory(plan, shape, engine, true) : whole
+  if (shape && fits(forecast)) return { forecast, parked: true, scratch: goOnBytes(plan, shape) + parkedBytes(plan, shape) }
+  const onWasm = engine === 'wasm' && forecast.engine > WASM_LIMIT && forecast.total <= budget.bytes
+  const [needed, limit] = onWasm ? [forecast.engine, WASM_LIMIT] : [forecast.total, budget.bytes]
+  const whose = onWasm ? 'the wasm engine can hold' : budget.asked ? 'are allowed' : 'are in this machine'
+  const advice = onWasm
+    ? 'the native engine (llmpress native install)'
+    : budget.asked
+      ? `--max-memory ${Math.ceil(needed / 1e8) / 10}GB or more`
+      : 'a machine with more memory'
   throw new UserError(
-    `Cannot calibrate with ${rows} rows (${tokens} tokens): that takes ${formatBytes(needed)} and ${formatBytes(limit)} ${whose}, expected ${advice}` +
-      `${engine === 'wasm' ? ', or the native engine (llmpress native install)' : ''}.`,
+    `Cannot compress ${forecast.stage}: it takes about ${formatBytes(needed)} and ${formatBytes(limit)} ${whose}, expected ${advice}.`,
+  )
+}
+
+/** Hidden states to go on from, the last and the next while it is written. */
+function goOnBytes({ source: { model }, needs }: Plan, { tokens }: RowsShape): number {
+  return 2 * FLOAT * tokens * model.hidden * (needs === 'originals' ? 2 : 1)
+}
+
+/** The scratch file: what all tokens hold at the widest stage. */
+function parkedBytes(plan: Plan, { tokens }: RowsShape): number {
+  return FLOAT * tokens * Math.max(...stageSizes(plan).map(({ columns, addsToResidual }) => heldPerToken(plan, columns, addsToResidual)))
+}
+
+/** Errors: UserError where the disk of the output has no room for the scratch file beside the checkpoint. */
+export async function requireScratch({ output, size }: Plan, { parked, scratch }: Placement): Promise<void> {
+  if (!parked) return
+  const available = await availableBytes(output)
+  if (available >= scratch + size.after) return
+  throw new UserError(
+    `Cannot calibrate in ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(scratch)} for what does not fit in memory beside ${formatBytes(size.after)} for the checkpoint. Take fewer rows (--num-calibration-samples), allow more memory (--max-memory) or choose another output folder.`,
   )
 }

@@ -1,8 +1,10 @@
 import { datasetRule, rowModeRule } from '../data/load-rows.ts'
 import { ENGINES } from '../engine/engine.ts'
 import { engineRule } from '../engine/open.ts'
+import { precisionRule } from '../engine/precision.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { checkFolder, checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
+import { memoryRule } from './memory-budget.ts'
 
 /** The options that say what calibrates, and where the hub comes in. */
 export const CALIBRATION: Rules = {
@@ -32,6 +34,7 @@ const ONESHOT: Rules = {
   pushToHub: text('org/name of a repository on the hub'),
   private: flag,
   strict: flag,
+  maxMemory: memoryRule,
   modifiers: {
     expected: 'a list of modifiers, packages or paths',
     fits: (value) => Array.isArray(value) && value.every((item) => isObject(item) || (typeof item === 'string' && item.trim() !== '')),
@@ -39,6 +42,7 @@ const ONESHOT: Rules = {
   ...CALIBRATION,
   engine: engineRule,
   threads: threadsRule,
+  precision: precisionRule,
   stop: signal,
   restart: flag,
   allowFallback: flag,

@@ -34,6 +34,8 @@ export interface PlanOptions extends HubOptions {
   output?: string
   /** Replaces a checkpoint in the output folder; the old one stays until the new one is whole. */
   overwrite?: boolean
+  /** Bytes that the run may take, as a number or as text (`4GB`); what the machine or its container has by default. */
+  maxMemory?: number | string
   /** Makes warnings of the plan errors. */
   strict?: boolean
   /** Modifiers of the caller's own: definitions, or packages or paths that export one. Recipes name them. */
@@ -52,6 +54,8 @@ export interface Plan {
   readonly linears: readonly PlannedLinear[]
   /** What the modifiers need at most: calibration rows through the layers as compressed so far, and through the originals beside. */
   readonly needs: Needs
+  /** Whether a modifier measures second moments of inputs. */
+  readonly secondMoments: boolean
   /** How the key-value cache is quantized, and the type that its scales are stored in. */
   readonly cache: QuantizationArgs | null
   readonly cacheDtype: FloatDType
@@ -158,6 +162,7 @@ async function settle(
     modifiers,
     linears,
     needs,
+    secondMoments: recipe.modifiers.some(({ definition }) => definition.secondMoments),
     cache,
     cacheDtype,
     passThrough,

@@ -16,6 +16,7 @@ import { numericsOf } from './numerics-of.ts'
 import { checkRebuild } from './options.ts'
 import { type Plan, planRebuild } from './plan.ts'
 import { type RebuildRequest, readRebuildRequest } from './rebuild-request.ts'
+import { inMemory } from './tensor-store.ts'
 import { type CompressedLayer, streamLayers, walkLayers } from './walk.ts'
 
 export interface RebuildOptions extends HubOptions {
@@ -115,7 +116,7 @@ async function makeLayer(
     try {
       onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
       // Where the run fell back, so does this one.
-      const context = { engine, kernels, signal, onProgress, allowFallback: true }
+      const context = { engine, kernels, signal, onProgress, store: inMemory, allowFallback: true }
       let at = rows ? 0 : index
       for await (const made of rows ? walkLayers(plan, rows, context) : streamLayers(plan, context, index)) {
         if (at++ === index) return { made, engine }
@@ -125,7 +126,10 @@ async function makeLayer(
       await kernels.close()
     }
   }
-  return rows ? withEngine({ engine: wanted ?? request.engine?.name ?? 'auto', ...chosen, signal }, walk) : walk(NO_ENGINE)
+  if (!rows) return walk(NO_ENGINE)
+  // The record says in words what its products were taken in.
+  const precision = request.engine?.detail.includes('bfloat16') ? 'bfloat16' : 'float32'
+  return withEngine({ engine: wanted ?? request.engine?.name ?? 'auto', precision, ...chosen, signal }, walk)
 }
 
 function differences({ version, hashes, engine: then }: RebuildRequest, now: { model: string; recipe: string }, engine: Engine): string[] {

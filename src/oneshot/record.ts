@@ -59,6 +59,8 @@ export interface RunRecord {
   seconds: { data: number; layers: number; total: number }
   /** Largest resident set of the process, bytes. */
   peakMemory: number
+  /** Bytes that the scratch file came to; absent where all fitted in memory. */
+  scratch?: number
   /** All files of the checkpoint but this record itself, with their sizes on disk in bytes and their SHA-256. */
   files: WrittenFile[]
   /** Where the checkpoint was pushed to; absent from the file, which is part of it. */

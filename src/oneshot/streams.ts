@@ -1,11 +1,12 @@
-import { setImmediate } from 'node:timers/promises'
-import type { Tensor2D } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { breathe } from '../engine/breathe.ts'
 import type { LayerWalk } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
 import { applyLinear, type LinearTensors } from '../models/weights.ts'
 import type { CalibrationBatch } from '../modifiers/modifier.ts'
+import type { TensorStore } from './tensor-store.ts'
 
 /** A batch of calibration rows. */
 export interface StreamBatch extends Batch {
@@ -41,34 +42,43 @@ export function disposeHidden({ compressed, originals }: HiddenStates): void {
 
 /**
  * All batches on their way through one layer: the model as compressed so far and, where asked for, the original beside it, both at the same
- * stage. It owns their tensors until `take` gives the layer's outputs.
+ * stage. It owns their tensors until `take` gives the layer's outputs; between two steps they are parked in the store, batch by batch.
  */
 export class Streams {
   readonly #batches: readonly StreamBatch[]
   readonly #signal: AbortSignal
+  readonly #store: TensorStore
   readonly #compressed: Walker[] = []
   readonly #originals: Walker[] | null
   /** Outputs of the stage in the original model, by batch, where they were worked out ahead. */
   #ahead: Tensor2D[][] = []
 
-  private constructor(batches: readonly StreamBatch[], signal: AbortSignal, withOriginals: boolean) {
+  private constructor(batches: readonly StreamBatch[], signal: AbortSignal, store: TensorStore, withOriginals: boolean) {
     this.#batches = batches
     this.#signal = signal
+    this.#store = store
     this.#originals = withOriginals ? [] : null
   }
 
-  /** Starts the walk of each batch; the hidden states pass into the streams' hands, also when this fails. */
+  /** Starts the walk of each batch; the hidden states, parked, pass into the streams' hands, also when this fails. */
   static async open(
     batches: readonly StreamBatch[],
     hidden: HiddenStates,
     walk: (batch: StreamBatch, input: Tensor2D, original: boolean) => LayerWalk,
     signal: AbortSignal,
+    store: TensorStore,
   ): Promise<Streams> {
-    const streams = new Streams(batches, signal, hidden.originals !== null)
+    const streams = new Streams(batches, signal, store, hidden.originals !== null)
+    const begin = async (walkers: Walker[], batch: StreamBatch, input: Tensor2D, original: boolean) => {
+      await store.load([input])
+      const walker = await Walker.start(walk(batch, input, original), input)
+      walkers.push(walker)
+      await store.park(walker.held)
+    }
     try {
       for (const [i, batch] of batches.entries()) {
-        streams.#compressed.push(new Walker(walk(batch, hidden.compressed[i], false), hidden.compressed[i]))
-        if (hidden.originals) streams.#originals?.push(new Walker(walk(batch, hidden.originals[i], true), hidden.originals[i]))
+        await begin(streams.#compressed, batch, hidden.compressed[i], false)
+        if (hidden.originals && streams.#originals) await begin(streams.#originals, batch, hidden.originals[i], true)
         await streams.#breathe()
       }
       return streams
@@ -90,12 +100,15 @@ export class Streams {
       const { input, residual = null } = this.#compressed[i].request
       const [residualAfter] = this.#ahead[i] ?? []
       const original = this.#originals?.[i].request
+      const shown = [input, residual, residualAfter, original?.input, original?.residual].flatMap((tensor) => tensor ?? [])
+      await this.#store.load(shown)
       const after = original?.residual && residualAfter ? tf.add<Tensor2D>(original.residual, residualAfter) : null
       try {
         visit(input, { ...shape, heldBack, residual, original: original ? { input: original.input, residualAfter: after } : null })
       } finally {
         after?.dispose()
       }
+      await this.#store.park(shown)
       await this.#breathe()
     }
   }
@@ -105,7 +118,9 @@ export class Streams {
     const divisor = tf.tensor1d(divisors)
     try {
       for (const walker of [...this.#compressed, ...(this.#originals ?? [])]) {
+        await this.#store.load([walker.request.input])
         walker.replaceInput((input) => tf.div(input, divisor))
+        await this.#store.park(walker.held)
         await this.#breathe()
       }
     } finally {
@@ -117,7 +132,10 @@ export class Streams {
   async lookAhead(linears: readonly LinearTensors[]): Promise<void> {
     for (const walker of this.#originals ?? []) {
       const { input } = walker.request
-      this.#ahead.push(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
+      await this.#store.load([input])
+      const outputs = tf.tidy(() => linears.map((linear) => applyLinear(input, linear)))
+      this.#ahead.push(outputs)
+      await this.#store.park([input, ...outputs])
       await this.#breathe()
     }
   }
@@ -125,18 +143,25 @@ export class Streams {
   /** Takes every batch to the next stage. `originals` are not needed where `lookAhead` was called. */
   async answer(compressed: readonly LinearTensors[], originals: readonly LinearTensors[]): Promise<void> {
     for (const [i, walker] of this.#compressed.entries()) {
-      answerWith(walker, compressed)
-      await this.#breathe()
+      await this.#advance(walker, [], () => answerWith(walker, compressed))
       const original = this.#originals?.[i]
       if (!original) continue
       const ahead = this.#ahead[i]
-      if (ahead) {
+      await this.#advance(original, ahead ?? [], async () => {
+        if (!ahead) return answerWith(original, originals)
         this.#ahead[i] = []
-        original.answer(ahead)
-      } else answerWith(original, originals)
-      await this.#breathe()
+        await original.answer(ahead)
+      })
     }
     this.#ahead = []
+  }
+
+  /** Does the step of a walk that needs its tensors and those of `beside`. */
+  async #advance(walker: Walker, beside: readonly Tensor[], step: () => Promise<void>): Promise<void> {
+    await this.#store.load([...walker.held, ...beside])
+    await step()
+    await this.#store.park(walker.held)
+    await this.#breathe()
   }
 
   /** The layer's outputs, which pass into the caller's hands. */
@@ -154,12 +179,12 @@ export class Streams {
 
   /** Lets timers and signals in between two batches. */
   async #breathe(): Promise<void> {
-    await setImmediate()
+    await breathe()
     this.#signal.throwIfAborted()
   }
 }
 
-function answerWith(walker: Walker, linears: readonly LinearTensors[]): void {
+async function answerWith(walker: Walker, linears: readonly LinearTensors[]): Promise<void> {
   const { input } = walker.request
-  walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
+  await walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
 }

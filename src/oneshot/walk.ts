@@ -19,6 +19,7 @@ import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLine
 import type { Plan } from './plan.ts'
 import { rescaleInputs } from './rescale-inputs.ts'
 import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
+import type { TensorStore } from './tensor-store.ts'
 
 /** What a walk has at hand beside the plan. */
 export interface WalkContext {
@@ -28,6 +29,8 @@ export interface WalkContext {
   readonly onProgress: OnProgress
   /** Rounds plainly what a modifier left as it was, or with numbers that are none, and says so; else that ends the run. */
   readonly allowFallback: boolean
+  /** Has the calibration rows on their way through the layers, and the hidden states between two. */
+  readonly store: TensorStore
 }
 
 /** One layer (or the head) as it is to be written. */
@@ -57,7 +60,7 @@ export async function* streamLayers(plan: Plan, context: WalkContext, from = 0):
       await finishStage(plan, context, layer, spec, null)
       await setImmediate()
     }
-    yield finishLayer(plan, layer)
+    yield await finishLayer(plan, layer)
   }
 }
 
@@ -80,7 +83,7 @@ export async function* walkLayers(
   let hidden: HiddenStates = { compressed: [], originals: null }
   try {
     shared.push(...model.shared(longestRow(batches)))
-    hidden = from ? await from.hidden(batches) : await embed(plan, batches)
+    hidden = from ? await from.hidden(batches) : await embed(plan, batches, context.store)
     for (let index = from?.layer ?? 0; index < model.layers; index++) {
       const name = model.layerName(index)
       const cache = plan.cache && new CacheRanges(plan.cache, attentionOf(model).kvHeads)
@@ -88,16 +91,21 @@ export async function* walkLayers(
       // From here on the streams own the inputs.
       const inputs = hidden
       hidden = { compressed: [], originals: null }
+      let finished: CompressedLayer
       try {
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
         const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
           model.walk(index, input, layer.parameters, shared, shape, original ? undefined : { ...cache?.hooks, ...layer.experts.hooks })
-        hidden = await throughStages(plan, context, layer, model.stages(index), await Streams.open(batches, inputs, walk, context.signal))
+        const streams = await Streams.open(batches, inputs, walk, context.signal, context.store)
+        hidden = await throughStages(plan, context, layer, model.stages(index), streams)
+        await requireFinite(hidden.compressed, name, context.store)
+        finished = await finishLayer(plan, layer)
       } finally {
         disposeParameters(layer.parameters)
+        cache?.dispose()
+        layer.experts.dispose()
       }
-      requireFinite(hidden.compressed, name)
-      yield { ...finishLayer(plan, layer), hidden }
+      yield { ...finished, hidden }
     }
     // The streams of the head own what is left.
     const inputs = hidden
@@ -115,13 +123,14 @@ async function walkHead(plan: Plan, context: WalkContext, batches: readonly Stre
   const { model } = source
   const layer = layerInHand(plan, model.layers, model.head().name, await loadParameters(source, model.headParameters()))
   try {
-    const streams = await Streams.open(batches, inputs, (_, input) => model.walkHead(input, layer.parameters), context.signal)
+    const walk = (_: StreamBatch, input: Tensor2D) => model.walkHead(input, layer.parameters)
+    const streams = await Streams.open(batches, inputs, walk, context.signal, context.store)
     try {
       await finishStage(plan, context, layer, model.headStage, streams)
     } finally {
       streams.dispose()
     }
-    return finishLayer(plan, layer)
+    return await finishLayer(plan, layer)
   } finally {
     disposeParameters(layer.parameters)
   }
@@ -222,31 +231,49 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
   }
 }
 
-function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
+async function finishLayer(plan: Plan, layer: LayerInHand): Promise<CompressedLayer> {
+  await layer.cache?.settle()
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
   return {
     name: layer.name,
     tensors: span('step', 'encode', () => encodeLayer(plan, layer)),
     reports,
     rescaled: [...layer.rescaled],
-    experts: layer.experts.counts,
+    experts: await layer.experts.take(),
     hidden: null,
   }
 }
 
 /** The hidden states that enter the first layer. */
-async function embed({ source, needs }: Plan, batches: readonly StreamBatch[]): Promise<HiddenStates> {
-  const compressed = await embedBatches(source, batches)
-  return { compressed, originals: needs === 'originals' ? compressed.map((tensor) => tf.clone(tensor)) : null }
+async function embed({ source, needs }: Plan, batches: readonly StreamBatch[], store: TensorStore): Promise<HiddenStates> {
+  const compressed = await embedBatches(source, batches, (tensor) => store.park([tensor]))
+  if (needs !== 'originals') return { compressed, originals: null }
+  const originals: Tensor2D[] = []
+  try {
+    for (const tensor of compressed) {
+      await store.load([tensor])
+      const clone = tf.clone(tensor)
+      originals.push(clone)
+      await store.park([tensor, clone])
+    }
+    return { compressed, originals }
+  } catch (error) {
+    disposeHidden({ compressed, originals })
+    throw error
+  }
 }
 
 function layerNames({ source: { model } }: Plan): string[] {
   return [...Array.from({ length: model.layers }, (_, layer) => model.layerName(layer)), model.head().name]
 }
 
-function requireFinite(hidden: readonly Tensor2D[], layer: string): void {
+async function requireFinite(hidden: readonly Tensor2D[], layer: string, store: TensorStore): Promise<void> {
   for (const tensor of hidden) {
-    const sum = tf.tidy(() => tf.sum(tensor).dataSync()[0])
+    await store.load([tensor])
+    const total = tf.sum(tensor)
+    const [sum] = await total.data()
+    total.dispose()
+    await store.park([tensor])
     if (!Number.isFinite(sum)) throw new RunError(`Cannot go on after ${layer}: its outputs are not finite (sum ${sum}), expected numbers.`)
   }
 }

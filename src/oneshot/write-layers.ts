@@ -3,13 +3,15 @@ import { span } from '../util/span.ts'
 import { checkedChunks } from './checked-chunks.ts'
 import type { Progress } from './journal.ts'
 import type { Run } from './run.ts'
+import type { TensorStore } from './tensor-store.ts'
 import type { CompressedLayer } from './walk.ts'
 
-/** Writes each layer as it comes, with the tensors that stay as they are, and keeps the journal. */
+/** Writes each layer as it comes, with the tensors that stay as they are, and keeps the journal. `store` has the hidden states. */
 export async function writeLayers(
   { plan, writer, journal, resumed, signal, stop, onProgress }: Run,
   layers: AsyncIterable<CompressedLayer>,
   engine: string,
+  store: TensorStore,
 ): Promise<Progress> {
   const { model, reader } = plan.source
   const started = performance.now()
@@ -57,7 +59,7 @@ export async function writeLayers(
     if (isStopped || (index <= model.layers && journal.isDue)) {
       await span('io', 'journal', async () => {
         await writer.sync()
-        await journal.write(progress(index), hidden)
+        await journal.write(progress(index), hidden, store)
       })
     }
     if (isStopped) {

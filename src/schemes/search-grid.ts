@@ -63,35 +63,28 @@ export async function searchGrid(
   const globalScale = ownGlobalScale(args, weight, search.globalScale ?? null)
   const ends = args.symmetric ? { largest: largestOf(weight, rows, columns, shape) } : ranges(weight, rows, columns, shape)
   const subject = { weight, rows, columns, args, dtype, shape, ends, globalScale }
-  const isSigned = search.signed === true && args.symmetric && args.type === 'int'
-  const ratios = isSigned ? [...search.ratios, ...search.ratios.map((ratio) => -ratio)] : search.ratios
+  const signed = search.signed === true && args.symmetric && args.type === 'int'
   const forKernels = args.type === 'int' && (args.strategy === 'group' || args.strategy === 'channel')
-  return forKernels ? kernelSearch(kernels, subject, ratios, search) : plainSearch(subject, ratios, search)
+  return forKernels ? kernelSearch(kernels, subject, search, signed) : plainSearch(subject, search, signed)
 }
 
-/**
- * The grids of the ranges of tiles `from` to `to` times each |ratio|, side by side: [tiles, ratios]. Scales are negative for a negative
- * ratio.
- */
+/** The grids of the ranges of tiles `from` to `to` times each ratio, side by side: [tiles, ratios]. */
 function candidates({ args, dtype, ends, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
   const count = ratios.length
-  const sizes = Float64Array.from(ratios, Math.abs)
+  const factors = Float64Array.from(ratios)
   const shape = [to - from, count]
   const scaled = (values: Float32Array) => {
     const out = new Float32Array((to - from) * count)
-    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++) out[at++] = values[t] * sizes[k]
+    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++) out[at++] = values[t] * factors[k]
     return out
   }
   if ('low' in ends) return gridOfRanges(scaled(ends.low), scaled(ends.high), shape, args, dtype, globalScale)
-  const grid = gridOfLargest(scaled(ends.largest), shape, args, dtype, globalScale)
-  for (let k = 0; k < count; k++) {
-    if (ratios[k] < 0) for (let at = k; at < grid.scale.length; at += count) grid.scale[at] = -grid.scale[at]
-  }
-  return grid
+  return gridOfLargest(scaled(ends.largest), shape, args, dtype, globalScale)
 }
 
-async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: readonly number[], search: GridSearch): Promise<Grid> {
+async function kernelSearch(kernels: SearchKernel, subject: Subject, search: GridSearch, signed: boolean): Promise<Grid> {
   const { weight, rows, columns, args, shape } = subject
+  const { ratios } = search
   const { min, max } = codeRange(args)
   const groups = shape.gridColumns
   const best = candidates(subject, ratios.slice(0, 1), 0, rows * groups)
@@ -108,35 +101,43 @@ async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: rea
       candidates: ratios.length,
       scale: grid.scale,
       zeroPoint: grid.zeroPoint,
+      signed,
       min,
       max,
       norm: search.norm,
     })
-    for (let t = 0; t < winners.length; t++) copyTile(grid, t * ratios.length + winners[t], best, top * groups + t)
+    for (let t = 0; t < winners.length; t++) {
+      const ratio = winners[t] % ratios.length
+      copyTile(grid, t * ratios.length + ratio, best, top * groups + t, winners[t] !== ratio)
+    }
   }
   return { ...best, scaleShape: shape.scaleShape }
 }
 
-function copyTile(from: Grid, at: number, to: Grid, tile: number): void {
-  to.scale[tile] = from.scale[at]
+function copyTile(from: Grid, at: number, to: Grid, tile: number, negated: boolean): void {
+  to.scale[tile] = negated ? -from.scale[at] : from.scale[at]
   if (to.zeroPoint && from.zeroPoint) to.zeroPoint[tile] = from.zeroPoint[at]
 }
 
 /** One candidate after the other for the whole matrix: slow, and the same for every type and strategy. */
-function plainSearch(subject: Subject, ratios: readonly number[], search: GridSearch): Grid {
+function plainSearch(subject: Subject, search: GridSearch, signed: boolean): Grid {
   const { weight, rows, columns, args, shape } = subject
+  const { ratios } = search
   const tiles = shape.gridRows * shape.gridColumns
   const best = candidates(subject, ratios.slice(0, 1), 0, tiles)
   const least = new Float64Array(tiles).fill(Number.POSITIVE_INFINITY)
-  for (const ratio of ratios) {
-    const grid = candidates(subject, [ratio], 0, tiles)
-    const error = dequantize(quantizeToGrid(weight, rows, columns, args, grid))
-    for (let i = 0; i < error.length; i++) error[i] -= weight[i]
-    const sums = tileSums(error, rows, columns, shape, search)
-    for (let t = 0; t < tiles; t++) {
-      if (!(sums[t] < least[t])) continue
-      least[t] = sums[t]
-      copyTile(grid, t, best, t)
+  for (const negated of signed ? [false, true] : [false]) {
+    for (const ratio of ratios) {
+      const grid = candidates(subject, [ratio], 0, tiles)
+      const tried = negated ? { ...grid, scale: grid.scale.map((s) => -s) } : grid
+      const error = dequantize(quantizeToGrid(weight, rows, columns, args, tried))
+      for (let i = 0; i < error.length; i++) error[i] -= weight[i]
+      const sums = tileSums(error, rows, columns, shape, search)
+      for (let t = 0; t < tiles; t++) {
+        if (!(sums[t] < least[t])) continue
+        least[t] = sums[t]
+        copyTile(grid, t, best, t, negated)
+      }
     }
   }
   return { ...best, scaleShape: shape.scaleShape }

@@ -99,7 +99,7 @@ async function refined({ stage, moments, levers, linear, args, weight }: Task, s
     const error = difference(weight, dequantize(swept))
     return matMul(tf.tensor2d(error, [rows, columns]), tf.tensor2d(hessian, [columns, columns]))
   })
-  const product = products.dataSync<'float32'>()
+  const product = await products.data<'float32'>()
   products.dispose()
   const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
   const scaleDtype = fittedScales(swept)
@@ -131,10 +131,10 @@ async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearRe
   const { weight } = task
   const error = difference(values, weight)
   const { step, lost } = await plainRounding(task)
-  const [outputs, errors, rounded] = outputErrors(fitted.hessian, [weight, error, lost])
+  const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, lost])
   const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
   if (!heldBack) return found
-  const [heldBackOutputs, heldBackErrors] = outputErrors(heldBack.hessian, [weight, error])
+  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
   return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
 }
 

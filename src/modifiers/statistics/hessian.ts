@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs-core'
 import { quadraticForms } from '../../engine/gram.ts'
 import type { Stage } from '../modifier.ts'
 import { type Hessian, measureMoments } from './moments.ts'
@@ -47,10 +46,11 @@ export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32A
   const { n, values } = hessian
   const d = diagonal(hessian)
   const mean = meanOf(d)
-  const permuted = new Float32Array(n * n)
-  for (let i = 0; i < n; i++) for (let j = 0, row = order[i] * n; j < n; j++) permuted[i * n + j] = values[row + order[j]]
   for (const damping of dampings(dampening)) {
     const lambda = damping * mean
+    // Made anew for each damping, since the engine uses it up.
+    const permuted = new Float32Array(n * n)
+    for (let i = 0; i < n; i++) for (let j = 0, row = order[i] * n; j < n; j++) permuted[i * n + j] = values[row + order[j]]
     for (let j = 0; j < n; j++) permuted[j * n + j] = (d[order[j]] || mean) + lambda
     const factor = await (stage.engine.inverseFactor?.(permuted, n) ?? stage.kernels.inverseFactor(permuted, n))
     if (factor) return { values: factor, order, damping, lambda }
@@ -80,12 +80,6 @@ function meanOf(d: Float32Array): number {
 }
 
 /** e H eᵀ of every row e of matrices [rows, n]: the mean squared change of an output that the weight error e causes; [rows] for each. */
-export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Float32Array[] {
-  const sums = tf.tidy(() => {
-    const h = tf.tensor2d(values, [n, n])
-    return errors.map((e) => quadraticForms(tf.tensor2d(e, [e.length / n, n]), h))
-  })
-  const byRow = sums.map((sum) => sum.dataSync<'float32'>())
-  tf.dispose(sums)
-  return byRow
+export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Promise<Float32Array[]> {
+  return quadraticForms(errors, values, n)
 }
