@@ -5,6 +5,7 @@ import { closest } from 'fastest-levenshtein'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import { CheckpointError, RunError, UserError } from '../util/errors.ts'
 import { type ByteSource, openLocal, type RemoteWeights } from './byte-source.ts'
+import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
 import { HEADER_PREFIX, headerLength, parseHeader, type SafetensorsEntry } from './safetensors.ts'
 import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
@@ -15,13 +16,14 @@ const CHUNK = 16 << 20
 
 /**
  * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
- * only. Links are followed, as the hub's cache needs. Errors: CheckpointError for a folder without safetensors, a shard that is missing or
+ * only. Errors: as `refuseForeignLinks`; CheckpointError for a folder without safetensors, a shard that is missing or
  * damaged, an index that leaves the folder, a tensor that two shards hold or that the index promises and the shard lacks. `remote`: where
  * the shards are, if not in the folder; the index is there all the same.
  */
 export async function openCheckpoint(dir: string, remote: RemoteWeights | null = null): Promise<CheckpointReader> {
   if (endianness() !== 'LE')
     throw new CheckpointError(`Cannot read ${dir}: this machine is big endian, safetensors files are not.`, { file: dir })
+  await refuseForeignLinks(dir)
   const files = [...(await listFolder(dir)), ...(remote?.names ?? [])]
   const openFile = remote?.open ?? ((file: string) => openLocal(join(dir, file)))
   if (files.includes(SINGLE_FILE)) return openShards(dir, [SINGLE_FILE], new Map(), openFile)

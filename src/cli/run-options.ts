@@ -26,6 +26,7 @@ export interface RunFlags {
   pushToHub?: string
   private?: boolean
   restart?: boolean
+  allowFallback?: boolean
   profile?: string
   strict?: boolean
   json?: boolean
@@ -54,6 +55,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--private', 'with --push-to-hub: into a private repository')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
+    .option('--allow-fallback', 'round plainly, and say so, where a modifier gives NaN or changes nothing; else that is an error')
     .option('--strict', 'treat warnings as errors')
     .addOption(profileOption())
     .addOption(jsonOption())

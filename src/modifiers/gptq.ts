@@ -110,7 +110,9 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       for (const member of members) {
         stage.signal.throwIfAborted()
         await compressLinear({ stage, moments, levers, ...member, globalScale, plainGlobalScale })
-        if (member.linear.report && dead > 0) member.linear.report.deadColumns = dead
+        const { report } = member.linear
+        if (report && dead > 0) report.deadColumns = dead
+        if (report?.damping !== undefined && report.damping > dampening) report.dampingAsked = dampening
       }
       // The moments and their factor serve all linears of the stage: each is charged by its share of the rows.
       const reports = [...targets.keys()].flatMap(({ report, rows }) => (report ? [{ report, rows }] : []))

@@ -29,6 +29,7 @@ import { numericsOf } from './numerics-of.ts'
 import { checkOneshot } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
+import { remarksOf, skippedStages } from './remarks.ts'
 import type { Run } from './run.ts'
 import { ScratchFile } from './scratch-file.ts'
 import { inMemory, ScratchStore, type TensorStore } from './tensor-store.ts'
@@ -58,6 +59,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   stop?: AbortSignal
   /** Begins again where a run was stopped in the output folder, whatever it was; else a run with other inputs there is an error. */
   restart?: boolean
+  /** Rounds plainly where a modifier changes nothing or gives NaN, and says so in the record; else that is an error. */
+  allowFallback?: boolean
   /**
    * Called at each step, and not waited for. What it throws ends the run like any other error: nothing that looks like a checkpoint is left,
    * and `oneshot` rejects with it. Only at `done` the checkpoint stands: it stays, and `oneshot` still rejects.
@@ -219,6 +222,8 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     rewritten: [...new Set([...plan.source.reader.rewritten, ...progress.rescaled])],
     untouched: plan.linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name),
     foreign: [...plan.foreign],
+    skipped: skippedStages(plan),
+    remarks: remarksOf(linears, skippedStages(plan)),
     warnings: [
       ...plan.warnings,
       ...(rows?.warnings ?? []),
@@ -272,7 +277,8 @@ async function computeLayers(
       onProgress({ type: 'scratch', path: file.path, bytes: placement.scratch })
     }
     const store = file ? new ScratchStore(file) : inMemory
-    const context: WalkContext = { engine, kernels, signal, onProgress, store }
+    const allowFallback = options.allowFallback ?? false
+    const context: WalkContext = { engine, kernels, signal, onProgress, store, allowFallback }
     const layers = rows ? walkLayers(plan, rows, context, startOf(run, store)) : streamLayers(plan, context, resumed?.layers)
     const progress = await writeLayers(run, layers, numerics, store)
     return { progress, engine, threads: kernels.threads, scratch: file?.bytes ?? null, warnings }

@@ -45,6 +45,7 @@ const ONESHOT: Rules = {
   precision: precisionRule,
   stop: signal,
   restart: flag,
+  allowFallback: flag,
   onProgress: handler,
 }
 

@@ -115,7 +115,8 @@ async function makeLayer(
     const kernels = await openKernels(chosen)
     try {
       onProgress({ type: 'engine', name: engine.name, detail: engine.detail })
-      const context = { engine, kernels, signal, onProgress, store: inMemory }
+      // Where the run fell back, so does this one.
+      const context = { engine, kernels, signal, onProgress, store: inMemory, allowFallback: true }
       let at = rows ? 0 : index
       for await (const made of rows ? walkLayers(plan, rows, context) : streamLayers(plan, context, index)) {
         if (at++ === index) return { made, engine }

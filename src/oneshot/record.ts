@@ -6,6 +6,15 @@ import type { ExpertTokens } from './expert-tokens.ts'
 
 export { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
 
+/** A stage that a transform of the recipe left as it is. */
+export interface SkippedStage {
+  /** `AWQModifier` */
+  by: string
+  /** `model.layers.3 · attention output` */
+  stage: string
+  why: string
+}
+
 /** The options that gave the calibration rows, defaults filled in: what it takes to read them again. */
 export interface RowsWanted {
   /** Null for rows that were given in code: they stand nowhere else. */
@@ -39,6 +48,10 @@ export interface RunRecord {
   untouched: string[]
   /** Names of the tensors that no part of the architecture reads, copied as they are: vision towers, for one. */
   foreign: string[]
+  /** Stages that a transform was to rescale and left as they are. */
+  skipped: SkippedStage[]
+  /** What was out of the ordinary and need not alarm: raised dampings, dead channels, stages left out. Sentences for the closing table. */
+  remarks: string[]
   warnings: string[]
   /** Bytes of all tensors. */
   size: { before: number; after: number }

@@ -27,6 +27,8 @@ export interface WalkContext {
   readonly kernels: Kernels
   readonly signal: AbortSignal
   readonly onProgress: OnProgress
+  /** Rounds plainly what a modifier left as it was, or with numbers that are none, and says so; else that ends the run. */
+  readonly allowFallback: boolean
   /** Has the calibration rows on their way through the layers, and the hidden states between two. */
   readonly store: TensorStore
 }
@@ -166,7 +168,7 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
   const stage = openStage(plan, context, layer, spec, inHand, streams)
-  await compressStage(plan, index, stage, inHand)
+  await compressStage(plan, index, stage, inHand, context.allowFallback)
   const ranges = await observeInputs(stage)
   for (const entry of inHand) entry.inputRange = ranges.get(entry.linear.name) ?? null
   for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })

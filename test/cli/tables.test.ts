@@ -26,6 +26,8 @@ const record: RunRecord = {
   rewritten: [],
   untouched: ['lm_head'],
   foreign: [],
+  skipped: [],
+  remarks: [],
   warnings: ['model.layers.0.mlp.up_proj: RTN: the Hessian is not positive definite at any damping'],
   size: { before: 1000, after: 400 },
   seconds: { data: 1, layers: 2, total: 3 },

@@ -28,6 +28,7 @@ describe('checkOneshot()', () => {
       pushToHub: 'org/name',
       private: true,
       strict: true,
+      allowFallback: true,
       maxMemory: '4GB',
       modifiers: ['./mine.js'],
       dataset: [[1, 2, 3]],

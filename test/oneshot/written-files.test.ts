@@ -97,9 +97,10 @@ describe('verify', () => {
   test('says of a folder whose run has not finished that it has not, and how to go on', async () => {
     const output = join(await temporaryFolder(), 'out')
     await mkdir(join(output, '.llmpress'), { recursive: true })
-    for (const attempt of [verify(output), planRun({ model: output, recipe: 'W4A16' })]) {
-      await expect(attempt).rejects.toThrow(CheckpointError)
-      await expect(attempt).rejects.toThrow(/found a run that has not finished.*The command that began it goes on/)
+    for (const attempt of [() => verify(output), () => planRun({ model: output, recipe: 'W4A16' })]) {
+      const failure = attempt()
+      await expect(failure).rejects.toThrow(CheckpointError)
+      await expect(failure).rejects.toThrow(/found a run that has not finished.*The command that began it goes on/)
     }
   })
 
