@@ -1,4 +1,4 @@
-import type { Tensor } from '@tensorflow/tfjs-core'
+import type { KernelBackend, Tensor } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 
 /**
@@ -19,7 +19,9 @@ export function restoreMemory(tensor: Tensor, values: Float32Array): void {
  * with the same number of owners: with none at all it would lose count of them.
  */
 function replaceValues({ dataId, dtype }: Tensor, values: Float32Array, shape: number[]): void {
-  const backend = tf.backend()
+  const backend = tf.backend() as KernelBackend & { flush?(): void }
+  // What waits in a GPU's queue would be disposed of later, under its name: the new values with it.
+  backend.flush?.()
   const owners = backend.refCount(dataId)
   backend.disposeData(dataId, true)
   backend.move(dataId, values, shape, dtype, owners)

@@ -14,6 +14,9 @@ interface BufferPool {
 interface WebgpuBackend extends KernelBackend {
   readonly queue: { onSubmittedWorkDone(): Promise<void> }
   readonly bufferManager: BufferPool
+  /** What was recorded and not yet handed to the GPU. */
+  readonly commandEncoder: object | null
+  endComputePassEncoder(): void
   submitQueue(): void
 }
 
@@ -29,6 +32,8 @@ interface AdapterFacts {
 export interface WatchedBackend extends KernelBackend, AdapterFacts {
   /** Resolves when all but the work since the last call is done. */
   pace(): Promise<void>
+  /** Hands to the GPU what is recorded: until then tfjs puts off the disposal of what it reads. */
+  flush(): void
   readonly gpu: object
 }
 
@@ -68,6 +73,11 @@ export function watchBackend(made: KernelBackend, { gpu, device }: OpenedDevice,
     submitQueue: () => {
       submitQueue()
       emptyPool(backend.bufferManager)
+    },
+    flush: () => {
+      if (!backend.commandEncoder) return
+      backend.endComputePassEncoder()
+      backend.submitQueue()
     },
     pace: async () => {
       const before = lastStep
