@@ -28,7 +28,10 @@ function compile(definition: ModifierDefinition): ValidateFunction {
   }
 }
 
-/** All mistakes at once, in the order of the text: the first with its source frame, the others after it. */
+/** What a person reads before mending the first. */
+const MOST_SHOWN = 10
+
+/** The first mistakes, in the order of the text: the first with its source frame, the others after it, and how many there are beside. */
 function rejection(problems: readonly Problem[], entry: ModifierEntry, source: YamlSource): RecipeError {
   const place = ({ path, spot, message }: Problem, also: readonly string[] = []) =>
     source.errorAt([...entry.path, ...path], message, spot, also)
@@ -37,10 +40,9 @@ function rejection(problems: readonly Problem[], entry: ModifierEntry, source: Y
     .sort((a, b) => order(a.error.position) - order(b.error.position))
   const [first, ...others] = sorted
   if (!first) return source.errorAt(entry.path, `Cannot use the options of ${entry.name}`, 'key')
-  return place(
-    first.problem,
-    others.map(({ error }) => error.message),
-  )
+  const shown = others.slice(0, MOST_SHOWN).map(({ error }) => error.message)
+  const more = others.length - shown.length
+  return place(first.problem, more > 0 ? [...shown, `and ${more} more`] : shown)
 }
 
 /** Columns stay far below 2^20: the text is no longer than that. */

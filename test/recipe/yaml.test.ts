@@ -95,6 +95,14 @@ describe('loadRecipe()', () => {
     expect((await loadRecipe({ QuantizationModifier: { config_groups: groups } })).modifiers[0].schemes).toHaveLength(2)
   })
 
+  test('shows of a thousand mistakes the first eleven', async () => {
+    const targets = Array.from({ length: 1000 }, (_, i) => i)
+    const error = await loadRecipe({ QuantizationModifier: { scheme: 'W4A16', targets } }).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(RecipeError)
+    expect((error as RecipeError).message.length).toBeLessThan(5000)
+    expect((error as RecipeError).message).toMatch(/and \d+ more$/)
+  })
+
   test('refuses an added modifier that is none', async () => {
     await expect(loadRecipe('W4A16', { modifiers: [{} as never] })).rejects.toThrow(/expected what defineModifier gives/)
   })
