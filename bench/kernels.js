@@ -61,16 +61,16 @@ function sweepInput(rows, columns, codes) {
 }
 
 /**
- * 24 candidates for each group of 64.
+ * 12 candidates of either sign for each group of 64.
  * @param {number} rows
  * @param {number} columns
  * @param {number} norm
  */
 function searchInput(rows, columns, norm) {
   const groups = columns / 64
-  const scale = uniform(rows * groups * 24).map((value) => (value < 0 ? -0.1 : 0.1) - 0.04 * value)
+  const scale = uniform(rows * groups * 12).map((value) => (value < 0 ? -0.1 : 0.1) - 0.04 * value)
   const problem = { rows, columns, weight: uniform(rows * columns), groupSize: 64, zeroPoint: null, min: -8, max: 7 }
-  return { ...problem, importance: uniform(columns).map(Math.abs), candidates: 24, scale, norm }
+  return { ...problem, importance: uniform(columns).map(Math.abs), candidates: 12, signed: true, scale: scale.map(Math.abs), norm }
 }
 
 /**

@@ -1,5 +1,5 @@
 // llmpress beside llm-compressor and transformers, in turns, in one run on one machine: medians of wall time and peak memory, and their ratios.
-//   npm run build && node bench/vs-peers.js MODEL [--cases NAME,NAME] [--pairs N] [--rows N] [--length N] [--windows N] [--threads N] [--engine E]
+//   npm run build && node bench/vs-peers.js MODEL [--cases 'NAME;NAME'] [--pairs N] [--rows N] [--length N] [--windows N] [--threads N] [--engine E]
 // Python's side is installed once into the cache folder from bench/peers/requirements.txt (6 GB); LLMPRESS_PEERS_PYTHON names an interpreter
 // that has it. Whole processes are timed, from start to the saved checkpoint; memory is the highest resident set of the process.
 import { execFileSync, spawn } from 'node:child_process'
@@ -32,9 +32,16 @@ const group = (/** @type {number} */ bits, /** @type {boolean} */ symmetric) => 
 })
 const gptq = (/** @type {string} */ quality) => ({ GPTQModifier: { ...group(4, true), quality } })
 
-/** What is compared with what: our modifiers, or null to score the model; the peer's case; the ratio that is aimed at. */
+/** @typedef {{ modifiers: object | null, precision?: string, peer: string, aim: number }} Case */
+
+/**
+ * What is compared with what: our modifiers, or null to score the model; the peer's case; the ratio that is aimed at. The peer computes in
+ * the model's type, so in bfloat16 where that is it, but for perplexity.
+ * @type {Record<string, Case>}
+ */
 const CASES = {
   'gptq-w4-g64 fast': { modifiers: gptq('fast'), peer: 'gptq-w4-g64', aim: 0.35 },
+  'gptq-w4-g64 fast, bfloat16': { modifiers: gptq('fast'), precision: 'bfloat16', peer: 'gptq-w4-g64', aim: 0.35 },
   'gptq-w4-g64 balanced': { modifiers: gptq('balanced'), peer: 'gptq-w4-g64-mse', aim: 0.5 },
   'gptq-w4-g64 best': { modifiers: gptq('best'), peer: 'gptq-w4-g64-mse', aim: 0.8 },
   'smoothquant-gptq-w8a8': {
@@ -92,13 +99,14 @@ function timed(command, args) {
 const median = (/** @type {number[]} */ values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
 const python = peersPython()
 const work = mkdtempSync(join(tmpdir(), 'llmpress-vs-peers-'))
-const names = flags.cases?.split(',') ?? Object.keys(CASES)
+// Names have commas of their own.
+const names = flags.cases?.split(';') ?? Object.keys(CASES)
 const cpu = cpus()[0].model
 console.log(`${model}, ${flags.rows} rows of ${flags.length} tokens, ${flags.threads} threads of ${cpu}, medians of ${flags.pairs} pairs\n`)
 console.log('| case | llmpress s | peer s | ratio | aim | llmpress GB | peer GB | ratio |\n|---|---|---|---|---|---|---|---|')
 try {
   for (const name of names) {
-    const { modifiers, peer, aim } = CASES[/** @type {keyof typeof CASES} */ (name)]
+    const { modifiers, precision = 'float32', peer, aim } = CASES[name]
     const rows = modifiers ? flags.rows : flags.windows
     const text = here(modifiers ? '../data/docs-text/calibration.jsonl' : '../data/docs-text/eval.txt')
     const [out, recipe] = [join(work, 'out'), join(work, 'recipe.json')]
@@ -106,7 +114,7 @@ try {
     const common = ['--engine', flags.engine, '--threads', flags.threads, '-q']
     const sizes = ['--num-calibration-samples', rows, '--max-seq-length', flags.length]
     const ours = modifiers
-      ? ['oneshot', model, '-r', recipe, '-o', out, '--dataset', text, ...sizes, ...common]
+      ? ['oneshot', model, '-r', recipe, '-o', out, '--dataset', text, '--precision', precision, ...sizes, ...common]
       : ['eval', model, '--perplexity', text, '--windows', rows, '--window', flags.length, ...common]
     /** @type {{ own: Awaited<ReturnType<typeof timed>>, peer: Awaited<ReturnType<typeof timed>> }[]} */
     const pairs = []

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares llmpress with transformers and compressed-tensors, and its wasm engine with the native one: npm run conformance
+# Compares llmpress with transformers and compressed-tensors, and its wasm engine with the others: npm run conformance
 # Python's side is installed once, into the cache folder (about 4 minutes); LLMPRESS_CONFORMANCE_PYTHON names an interpreter that has it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,5 +21,25 @@ if [ -z "$python" ]; then
   fi
 fi
 
+# The webgpu engine runs on SwiftShader, which computes on the CPU: Chromium and Chrome carry it with a Vulkan loader. Where neither is
+# installed, the files are taken out of Debian's package, and nothing is installed.
+vulkan=
+for folder in /usr/lib/chromium /opt/google/chrome "$cache/swiftshader"; do
+  if [ -f "$folder/vk_swiftshader_icd.json" ] && [ -f "$folder/libvulkan.so.1" ]; then vulkan=$folder; fi
+done
+if [ -z "$vulkan" ]; then
+  scratch=$(mktemp -d)
+  if (cd "$scratch" && { apt-get download -qq chromium-common || { apt-get update -qq && apt-get download -qq chromium-common; }; } >&2); then
+    dpkg-deb --extract "$scratch"/chromium-common_*.deb "$scratch/all"
+    mkdir -p "$cache"
+    files=$(mktemp -d "$cache/.swiftshader-XXXXXX")
+    cp "$scratch"/all/usr/lib/chromium/{libvk_swiftshader.so,libvulkan.so.1,vk_swiftshader_icd.json} "$files"
+    rm -rf "$cache/swiftshader"
+    mv "$files" "$cache/swiftshader"
+    vulkan=$cache/swiftshader
+  fi
+  rm -rf "$scratch"
+fi
+
 [ -f dist/index.js ] || npm run --silent build
-CONFORMANCE_PYTHON="$python" exec node test/conformance/conformance.js
+CONFORMANCE_PYTHON="$python" CONFORMANCE_VULKAN="$vulkan" CONFORMANCE_CACHE="$cache/conformance" exec node test/conformance/conformance.js

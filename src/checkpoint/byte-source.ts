@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 
 /** A file that is read by position: on this machine, or elsewhere. */
@@ -5,6 +6,8 @@ export interface ByteSource {
   readonly size: number
   /** Reads up to `into.length` bytes from `position` on; gives their number, 0 at the end of the file. */
   read(into: Uint8Array, position: number): Promise<number>
+  /** False once its size or time of change is no longer that of when it was opened; absent where that is not known. */
+  isUnchanged?(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -21,17 +24,22 @@ const READ_AT_ONCE = 2 ** 30
 export async function openLocal(path: string): Promise<ByteSource | null> {
   const handle = await open(path)
   const stats = await handle.stat()
-  if (stats.isFile()) return localSource(handle, stats.size)
+  if (stats.isFile()) return localSource(handle, stats)
   await handle.close()
   return null
 }
 
-function localSource(handle: FileHandle, size: number): ByteSource {
+function localSource(handle: FileHandle, { size, mtimeMs }: Stats): ByteSource {
   return {
     size,
     async read(into, position) {
       const { bytesRead } = await handle.read(into, 0, Math.min(into.length, READ_AT_ONCE), position)
       return bytesRead
+    },
+    // By the handle: a folder may be moved, and a file replaced, without touching what is being read.
+    async isUnchanged() {
+      const now = await handle.stat()
+      return now.size === size && now.mtimeMs === mtimeMs
     },
     close: () => handle.close(),
   }

@@ -1,17 +1,26 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CheckpointError } from '../util/errors.ts'
+import { refuseForeignLinks } from './foreign-links.ts'
 import { type JsonObject, readJsonFile } from './json-file.ts'
 import { numberLiterals, stringifyWith } from './json-text.ts'
 import { layoutFor } from './layouts.ts'
 import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
+import { isUnfinished } from './staging.ts'
 
 export { parseQuantizationConfig } from './parse-quantization-config.ts'
 
 /** The file that says what model a folder holds. */
 export const CONFIG_FILE = 'config.json'
 
-/** The config.json of a model folder. Errors: CheckpointError when it is missing, not JSON or not an object. */
+/** The config.json of a model folder. Errors: CheckpointError when it is missing, not JSON or not an object, or a run has yet to write it; as `refuseForeignLinks`. */
 export async function readConfig(dir: string): Promise<JsonObject> {
+  await refuseForeignLinks(dir)
+  if (!existsSync(join(dir, CONFIG_FILE)) && isUnfinished(dir)) {
+    const message = `Cannot open ${dir}: found a run that has not finished, expected a checkpoint. The command that began it goes on where it was stopped.`
+    throw new CheckpointError(message, { file: join(dir, CONFIG_FILE) })
+  }
   return readJsonFile(join(dir, CONFIG_FILE))
 }
 

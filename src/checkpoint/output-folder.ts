@@ -1,14 +1,12 @@
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { access, lstat, mkdir, readdir, readFile, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { UserError } from '../util/errors.ts'
+import { RunError, UserError } from '../util/errors.ts'
 import { replaceDurably } from './durable.ts'
 import { looksLikeCheckpoint } from './old-checkpoint.ts'
 import { lockFile } from './output-lock.ts'
+import { STAGING } from './staging.ts'
 import { writeError } from './write-error.ts'
-
-/** Where files are written until the checkpoint is whole; inside the output, so that moving them up is a rename on one file system. */
-export const STAGING = '.llmpress'
 
 const LOCK = 'lock'
 
@@ -23,7 +21,9 @@ export interface ClaimedOutput {
   clear(keep: ReadonlySet<string>): Promise<void>
   /** Writes down that files are moved up from now on, so that it can be finished whenever it is stopped. */
   beginPublishing(names: readonly string[]): Promise<void>
-  /** Removes the staging folder with the lock, and the output folder if it was made for this run and is empty. */
+  /** Errors: RunError where the folder was removed, or another run has taken it since. */
+  requireHeld(): Promise<void>
+  /** Removes the staging folder with the lock, and the output folder if it was made for this run and is empty; nothing of another run's. */
   discard(): Promise<void>
   /** Releases the lock and leaves everything else. */
   release(): Promise<void>
@@ -38,7 +38,7 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
   const staging = join(output, STAGING)
   try {
     await mkdir(staging, { recursive: true })
-    const release = await lockFile(join(staging, LOCK), output)
+    const lock = await lockFile(join(staging, LOCK), output)
     const publishing = await publishingNames(output)
     const beginPublishing = (names: readonly string[]) => replaceDurably(join(staging, PUBLISHING), JSON.stringify(names))
     const clear = async (keep: ReadonlySet<string>) => {
@@ -48,10 +48,16 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
       }
     }
     const discard = async () => {
+      if (!(await lock.isHeld())) return
       await rm(staging, { recursive: true, force: true })
       if (isNew && (await readdir(output).catch(absent))?.length === 0) await rmdir(output)
     }
-    return { publishing, clear, beginPublishing, discard, release }
+    const requireHeld = async () => {
+      if (await lock.isHeld()) return
+      const found = existsSync(staging) ? 'another run has taken the folder' : 'the folder was removed'
+      throw new RunError(`Cannot go on writing ${output}: ${found} meanwhile, expected it to be left alone until the end.`)
+    }
+    return { publishing, clear, beginPublishing, requireHeld, discard, release: () => lock.release() }
   } catch (cause) {
     throw writeError(cause, output)
   }

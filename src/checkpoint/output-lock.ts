@@ -13,13 +13,20 @@ interface Holder {
   readonly started: string | null
 }
 
+/** A lock file that this run holds. */
+export interface Lock {
+  /** False once the file is gone or another run's. */
+  isHeld(): Promise<boolean>
+  /** Removes the file, unless it is no longer this run's. */
+  release(): Promise<void>
+}
+
 /**
- * Takes a lock file, so that two runs never write to one folder; gives the function that releases it. A lock whose process is gone is
- * taken over. Errors: UserError naming the process that holds it.
+ * Takes a lock file, so that two runs never write to one folder. A lock whose process is gone is taken over. Errors: UserError naming the process that holds it.
  */
-export async function lockFile(path: string, subject: string): Promise<() => Promise<void>> {
+export async function lockFile(path: string, subject: string): Promise<Lock> {
   const own: Holder = { run: randomUUID(), pid: process.pid, host: hostname(), started: await startOf(process.pid) }
-  if (await create(path, own)) return () => rm(path, { force: true })
+  if (await create(path, own)) return held(path, own)
   const holder = await read(path)
   if (holder && (await isAlive(holder))) throw taken(subject, holder)
   // The dead lock is moved away, not removed: of two runs that find it only one can, and one that moved a new lock instead sees it.
@@ -28,8 +35,18 @@ export async function lockFile(path: string, subject: string): Promise<() => Pro
   const found = await read(moved)
   if (found && found.run !== holder?.run) await link(moved, path).catch(absent)
   await rm(moved, { force: true })
-  if (await create(path, own)) return () => rm(path, { force: true })
+  if (await create(path, own)) return held(path, own)
   throw taken(subject, (await read(path)) ?? own)
+}
+
+function held(path: string, { run }: Holder): Lock {
+  const isHeld = async () => (await read(path))?.run === run
+  return {
+    isHeld,
+    async release() {
+      if (await isHeld()) await rm(path, { force: true })
+    },
+  }
 }
 
 function absent(error: NodeJS.ErrnoException): void {

@@ -58,6 +58,10 @@ export class PiecewiseReader implements TensorReader {
     return decodeFloats(await this.read(name), cut.whole.dtype)
   }
 
+  requireUnchanged(): Promise<void> {
+    return this.#below.requireUnchanged()
+  }
+
   async close(): Promise<void> {
     await this.#below.close()
   }

@@ -5,6 +5,7 @@ import { closest } from 'fastest-levenshtein'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import { CheckpointError, RunError, UserError } from '../util/errors.ts'
 import { type ByteSource, openLocal, type RemoteWeights } from './byte-source.ts'
+import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
 import { HEADER_PREFIX, headerLength, parseHeader, type SafetensorsEntry } from './safetensors.ts'
 import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
@@ -15,13 +16,14 @@ const CHUNK = 16 << 20
 
 /**
  * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
- * only. Links are followed, as the hub's cache needs. Errors: CheckpointError for a folder without safetensors, a shard that is missing or
+ * only. Errors: as `refuseForeignLinks`; CheckpointError for a folder without safetensors, a shard that is missing or
  * damaged, an index that leaves the folder, a tensor that two shards hold or that the index promises and the shard lacks. `remote`: where
  * the shards are, if not in the folder; the index is there all the same.
  */
 export async function openCheckpoint(dir: string, remote: RemoteWeights | null = null): Promise<CheckpointReader> {
   if (endianness() !== 'LE')
     throw new CheckpointError(`Cannot read ${dir}: this machine is big endian, safetensors files are not.`, { file: dir })
+  await refuseForeignLinks(dir)
   const files = [...(await listFolder(dir)), ...(remote?.names ?? [])]
   const openFile = remote?.open ?? ((file: string) => openLocal(join(dir, file)))
   if (files.includes(SINGLE_FILE)) return openShards(dir, [SINGLE_FILE], new Map(), openFile)
@@ -130,12 +132,15 @@ async function readEntries(handle: ByteSource, path: string): Promise<Safetensor
 }
 
 async function readFully(handle: ByteSource, into: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
+  const failed = (at: number, problem: string, cause?: unknown) =>
+    new RunError(`Cannot read ${tensor ?? 'the header'} of ${path}: at byte ${at} ${problem}.`, { cause })
   for (let done = 0; done < into.length; ) {
-    const bytesRead = await handle.read(done === 0 ? into : into.subarray(done), position + done)
-    if (bytesRead === 0) {
-      const message = `Cannot read ${tensor ?? 'the header'} of ${path}: the file ends at byte ${position + done}, expected ${position + into.length}; it became shorter since it was opened.`
-      throw new CheckpointError(message, tensor === undefined ? { file: path } : { file: path, tensor })
-    }
+    const bytesRead = await handle.read(done === 0 ? into : into.subarray(done), position + done).catch((cause: unknown) => {
+      if (cause instanceof RunError || cause instanceof UserError) throw cause
+      throw failed(position + done, cause instanceof Error ? cause.message : String(cause), cause)
+    })
+    if (bytesRead === 0)
+      throw failed(position + done, `the file ends, expected ${position + into.length} bytes; it became shorter since it was opened`)
     done += bytesRead
   }
 }
@@ -201,6 +206,16 @@ export class CheckpointReader implements TensorReader {
     const { dtype, file } = this.info(name)
     if (!isStoredFloat(dtype)) throw tensorError(this.dir, name, file, `its type is ${dtype}, expected F32, F16, BF16 or F8_E4M3`)
     return decodeFloats(await this.read(name), dtype)
+  }
+
+  async requireUnchanged(): Promise<void> {
+    for (const [name, handle] of this.#handles) {
+      if ((await handle.isUnchanged?.()) !== false) continue
+      throw new RunError(
+        `Cannot go on with ${join(this.dir, name)}: it was changed since it was opened, expected the same bytes from the first layer to the last. ` +
+          'Put the old file back, or run it again with --restart.',
+      )
+    }
   }
 
   async close(): Promise<void> {

@@ -91,6 +91,10 @@ export class RewritingReader implements TensorReader {
     return this.#rewritten(rewrite)
   }
 
+  requireUnchanged(): Promise<void> {
+    return this.#below.requireUnchanged()
+  }
+
   async close(): Promise<void> {
     await this.#below.close()
   }

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RunError } from '../util/errors.ts'
+import { sha256OfFile } from './file-hash.ts'
 import { layOut, type SafetensorsEntry } from './safetensors.ts'
 import type { Shard } from './shards.ts'
 import type { TensorInfo } from './tensor.ts'
@@ -15,7 +16,9 @@ export class ShardFile {
   readonly path: string
   /** Of the whole file, header included. */
   readonly #bytes: number
-  #sealed = false
+  /** Its SHA-256, on its way from when the file is whole and synced. */
+  #hash: Promise<string> | null = null
+  readonly #hashing = new AbortController()
   readonly #header: Uint8Array
   readonly #entries: ReadonlyMap<string, SafetensorsEntry>
   readonly #begun = new Set<string>()
@@ -38,9 +41,9 @@ export class ShardFile {
     return this.#missing
   }
 
-  /** Size of the file in bytes; null until it is whole and synced. */
-  get sealedBytes(): number | null {
-    return this.#sealed ? this.#bytes : null
+  /** Size of the file in bytes and its SHA-256, read back from the disk; null until it is whole and synced. */
+  async sealed(): Promise<{ bytes: number; sha256: string } | null> {
+    return this.#hash && { bytes: this.#bytes, sha256: await this.#hash }
   }
 
   /**
@@ -91,8 +94,13 @@ export class ShardFile {
     if (this.#entries.size === 0) await this.#seal(await this.#open())
   }
 
-  /** Closes the file as it is. */
-  async close(): Promise<void> {
+  /** Closes the file as it is, for good. */
+  async abandon(): Promise<void> {
+    this.#hashing.abort()
+    await this.#close()
+  }
+
+  async #close(): Promise<void> {
     const opening = this.#opening
     this.#opening = undefined
     await opening?.then(
@@ -147,11 +155,13 @@ export class ShardFile {
   async #seal(handle: FileHandle): Promise<void> {
     try {
       await handle.sync()
-      await this.close()
-      this.#sealed = true
+      await this.#close()
     } catch (cause) {
       throw writeError(cause, this.path)
     }
+    this.#hash = sha256OfFile(this.path, this.#hashing.signal)
+    // Whoever asks for it hears of it; nobody does after an error elsewhere.
+    this.#hash.catch(() => {})
   }
 
   async #writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

@@ -18,7 +18,7 @@ export interface TensorReader {
   has(name: string): boolean
   /** Errors: CheckpointError for a name the checkpoint lacks, with the nearest one it has. */
   info(name: string): StoredTensorInfo
-  /** The bytes of a tensor in its stored type. Errors: CheckpointError for an unknown name or a file that became shorter. */
+  /** The bytes of a tensor in its stored type. Errors: CheckpointError for an unknown name; RunError for a file that cannot be read. */
   read(name: string): Promise<Uint8Array>
   /** Bytes `begin` (inclusive) to `end` of a tensor, counted from its start. Errors: as `read`; RangeError outside the tensor. */
   readRange(name: string, begin: number, end: number): Promise<Uint8Array>
@@ -29,6 +29,8 @@ export interface TensorReader {
    * Errors: as `read`; CheckpointError for other types.
    */
   readFloats(name: string): Promise<Float32Array>
+  /** Errors: RunError naming a file that was changed since it was opened. */
+  requireUnchanged(): Promise<void>
   /** Closes the files. */
   close(): Promise<void>
 }

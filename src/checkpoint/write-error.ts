@@ -9,6 +9,7 @@ export function writeError(cause: unknown, path: string): Error {
   return match(code)
     .with('ENOSPC', () => new RunError(`${cannot} the disk is full; free some space or choose another output folder.`, { cause }))
     .with('EDQUOT', () => new RunError(`${cannot} the disk quota is used up; free some space or choose another output folder.`, { cause }))
+    .with('ENOENT', () => new RunError(`${cannot} its folder is not there; it was removed meanwhile.`, { cause }))
     .with('EACCES', 'EPERM', () => new UserError(`${cannot} permission denied; choose an output folder that you may write to.`, { cause }))
     .with('EROFS', () => new UserError(`${cannot} the file system is read-only; choose another output folder.`, { cause }))
     .with('ENOTDIR', 'EEXIST', () => new UserError(`${cannot} a part of the path is a file, expected folders.`, { cause }))

@@ -3,10 +3,12 @@ import { basename, join } from 'node:path'
 import { RunError } from '../util/errors.ts'
 import { CONFIG_FILE } from './config.ts'
 import { syncFolder, writeDurably } from './durable.ts'
+import { sha256 } from './file-hash.ts'
 import { removeOldCheckpoint } from './old-checkpoint.ts'
-import { type ClaimedOutput, claimOutput, STAGING } from './output-folder.ts'
+import { type ClaimedOutput, claimOutput } from './output-folder.ts'
 import { ShardFile } from './shard-file.ts'
 import { INDEX_FILE, type Shard, shardIndex } from './shards.ts'
+import { STAGING } from './staging.ts'
 import type { TensorData, TensorInfo } from './tensor.ts'
 import { writeError } from './write-error.ts'
 
@@ -26,6 +28,13 @@ export interface WriterOptions {
   readonly leftover?: (staging: string) => Promise<Leftover | null>
 }
 
+/** A file of a checkpoint: its name, size in bytes and SHA-256 in hexadecimal. */
+export interface WrittenFile {
+  name: string
+  bytes: number
+  sha256: string
+}
+
 /**
  * Writes a checkpoint that is there whole or not at all. Files are made in OUTPUT/.llmpress and moved up by `finish`, config.json last:
  * a folder without it never looks like a model. Tensors may come in any order and at the same time.
@@ -37,8 +46,8 @@ export class CheckpointWriter {
   readonly #fileOf: ReadonlyMap<string, ShardFile>
   /** model.safetensors.index.json, null for a checkpoint of one file. */
   readonly #index: string | null
-  /** Sizes in bytes of the files beside the shards that are written, by name. */
-  readonly #others = new Map<string, number>()
+  /** The files beside the shards that are written, by name. */
+  readonly #others = new Map<string, WrittenFile>()
   readonly #overwrite: boolean
   readonly #claim: ClaimedOutput
   /** Names of the files that a stopped run was moving up. */
@@ -103,6 +112,11 @@ export class CheckpointWriter {
     return this.#left !== null
   }
 
+  /** Errors: RunError where the output folder was removed, or another run has taken it. */
+  requireHeld(): Promise<void> {
+    return this.#claim.requireHeld()
+  }
+
   /** Makes the tensors written so far survive a crash. */
   async sync(): Promise<void> {
     this.#assertOpen()
@@ -136,10 +150,14 @@ export class CheckpointWriter {
     await this.#writeOther(name, content)
   }
 
-  /** Name and size of every file that is whole on disk by now, in bytes: shards with all their tensors, the index, other files. */
-  files(): { name: string; bytes: number }[] {
-    const shards = this.#files.flatMap(({ name, sealedBytes }) => (sealedBytes === null ? [] : [{ name, bytes: sealedBytes }]))
-    return [...shards, ...[...this.#others].map(([name, bytes]) => ({ name, bytes }))]
+  /** Every file that is whole on disk by now: shards with all their tensors, the index, other files. Errors: as `sha256OfFile`. */
+  async files(): Promise<WrittenFile[]> {
+    const shards: WrittenFile[] = []
+    for (const file of this.#files) {
+      const sealed = await file.sealed()
+      if (sealed) shards.push({ name: file.name, ...sealed })
+    }
+    return [...shards, ...this.#others.values()]
   }
 
   /**
@@ -186,7 +204,7 @@ export class CheckpointWriter {
   async abort({ keep = false }: { keep?: boolean } = {}): Promise<void> {
     if (this.#state !== 'open') return
     this.#state = 'aborted'
-    await Promise.all(this.#files.map((file) => file.close()))
+    await Promise.all(this.#files.map((file) => file.abandon()))
     await (keep ? this.#claim.release() : this.#claim.discard())
   }
 
@@ -196,7 +214,7 @@ export class CheckpointWriter {
 
   async #writeOther(name: string, content: Uint8Array | string): Promise<void> {
     await writeDurably(join(this.staging, name), content)
-    this.#others.set(name, Buffer.byteLength(content))
+    this.#others.set(name, { name, bytes: Buffer.byteLength(content), sha256: sha256(content) })
   }
 
   /** Those that are still below, config.json last. */

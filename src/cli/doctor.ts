@@ -33,7 +33,9 @@ export function advice({ engine, node }: Diagnosis): string[] {
   const found: string[] = []
   if (engine === 'wasm') {
     found.push('`llmpress native install` builds a TensorFlow engine, several times as fast (Linux, needs python3 with pip and g++).')
-    found.push('With an NVIDIA GPU: `llmpress native install --gpu`.')
+    found.push(
+      'With a GPU of any vendor: `llmpress native install --webgpu` (from npm alone). With an NVIDIA GPU also: `llmpress native install --gpu`.',
+    )
   }
   if (Number(/^v(\d+)/.exec(node)?.[1]) % 2 === 1) found.push(`Node ${node} is not a long-term release; the tests run on 20, 22 and 24.`)
   return found

@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 import type { RowMode } from '../data/rows.ts'
 import type { EngineName } from '../engine/engine.ts'
+import type { Precision } from '../engine/precision.ts'
 import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, jsonOption, localFilesOption, maxMemoryOption, threadsOption } from './shared-options.ts'
+import { engineOption, jsonOption, localFilesOption, maxMemoryOption, precisionOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -17,6 +18,7 @@ export interface RunFlags {
   rows?: RowMode
   seed?: number
   engine: EngineName | 'auto'
+  precision: Precision
   threads?: number
   maxMemory?: number
   localFilesOnly?: boolean
@@ -24,6 +26,7 @@ export interface RunFlags {
   pushToHub?: string
   private?: boolean
   restart?: boolean
+  allowFallback?: boolean
   profile?: string
   strict?: boolean
   json?: boolean
@@ -44,6 +47,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(rowsOption())
     .option('--seed <n>', 'draws the rows at random; 0 takes them in order (default: 0)', wholeNumber(0, 2 ** 32 - 1))
     .addOption(engineOption())
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(maxMemoryOption())
     .addOption(localFilesOption())
@@ -51,6 +55,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--private', 'with --push-to-hub: into a private repository')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')
+    .option('--allow-fallback', 'round plainly, and say so, where a modifier gives NaN or changes nothing; else that is an error')
     .option('--strict', 'treat warnings as errors')
     .addOption(profileOption())
     .addOption(jsonOption())

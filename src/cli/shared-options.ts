@@ -1,11 +1,19 @@
 import { Option } from 'commander'
 import { ENGINES } from '../engine/engine.ts'
+import { PRECISIONS } from '../engine/precision.ts'
 import { MOST_THREADS } from '../kernels/open.ts'
 import { memorySize, wholeNumber } from './flags.ts'
 
 /** `--engine`, for every command that computes. */
 export function engineOption(): Option {
   return new Option('--engine <name>', 'what computes; auto takes the best that runs here').choices(['auto', ...ENGINES]).default('auto')
+}
+
+/** `--precision`, for commands that calibrate. */
+export function precisionOption(): Option {
+  const what =
+    'what the large products are taken in: bfloat16 is faster on the native engine where the processor has AMX; sums stay float32'
+  return new Option('--precision <type>', what).choices(PRECISIONS).default('float32')
 }
 
 /** `--threads`, for every command that computes. */

@@ -115,6 +115,7 @@ export function closingReport(record: RunRecord, scores?: Scores): string {
     linearsTable(record.linears),
     ...errorNote(record.linears),
     facts(entries),
+    ...(record.remarks.length ? [`${bold('Remarks')}\n${record.remarks.map((text) => `  ${text}`).join('\n')}`] : []),
     ...(warnings.length ? [`${yellow(bold('Warnings'))}\n${warnings.map((text) => `  ${text}`).join('\n')}`] : []),
     nextSteps(record, scores),
   ].join('\n\n')

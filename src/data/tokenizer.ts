@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
+import { refuseForeignLinks } from '../checkpoint/foreign-links.ts'
 import { DataError } from '../util/errors.ts'
 import { loadChatTemplate, type RenderChat } from './chat-template.ts'
 import { type JsonObject, readJsonObject } from './json-object.ts'
@@ -26,9 +27,10 @@ export interface Tokenizer {
 
 /**
  * Reads tokenizer.json and, where they are there, tokenizer_config.json and the chat template of a model folder.
- * DataError when the first is missing or one is damaged.
+ * DataError when the first is missing or one is damaged; CheckpointError as `refuseForeignLinks`.
  */
 export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
+  await refuseForeignLinks(modelDir)
   const file = join(modelDir, 'tokenizer.json')
   const configFile = join(modelDir, 'tokenizer_config.json')
   const modelConfig = join(modelDir, 'config.json')
@@ -41,7 +43,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const config = existsSync(configFile) ? await readJsonObject(configFile) : {}
   const model = existsSync(modelConfig) ? await readJsonObject(modelConfig) : {}
   const prepared = preparedDefinition(file, definition, config, String(model.model_type))
-  return wrap(build(file, prepared, config), await loadChatTemplate(modelDir, config))
+  return wrap(file, build(file, prepared, config), await loadChatTemplate(modelDir, config))
 }
 
 function build(file: string, definition: JsonObject, config: JsonObject): HuggingFaceTokenizer {
@@ -54,17 +56,29 @@ function build(file: string, definition: JsonObject, config: JsonObject): Huggin
   }
 }
 
-function wrap(inner: HuggingFaceTokenizer, renderChat: RenderChat | null): Tokenizer {
+/** The package checks little of what it is built from: parts that are not what they should be show when they are first used. */
+function used<T>(file: string, use: () => T): T {
+  try {
+    return use()
+  } catch (error) {
+    throw new DataError(
+      `Cannot use the tokenizer of ${file}: ${(error as Error).message}, expected a tokenizer.json of the tokenizers library`,
+    )
+  }
+}
+
+function wrap(file: string, inner: HuggingFaceTokenizer, renderChat: RenderChat | null): Tokenizer {
   let largest = -1
-  for (const id of inner.get_vocab(true).values()) if (id > largest) largest = id
-  const encode = (text: string) => inner.encode(text).ids
-  const encodePlain = (text: string) => inner.encode(text, { add_special_tokens: false }).ids
+  for (const id of used(file, () => inner.get_vocab(true)).values()) if (id > largest) largest = id
+  const encode = (text: string) => used(file, () => inner.encode(text).ids)
+  const encodePlain = (text: string) => used(file, () => inner.encode(text, { add_special_tokens: false }).ids)
   return {
     encode,
     encodePlain,
     // The package refuses to decode nothing, and removes spaces before punctuation unless told otherwise, which transformers 5 does not
     // for byte-level BPE, whatever tokenizer_config.json says.
-    decode: (ids) => (ids.length === 0 ? '' : inner.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
+    decode: (ids) =>
+      ids.length === 0 ? '' : used(file, () => inner.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     vocabSize: largest + 1,
     ...added(encode('a'), encodePlain('a')),
     renderChat,

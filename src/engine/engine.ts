@@ -1,5 +1,13 @@
-export const ENGINES = ['gpu', 'native', 'wasm'] as const
+export const ENGINES = ['gpu', 'webgpu', 'native', 'wasm'] as const
 export type EngineName = (typeof ENGINES)[number]
+
+/** An engine that was asked for and did not open. */
+export interface RejectedEngine {
+  readonly engine: EngineName
+  readonly why: string
+  /** True where it is there and failed, false where its packages or its device are not. */
+  readonly isPresent: boolean
+}
 
 /** The tensor library's backend of this process. Tensors are made with @tensorflow/tfjs-core, products with `matMul` of this folder. */
 export interface Engine {
@@ -8,7 +16,7 @@ export interface Engine {
   /** For people: `TensorFlow 2.21.0, 2 threads`. */
   readonly detail: string
   /** Better engines that were not taken, and why. */
-  readonly rejected: readonly { engine: EngineName; why: string }[]
+  readonly rejected: readonly RejectedEngine[]
   /**
    * As Kernels.inverseFactor, on TensorFlow's Cholesky and triangular solve; absent where the backend has none. `h` is used up: where there is
    * a factor it stands in the same memory.

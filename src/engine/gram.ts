@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from './mat-mul.ts'
+import { matMul, quickMatMul } from './mat-mul.ts'
 
 /*
  * A symmetric matrix as bands: band i has rows from cuts[i] to cuts[i + 1] and columns from cuts[i] on. What is left of the diagonal block
@@ -31,8 +31,9 @@ export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = []): 
       const from = cuts[i]
       const product = () => {
         const left = cuts.length === 2 ? turned : tf.slice(turned, [from, 0], [to - from, rows])
-        if (tf.getBackend() === 'wasm') return matMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
-        return matMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
+        if (tf.getBackend() === 'wasm')
+          return quickMatMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
+        return quickMatMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
       }
       const sum = tf.tidy(() => (before.length > 0 ? tf.add<tf.Tensor2D>(before[i], product()) : product()))
       before[i]?.dispose()
@@ -48,10 +49,10 @@ const MIRROR = 64
  * The symmetric matrix of the bands, [n, n], symmetric to the last bit in its off-diagonal blocks. The bands are disposed of one by one, so
  * that little more than the matrix is held.
  */
-export function readBands(bands: readonly tf.Tensor2D[]): Float32Array {
+export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Float32Array> {
   const n = bands[0].shape[1]
   if (bands.length === 1) {
-    const values = bands[0].dataSync<'float32'>()
+    const values = await bands[0].data<'float32'>()
     bands[0].dispose()
     return values
   }
@@ -60,7 +61,7 @@ export function readBands(bands: readonly tf.Tensor2D[]): Float32Array {
   for (const [i, band] of bands.entries()) {
     const from = cuts[i]
     const width = n - from
-    const values = band.dataSync<'float32'>()
+    const values = await band.data<'float32'>()
     band.dispose()
     for (let row = from; row < cuts[i + 1]; row++) {
       const at = (row - from) * width
@@ -87,13 +88,14 @@ function mirror(values: Float32Array, n: number, from: number, to: number): void
  * e H eᵀ of every row e of matrices [rows, n], H [n, n] symmetric: [rows] for each. Of H only its bands are multiplied, the part beyond the
  * diagonal block counting twice, and one band at a time is on the engine.
  */
-export function quadraticForms(errors: readonly Float32Array[], hessian: Float32Array, n: number): Float32Array[] {
-  return errors.map((e) => {
+export async function quadraticForms(errors: readonly Float32Array[], hessian: Float32Array, n: number): Promise<Float32Array[]> {
+  const found: Float32Array[] = []
+  for (const e of errors) {
     const sums = tf.tidy(() => formsOf(tf.tensor2d(e, [e.length / n, n]), hessian))
-    const values = sums.dataSync<'float32'>()
+    found.push(await sums.data<'float32'>())
     sums.dispose()
-    return values
-  })
+  }
+  return found
 }
 
 function formsOf(e: tf.Tensor2D, hessian: Float32Array): tf.Tensor1D {

@@ -1,12 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
 import { matMul } from './mat-mul.ts'
-
-/** What tfjs-node's backend offers beyond tfjs's: TensorFlow's own kernels by name. */
-interface TensorflowBackend {
-  binding: Record<string, number>
-  executeSingleOutput(name: string, attributes: { name: string; type: number; value: number | boolean }[], inputs: tf.Tensor[]): tf.Tensor
-}
+import { tensorflowKernel } from './tensorflow-kernel.ts'
 
 /** Up to this side TensorFlow's own kernels are faster than products of halves (Cholesky and solve are single-threaded, half empty). */
 const SMALLEST_HALVED = 192
@@ -119,8 +114,8 @@ function halfOf(n: number): number {
 function inverseCholesky(a: tf.Tensor2D): tf.Tensor2D {
   const [n] = a.shape
   if (n <= SMALLEST_HALVED) {
-    const lower = execute('Cholesky', {}, [a])
-    return execute('MatrixTriangularSolve', { lower: true, adjoint: false }, [lower, tf.eye(n)]) as tf.Tensor2D
+    const lower = tensorflowKernel('Cholesky', {}, [a])
+    return tensorflowKernel('MatrixTriangularSolve', { lower: true, adjoint: false }, [lower, tf.eye(n)]) as tf.Tensor2D
   }
   return tf.tidy(() => {
     const half = halfOf(n)
@@ -131,14 +126,6 @@ function inverseCholesky(a: tf.Tensor2D): tf.Tensor2D {
     const below = tf.neg(matMul(second, matMul(across, first))) as tf.Tensor2D
     return tf.concat([tf.concat([first, tf.zeros([half, rest])], 1), tf.concat([below, second], 1)], 0) as tf.Tensor2D
   })
-}
-
-function execute(kernel: string, flags: Record<string, boolean>, inputs: tf.Tensor[]): tf.Tensor {
-  const backend = tf.backend() as unknown as TensorflowBackend
-  const { TF_ATTR_TYPE, TF_FLOAT, TF_ATTR_BOOL } = backend.binding
-  const attributes: { name: string; type: number; value: number | boolean }[] = [{ name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT }]
-  for (const [name, value] of Object.entries(flags)) attributes.push({ name, type: TF_ATTR_BOOL, value })
-  return backend.executeSingleOutput(kernel, attributes, inputs)
 }
 
 /** Finite throughout with a positive diagonal. A failed Cholesky leaves NaN in some elements, not in all. */

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
+import { loadedPrecision } from './precision.ts'
+import { tensorflowKernel } from './tensorflow-kernel.ts'
 
 /**
  * a·b on the current backend, a and b [..., rows, columns] with equal leading dimensions, or b one matrix for every matrix of a.
@@ -9,18 +11,39 @@ import { span } from '../util/span.ts'
  *   would depend on `threads`. With `a` transposed beforehand, 1 to 4 threads gave the same bytes for every shape tried.
  */
 export function matMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
+  return product(a, b, transposeA, transposeB, exact)
+}
+
+/**
+ * As `matMul`, for the products that a run may take in lower precision (`Precision`): many tokens through a linear, and sums over many
+ * tokens, where the roundings of single factors average out.
+ */
+export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
+  return product(a, b, transposeA, transposeB, (left, right, transposed) => tf.matMul(left, right, false, transposed))
+}
+
+type Multiply = (a: tf.Tensor, b: tf.Tensor, transposeB: boolean) => tf.Tensor
+
+/** A backend's own product in float32. TensorFlow's batched kernel, which tf.matMul takes, goes by oneDNN's mode, its plain one does not. */
+function exact(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
+  if (tf.getBackend() !== 'tensorflow' || loadedPrecision() === 'float32') return tf.matMul(a, b, false, transposeB)
+  if (a.rank === 2) return tensorflowKernel('MatMul', { transpose_a: false, transpose_b: transposeB }, [a, b])
+  return sliceBySlice(a, transposeB ? swapLast(b) : b, exact)
+}
+
+function product(a: tf.Tensor, b: tf.Tensor, transposeA: boolean, transposeB: boolean, multiply: Multiply): tf.Tensor {
   return tf.tidy(() => {
     const left = transposeA ? swapLast(a) : a
-    if (b.rank === 2 && left.rank > 2) return foldBatch(left, b, transposeB)
-    if (tf.getBackend() !== 'wasm') return multiply(left, b, transposeB)
+    if (b.rank === 2 && left.rank > 2) return foldBatch(left, b, transposeB, multiply)
+    if (tf.getBackend() !== 'wasm') return timed(left, b, transposeB, multiply)
     const right = transposeB ? swapLast(b) : b
-    return left.rank === 2 ? multiply(left, right) : sliceBySlice(left, right)
+    return left.rank === 2 ? timed(left, right, false, multiply) : sliceBySlice(left, right, multiply)
   })
 }
 
-/** The backend's own product. */
-function multiply(a: tf.Tensor, b: tf.Tensor, transposeB = false): tf.Tensor {
-  return span('matmul', 'matMul', () => tf.matMul(a, b, false, transposeB), 2 * a.size * b.shape[b.rank - (transposeB ? 2 : 1)])
+/** The backend's product, and how much it multiplied. */
+function timed(a: tf.Tensor, b: tf.Tensor, transposeB: boolean, multiply: Multiply): tf.Tensor {
+  return span('matmul', 'matMul', () => multiply(a, b, transposeB), 2 * a.size * b.shape[b.rank - (transposeB ? 2 : 1)])
 }
 
 /** The last two dimensions exchanged. */
@@ -31,18 +54,18 @@ function swapLast(x: tf.Tensor): tf.Tensor {
 }
 
 /** One matrix for the whole batch: the batch is just more rows. */
-function foldBatch(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
+function foldBatch(a: tf.Tensor, b: tf.Tensor, transposeB: boolean, multiply: Multiply): tf.Tensor {
   const flat = tf.reshape(a, [-1, a.shape[a.rank - 1]])
-  const product = matMul(flat, b, false, transposeB)
-  return tf.reshape(product, [...a.shape.slice(0, -1), ...product.shape.slice(-1)])
+  const found = product(flat, b, false, transposeB, multiply)
+  return tf.reshape(found, [...a.shape.slice(0, -1), ...found.shape.slice(-1)])
 }
 
 /** A batched product as 2-D ones. Unstack and stack cost 6 % of the products at [9, 512, 64]; explicit slices cost twice that. */
-function sliceBySlice(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+function sliceBySlice(a: tf.Tensor, b: tf.Tensor, multiply: Multiply): tf.Tensor {
   const batch = a.shape.slice(0, -2)
-  if (b.rank !== a.rank || batch.some((size, i) => size !== b.shape[i])) return multiply(a, b)
+  if (b.rank !== a.rank || batch.some((size, i) => size !== b.shape[i])) return timed(a, b, false, (left, right) => tf.matMul(left, right))
   const lefts = tf.unstack(tf.reshape(a, [-1, ...a.shape.slice(-2)]))
   const rights = tf.unstack(tf.reshape(b, [-1, ...b.shape.slice(-2)]))
-  const products = lefts.map((left, i) => multiply(left, rights[i]))
+  const products = lefts.map((left, i) => timed(left, rights[i], false, multiply))
   return tf.reshape(tf.stack(products), [...batch, a.shape[a.rank - 2], b.shape[b.rank - 1]])
 }

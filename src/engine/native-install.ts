@@ -1,22 +1,18 @@
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
 import { cacheDirectory } from './cache-dir.ts'
+import { type InstallOptions, runCommand, step, type Workshop } from './install-step.ts'
 import { MUTE_ADDON, MUTE_SOURCE } from './mute-stderr.ts'
 import { nativeFolder, TENSORFLOW_VERSION, TFJS_NODE_VERSION } from './native-folder.ts'
 
-export interface InstallOptions {
+interface NativeOptions extends InstallOptions {
   gpu?: boolean
-  /** Build again although it is there. */
-  force?: boolean
-  /** The cache folder; cacheDirectory() by default. */
-  cacheDir?: string
-  /** One line per step. */
-  log?: (line: string) => void
-  /** Stops the step under way and leaves nothing behind. */
-  signal?: AbortSignal
+}
+
+interface NativeShop extends Workshop {
+  readonly packageName: string
 }
 
 export interface Installed {
@@ -28,31 +24,24 @@ export interface Installed {
   already: boolean
 }
 
-/** What a step needs: where it runs, how it is stopped. */
-interface Workshop {
-  dir: string
-  packageName: string
-  signal: AbortSignal | undefined
-}
-
 /**
  * Builds tfjs-node's binding against a current TensorFlow, in the cache folder and never in the user's project: npm packages without their
  * install scripts, TensorFlow's wheel for its libraries, one g++ call. Done in a temporary folder that is renamed once a child process
  * has multiplied two matrices with it. UserError names missing tools; RunError says which step failed and what it printed.
  */
-export async function installNative(options: InstallOptions = {}): Promise<Installed> {
+export async function installNative(options: NativeOptions = {}): Promise<Installed> {
   const { gpu = false, force = false, cacheDir = cacheDirectory(), log = () => {}, signal } = options
   const dir = nativeFolder(gpu, cacheDir)
   const packageName = gpu ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node'
   if (existsSync(dir) && !force) {
-    const tensorflow = await tryInstalled({ dir, packageName, signal }, log)
+    const tensorflow = await tryInstalled({ dir, engine: 'native', packageName, signal }, log)
     if (tensorflow !== null) return { dir, tensorflow, already: true }
   }
   await requireTools(signal)
   await mkdir(cacheDir, { recursive: true })
   const scratch = await mkdtemp(join(cacheDir, '.native-'))
   try {
-    const tensorflow = await build({ dir: scratch, packageName, signal }, gpu, log)
+    const tensorflow = await build({ dir: scratch, engine: 'native', packageName, signal }, gpu, log)
     await rm(dir, { recursive: true, force: true })
     await rename(scratch, dir)
     log(`TensorFlow ${tensorflow} is ready: ${dir}`)
@@ -63,7 +52,7 @@ export async function installNative(options: InstallOptions = {}): Promise<Insta
 }
 
 /** The version of what is there, or null when it no longer works (another C library, half removed) and has to be built again. */
-async function tryInstalled(shop: Workshop, log: (line: string) => void): Promise<string | null> {
+async function tryInstalled(shop: NativeShop, log: (line: string) => void): Promise<string | null> {
   try {
     const tensorflow = await smokeTest(shop)
     log(`TensorFlow ${tensorflow} is already there: ${shop.dir}`)
@@ -75,7 +64,7 @@ async function tryInstalled(shop: Workshop, log: (line: string) => void): Promis
   }
 }
 
-async function build(shop: Workshop, gpu: boolean, log: (line: string) => void): Promise<string> {
+async function build(shop: NativeShop, gpu: boolean, log: (line: string) => void): Promise<string> {
   const { dir, packageName } = shop
   await writeFile(join(dir, 'package.json'), '{ "private": true }\n')
   log(`Downloading ${packageName} ${TFJS_NODE_VERSION} from npm`)
@@ -108,7 +97,7 @@ function pipArguments(wheel: string, gpu: boolean): string[] {
   return ['-m', 'pip', 'install', '--quiet', ...(gpu ? [] : ['--no-deps']), ...target, wheel]
 }
 
-async function compile(shop: Workshop): Promise<void> {
+async function compile(shop: NativeShop): Promise<void> {
   const tensorflow = join('py', 'tensorflow')
   for (const library of ['libtensorflow_cc.so', 'libtensorflow_framework.so']) {
     await symlink(`${library}.2`, join(shop.dir, tensorflow, library))
@@ -138,7 +127,7 @@ async function keepLibrariesOnly(py: string): Promise<void> {
 }
 
 /** A product in a process of its own, so that a library that crashes does not take this one along. Answers with TensorFlow's version. */
-async function smokeTest(shop: Workshop): Promise<string> {
+async function smokeTest(shop: NativeShop): Promise<string> {
   const program = `
     const util = require('node:util')
     util.isNullOrUndefined = (value) => value === null || value === undefined
@@ -168,32 +157,8 @@ async function requireTools(signal: AbortSignal | undefined): Promise<void> {
   }
   const missing: string[] = []
   for (const { name, command, from } of TOOLS) {
-    const { code } = await run(command[0], command.slice(1), process.cwd(), signal)
+    const { code } = await runCommand(command[0], command.slice(1), process.cwd(), signal)
     if (code !== 0) missing.push(`${name} (${from})`)
   }
   if (missing.length > 0) throw new UserError(`Cannot build the native engine: not found: ${missing.join('; ')}`)
-}
-
-/** Runs one command in the workshop; RunError with the end of what it printed when it fails. */
-async function step(shop: Workshop, command: string, args: string[]): Promise<string> {
-  const { code, output } = await run(command, args, shop.dir, shop.signal)
-  if (code === 0) return output
-  const end = output.trimEnd().split('\n').slice(-12).join('\n')
-  throw new RunError(`Cannot install the native engine: ${command} ${args[0]} ended with ${code ?? 'no exit code'}\n${end}`)
-}
-
-/** A command's exit code (null: not started or killed) and all it printed. Rejects only when `signal` aborts. */
-function run(
-  command: string,
-  args: string[],
-  cwd: string,
-  signal: AbortSignal | undefined,
-): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve, reject) => {
-    let output = ''
-    const child = spawn(command, args, { cwd, signal, stdio: ['ignore', 'pipe', 'pipe'] })
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-    child.on('error', (error) => (signal?.aborted ? reject(signal.reason) : resolve({ code: null, output: `${output}${error.message}` })))
-    child.on('close', (code) => resolve({ code, output }))
-  })
 }

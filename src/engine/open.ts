@@ -4,41 +4,59 @@ import { match } from 'ts-pattern'
 import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
-import { ENGINES, type EngineName, type OpenedEngine } from './engine.ts'
+import { ENGINES, type EngineName, type OpenedEngine, type RejectedEngine } from './engine.ts'
+import { EngineAbsent } from './engine-absent.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
+import { type Precision, requirePrecision } from './precision.ts'
 import { loadTensorflow } from './tensorflow.ts'
+import { loadWebgpu } from './webgpu.ts'
 
 export interface OpenOptions {
   /** `auto` takes the best that works, in the order of ENGINES. */
   engine: EngineName | 'auto'
   /** CPU threads of TensorFlow; as many as there are cores by default. The wasm engine has one. */
   threads?: number
+  /** What the large products are taken in; `bfloat16` on the native engine alone. */
+  precision?: Precision
 }
 
 /**
  * Makes an engine the tensor library's backend for this process. Asked for by name it is that one or a UserError that says what is missing;
- * `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
+ * webgpu is then also content with an adapter that computes on the CPU, which is for tests. `auto` always ends with wasm and lists what was passed over in `rejected`. Not to be called while another run computes: `withEngine`.
  */
 export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const threads = options.threads ?? availableParallelism()
   if (!Number.isInteger(threads) || threads < 1) throw new UserError(`Cannot use ${threads} threads: expected a whole number of at least 1`)
-  const wanted = options.engine === 'auto' ? ENGINES : [options.engine]
-  const rejected: { engine: EngineName; why: string }[] = []
+  const precision = options.precision ?? 'float32'
+  // Who asks for lower precision asks for the engine that has it.
+  const engine = options.engine === 'auto' && precision === 'bfloat16' ? 'native' : options.engine
+  if (engine !== 'auto') requirePrecision(precision, engine)
+  const wanted = engine === 'auto' ? ENGINES : [engine]
+  const rejected: RejectedEngine[] = []
   for (const name of wanted) {
     try {
-      return { ...(await open(name, threads)), rejected }
+      return { ...(await open(name, { threads, precision, software: options.engine === 'webgpu' })), rejected }
     } catch (error) {
-      rejected.push({ engine: name, why: error instanceof Error ? error.message : String(error) })
+      const why = error instanceof Error ? error.message : String(error)
+      rejected.push({ engine: name, why, isPresent: !(error instanceof EngineAbsent) })
     }
   }
-  throw cannotOpen(options.engine, rejected[rejected.length - 1].why)
+  throw cannotOpen(engine, rejected[rejected.length - 1].why)
 }
 
-async function open(name: EngineName, threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
+/** What an engine is opened with; `software`: a software adapter will do for WebGPU. */
+interface Settings {
+  readonly threads: number
+  readonly precision: Precision
+  readonly software: boolean
+}
+
+async function open(name: EngineName, { threads, precision, software }: Settings): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
     .with('gpu', () => openGpu(threads))
-    .with('native', () => openNative(threads))
+    .with('webgpu', () => openWebgpu(software))
+    .with('native', () => openNative(threads, precision))
     .with('wasm', () => openWasm())
     .exhaustive()
 }
@@ -49,11 +67,16 @@ async function openGpu(threads: number): Promise<Omit<OpenedEngine, 'rejected'>>
   return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
 }
 
-async function openNative(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
-  const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads)
+async function openWebgpu(software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
+  return { name: 'webgpu', detail: `WebGPU on ${await loadWebgpu(software)}` }
+}
+
+async function openNative(threads: number, precision: Precision): Promise<Omit<OpenedEngine, 'rejected'>> {
+  const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads, precision)
   // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
   const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? threads)
-  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}`, inverseFactor }
+  const products = precision === 'bfloat16' ? ', bfloat16 products' : ''
+  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor }
 }
 
 async function openWasm(): Promise<Omit<OpenedEngine, 'rejected'>> {
@@ -71,6 +94,7 @@ function cannotOpen(engine: EngineName | 'auto', why: string): Error {
       'gpu',
       () => new UserError(`Cannot use the gpu engine: ${why}. Install it with \`llmpress native install --gpu\`, or use --engine auto`),
     )
+    .with('webgpu', () => new UserError(`Cannot use the webgpu engine: ${why}. Use --engine auto for the best that works here`))
     .with(
       'native',
       () => new UserError(`Cannot use the native engine: ${why}. Install it with \`llmpress native install\`, or use --engine wasm`),

@@ -1,12 +1,15 @@
-import { existsSync, readdirSync, realpathSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import util from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
 import { UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
+import { EngineAbsent } from './engine-absent.ts'
+import { packageFolders } from './find-package.ts'
 import { withoutStderr } from './mute-stderr.ts'
 import { installedFolders } from './native-folder.ts'
+import { loadedPrecision, type Precision, preparePrecision } from './precision.ts'
 
 export type TensorflowPackage = '@tensorflow/tfjs-node' | '@tensorflow/tfjs-node-gpu'
 
@@ -27,16 +30,23 @@ export interface LoadedTensorflow {
  * from what `llmpress native install` built. Threads and environment count only for the first load in a process: later calls find it
  * loaded. UserError when no copy can be loaded, with the reason of each.
  */
-export async function loadTensorflow(name: TensorflowPackage, threads: number): Promise<LoadedTensorflow> {
-  if (tf.engine().findBackendFactory('tensorflow') === null) await requireFirst(name, threads)
+export async function loadTensorflow(
+  name: TensorflowPackage,
+  threads: number,
+  precision: Precision = 'float32',
+): Promise<LoadedTensorflow> {
+  if (tf.engine().findBackendFactory('tensorflow') === null) await requireFirst(name, threads, precision)
+  if (loadedPrecision() !== precision)
+    throw new UserError(`TensorFlow is loaded for ${loadedPrecision()} products in this process, expected one process for each precision`)
   if (!(await captureConsole(() => tf.setBackend('tensorflow')))) throw new UserError('TensorFlow was loaded and could not be started')
   const backend = tf.backend() as unknown as NodeBackend
   return { version: backend.binding.TF_Version, usesGpu: backend.isUsingGpuDevice }
 }
 
-async function requireFirst(name: TensorflowPackage, threads: number): Promise<void> {
+async function requireFirst(name: TensorflowPackage, threads: number, precision: Precision): Promise<void> {
   const { found, reasons } = findPackages(name)
   prepareProcess(name, threads)
+  preparePrecision(precision)
   for (const folder of found) {
     try {
       await captureConsole(() => withoutStderr(join(folder, '..', '..', '..'), () => createRequire(join(folder, 'package.json'))(folder)))
@@ -45,38 +55,17 @@ async function requireFirst(name: TensorflowPackage, threads: number): Promise<v
       reasons.push(`${folder} does not load: ${firstLine(error)}`)
     }
   }
-  throw new UserError(reasons.length > 0 ? reasons.join('; ') : `${name} is not installed`)
+  throw reasons.length > 0 ? new UserError(reasons.join('; ')) : new EngineAbsent(`${name} is not installed`)
 }
 
-/**
- * Folders of `name` that hold a built binding, best first; why the others do not count. Nothing is loaded. The working directory does not
- * count: it may be a model folder from a stranger, and a package in it would be code that runs.
- */
+/** Folders of `name` that hold a built binding, best first; why the others do not count. */
 function findPackages(name: TensorflowPackage): { found: string[]; reasons: string[] } {
-  const found: string[] = []
-  const reasons: string[] = []
-  const roots = [...mainScript(), import.meta.url, ...installedFolders(name).map((folder) => join(folder, 'package.json'))]
-  for (const root of roots) {
-    const folder = resolvePackage(root, name)
-    if (folder === null || found.includes(folder)) continue
-    if (hasBinding(folder)) found.push(folder)
-    else reasons.push(`${folder} has no lib/napi-v*/tfjs_binding.node: its install script did not run or failed`)
-  }
-  return { found, reasons: [...new Set(reasons)] }
-}
-
-/** The file that Node was started with; none in a REPL or under --eval. */
-function mainScript(): string[] {
-  const script = process.argv[1]
-  return script !== undefined && existsSync(script) ? [realpathSync(script)] : []
-}
-
-function resolvePackage(root: string | URL, name: string): string | null {
-  try {
-    return dirname(createRequire(root).resolve(`${name}/package.json`))
-  } catch {
-    return null
-  }
+  const folders = packageFolders(name, installedFolders(name))
+  const found = folders.filter(hasBinding)
+  const reasons = folders
+    .filter((folder) => !hasBinding(folder))
+    .map((folder) => `${folder} has no lib/napi-v*/tfjs_binding.node: its install script did not run or failed`)
+  return { found, reasons }
 }
 
 /** Looked for by name, because requiring a package without its binding registers half a backend before it throws. */

@@ -1,5 +1,3 @@
-import type { Tensor2D } from '@tensorflow/tfjs-core'
-import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { type Grid, minMaxGrid } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'
@@ -16,24 +14,28 @@ export interface StoredScale {
  * Activations as a server computes with them: quantized and back, with the scale that is `stored`, or (null) with ranges found on the spot.
  * x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights.
  */
-export function fakeQuantize(x: Tensor2D, args: QuantizationArgs, stored: StoredScale | null = null): Tensor2D {
-  const [tokens, columns] = x.shape
-  const values = x.dataSync() as Float32Array
+export function fakeQuantize(
+  x: Float32Array,
+  tokens: number,
+  columns: number,
+  args: QuantizationArgs,
+  stored: StoredScale | null = null,
+): Float32Array {
   const tiled: QuantizationArgs = args.strategy === 'token' ? { ...args, strategy: 'channel' } : args
   const grid =
-    stored !== null && args.dynamic === false ? staticGrid(args, stored) : minMaxGrid(values, tokens, columns, tiled, 'F32', stored?.value)
-  return tf.tensor2d(dequantize(quantizeToGrid(values, tokens, columns, tiled, grid)), [tokens, columns])
+    stored !== null && args.dynamic === false ? staticGrid(args, stored) : minMaxGrid(x, tokens, columns, tiled, 'F32', stored?.value)
+  return dequantize(quantizeToGrid(x, tokens, columns, tiled, grid))
 }
 
 /**
  * Keys (after rotary embedding) or values [tokens, heads * size] as a quantized cache gives them back: every head with its own of `scales`,
  * or all with the only one.
  */
-export function fakeQuantizeCache(x: Tensor2D, args: QuantizationArgs, scales: Float32Array): Tensor2D {
-  const [tokens, columns] = x.shape
+export function fakeQuantizeCache(x: Float32Array, tokens: number, args: QuantizationArgs, scales: Float32Array): Float32Array {
+  const columns = x.length / tokens
   const tiled: QuantizationArgs = { ...args, strategy: 'block', block_structure: [tokens, columns / scales.length] }
   const grid: Grid = { scale: scales, scaleShape: [1, scales.length], scaleDtype: 'F32', zeroPoint: null, globalScale: null }
-  return tf.tensor2d(dequantize(quantizeToGrid(x.dataSync() as Float32Array, tokens, columns, tiled, grid)), [tokens, columns])
+  return dequantize(quantizeToGrid(x, tokens, columns, tiled, grid))
 }
 
 function staticGrid({ symmetric }: QuantizationArgs, { value, zeroPoint }: StoredScale): Grid {

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
-import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { breathe } from '../engine/breathe.ts'
 import type { LayerHooks, LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
 import { type Batch, cutBatches, longestRow } from '../models/batches.ts'
 import { uncomputable } from '../models/computable.ts'
@@ -25,8 +25,8 @@ export interface ForwardOptions {
   signal?: AbortSignal
   /** The hidden states that enter a layer (and, at index `layers`, that leave the last): one tensor per batch, valid during the call. */
   onHidden?(layer: number, hidden: readonly Tensor2D[], batches: readonly Batch[]): void
-  /** The logits [tokens, vocab] of consecutive tokens of one batch, from token `start` of the batch on; valid during the call. */
-  onLogits?(logits: Tensor2D, batch: Batch, start: number): void
+  /** The logits [tokens, vocab] of consecutive tokens of one batch, from token `start` of the batch on; valid until it is done. */
+  onLogits?(logits: Tensor2D, batch: Batch, start: number): void | Promise<void>
 }
 
 /** A linear as a server runs it: its weight and how its inputs are quantized. */
@@ -90,8 +90,8 @@ async function throughLayer(
   try {
     await serve(source, inputs, model.linears(layer), linears)
     for (const [i, { shape }] of batches.entries()) {
-      outputs.push(finishWalk(model.walk(layer, hidden[i], parameters, shared, shape, hooks), hidden[i], linears, prefix))
-      await setImmediate()
+      outputs.push(await finishWalk(model.walk(layer, hidden[i], parameters, shared, shape, hooks), hidden[i], linears, prefix))
+      await breathe()
       signal?.throwIfAborted()
     }
     return outputs
@@ -108,10 +108,7 @@ async function throughLayer(
 function cacheHooks(served: ServedCache | undefined): LayerHooks {
   if (!served) return { routedOnly: true }
   const { args, k, v } = served
-  // Head after head in one row, so that a block of columns is a head.
-  const through = (x: Tensor3D, scales: Float32Array): Tensor3D =>
-    tf.reshape(fakeQuantizeCache(tf.reshape(x, [1, x.size]), args, scales), x.shape)
-  return { routedOnly: true, cache: (keys, values) => [through(keys, k), through(values, v)] }
+  return { routedOnly: true, throughCache: (x, rows, of) => fakeQuantizeCache(x, rows, args, of === 'keys' ? k : v) }
 }
 
 async function throughHead(
@@ -132,13 +129,13 @@ async function throughHead(
       const tokens = batch.ids.length
       for (let start = 0; start < tokens; start += step) {
         const part = tf.slice(hidden[i], [start, 0], [Math.min(step, tokens - start), model.hidden])
-        const logits = finishWalk(model.walkHead(part, parameters), part, linears, '')
+        const logits = await finishWalk(model.walkHead(part, parameters), part, linears, '')
         try {
-          onLogits(logits, batch, start)
+          await onLogits(logits, batch, start)
         } finally {
           logits.dispose()
         }
-        await setImmediate()
+        await breathe()
         signal?.throwIfAborted()
       }
     }
@@ -162,10 +159,10 @@ async function serve(
 }
 
 /** Takes one batch to the end of a walk; `input` is disposed of. */
-function finishWalk(walk: LayerWalk, input: Tensor2D, linears: ReadonlyMap<string, ServedLinear>, prefix: string): Tensor2D {
-  const walker = new Walker(walk, input)
+async function finishWalk(walk: LayerWalk, input: Tensor2D, linears: ReadonlyMap<string, ServedLinear>, prefix: string): Promise<Tensor2D> {
+  const walker = await Walker.start(walk, input)
   try {
-    while (!walker.result) walker.answer(tf.tidy(() => answerRequest(walker.request, linears, prefix)))
+    while (!walker.result) await walker.answer(await answerRequest(walker.request, linears, prefix))
     return walker.result
   } catch (error) {
     walker.dispose()
@@ -173,16 +170,23 @@ function finishWalk(walk: LayerWalk, input: Tensor2D, linears: ReadonlyMap<strin
   }
 }
 
-function answerRequest({ stage, input }: StageRequest, linears: ReadonlyMap<string, ServedLinear>, prefix: string): Tensor2D[] {
+async function answerRequest(
+  { stage, input }: StageRequest,
+  linears: ReadonlyMap<string, ServedLinear>,
+  prefix: string,
+): Promise<Tensor2D[]> {
   const served = stage.linears.flatMap((name) => linears.get(prefix + name) ?? [])
+  const values = served.some(({ inputs }) => inputs) ? await input.data<'float32'>() : new Float32Array(0)
   // The linears of a stage mostly have one scheme: then they share the quantized input. Stored scales are each linear's own.
   const quantized = new Map<string, Tensor2D>()
-  return served.map((linear) => {
-    if (!linear.inputs) return applyLinear(input, linear)
-    const { args, scale } = linear.inputs
-    const key = JSON.stringify([args, scale])
-    const own = quantized.get(key) ?? fakeQuantize(input, args, scale)
-    quantized.set(key, own)
-    return applyLinear(own, linear)
-  })
+  return tf.tidy(() =>
+    served.map((linear) => {
+      if (!linear.inputs) return applyLinear(input, linear)
+      const { args, scale } = linear.inputs
+      const key = JSON.stringify([args, scale])
+      const own = quantized.get(key) ?? tf.tensor2d(fakeQuantize(values, ...input.shape, args, scale), input.shape)
+      quantized.set(key, own)
+      return applyLinear(own, linear)
+    }),
+  )
 }

@@ -116,8 +116,8 @@ export async function scoreRows(
     await forward(source, block, {
       ...(signal && { signal }),
       onHidden: (layer) => onLayer?.(i * layers + layer, blocks.length * layers),
-      onLogits: (logits, batch, start) => {
-        const { sum, tokens } = negativeLogLikelihood(logits, batch, start)
+      onLogits: async (logits, batch, start) => {
+        const { sum, tokens } = await negativeLogLikelihood(logits, batch, start)
         total.sum += sum
         total.tokens += tokens
       },
@@ -144,17 +144,16 @@ function cutBlocks(rows: readonly Int32Array[], tokens: number): Int32Array[][] 
 }
 
 /** Sum of -log p(next token) over those tokens of [start, start + logits' rows) that have a next one in their row. */
-function negativeLogLikelihood(logits: Tensor2D, { ids, shape }: Batch, start: number): Score {
+async function negativeLogLikelihood(logits: Tensor2D, { ids, shape }: Batch, start: number): Promise<Score> {
   const picks: [number, number][] = []
   for (let i = 0; i < logits.shape[0]; i++) {
     const at = start + i
     if ((at + 1) % shape.length !== 0) picks.push([i, ids[at + 1]])
   }
   if (picks.length === 0) return { sum: 0, tokens: 0 }
-  const { norms, scores } = tf.tidy(() => ({
-    norms: tf.logSumExp(logits, 1).dataSync(),
-    scores: tf.gatherND(logits, tf.tensor2d(picks, undefined, 'int32')).dataSync(),
-  }))
+  const read = tf.tidy(() => [tf.logSumExp(logits, 1), tf.gatherND(logits, tf.tensor2d(picks, undefined, 'int32'))])
+  const [norms, scores] = await Promise.all(read.map((tensor) => tensor.data()))
+  tf.dispose(read)
   // Summed in double: a few hundred thousand terms of about 3 would lose digits in float32.
   return { sum: picks.reduce((total, [i], k) => total + norms[i] - scores[k], 0), tokens: picks.length }
 }

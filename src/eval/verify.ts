@@ -1,22 +1,22 @@
-import { join } from 'node:path'
 import { parseQuantizationConfig } from '../checkpoint/config.ts'
-import { type JsonObject, readJsonFile } from '../checkpoint/json-file.ts'
-import { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
+import { isUnfinished } from '../checkpoint/staging.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import type { LinearSpec, Model } from '../models/architecture.ts'
-import { allLinears, type OpenModel, openModel, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
+import { allLinears, type OpenModel, openModel, readCodes, readWeight, scaleDtypeOf, storedName } from '../models/open-model.ts'
 import type { DType, FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats } from '../numerics/float-dtype.ts'
 import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
-import { relativeError } from '../schemes/quantize.ts'
+import { codesChecksum } from '../schemes/codes-checksum.ts'
+import { dequantize, relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import type { ServerFinding } from '../servers/server.ts'
 import { serverProblems, targetVersion } from '../servers/servers.ts'
 import type { Target } from '../servers/targets.ts'
 import { checkVerify } from './options.ts'
 import { servedCheckpoint } from './served-checkpoint.ts'
+import { checkFiles, readWrittenReport, type WrittenReport } from './written-report.ts'
 
 export interface VerifyOptions extends HubOptions {
   /** The original, to compare with. */
@@ -39,6 +39,8 @@ export interface Verification {
   /** Tensors that were read. */
   tensors: number
   bytes: number
+  /** Files whose SHA-256 is the one in llmpress-report.json; absent where no report says any. */
+  files?: number
   /** What is wrong with the checkpoint; empty for a sound one. */
   problems: string[]
   /** What is odd and does no harm: tensors that neither the architecture nor a format names. Absent where there are none. */
@@ -50,7 +52,8 @@ export interface Verification {
 /**
  * Re-opens a checkpoint and reads every tensor of it: names, types and shapes against config.json, values finite, scales not zero,
  * every compressed linear dequantized; with an original, the error of each linear, and whether all other tensors have the same type, shape
- * and bytes; with a target, whether that server has kernels for it.
+ * and bytes; with a target, whether that server has kernels for it. Where llmpress-report.json has them: the SHA-256 of every file, and whether the
+ * codes of each linear are those that the run made.
  * Errors: CheckpointError where the checkpoint cannot be opened at all.
  */
 export async function verify(checkpoint: string, options: VerifyOptions = {}): Promise<Verification> {
@@ -60,15 +63,16 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
   const source = await openModel(folder.path)
   const original = against === undefined ? null : await openModel((await modelFolder(against, options)).path)
   try {
-    const rewritten = await rewrittenTensors(folder.path)
-    const problems: string[] = []
-    const notes: string[] = []
+    const report = await readWrittenReport(folder.path)
+    const { rewritten } = report
+    const { same, problems, notes } = await checkFiles(folder.path, report, signal)
     const floats = floatTensors(source.model)
+    if (isUnfinished(folder.path)) notes.push('a run that has not finished is to replace this checkpoint: its command goes on with it')
     const linears: VerifiedLinear[] = []
     const expected = new Set<string>()
     for (const spec of allLinears(source.model)) {
       signal?.throwIfAborted()
-      linears.push(await verifyLinear(source, rewritten.has(`${spec.name}.weight`) ? null : original, spec, expected, problems))
+      linears.push(await verifyLinear(source, rewritten.has(`${spec.name}.weight`) ? null : original, spec, report, expected, problems))
     }
     for (const name of cacheScales(source)) {
       await verifyScales(source, name, problems)
@@ -93,6 +97,7 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
       linears,
       tensors: source.reader.tensors.size,
       bytes,
+      ...(report.files.length > 0 && { files: same }),
       problems,
       ...(notes.length > 0 && { notes }),
       ...(findings && { findings }),
@@ -101,12 +106,6 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
     await source.close()
     await original?.close()
   }
-}
-
-/** What a run says it rescaled or rotated; nothing where no readable report stands beside the checkpoint. */
-async function rewrittenTensors(checkpoint: string): Promise<ReadonlySet<string>> {
-  const { rewritten }: JsonObject = await readJsonFile(join(checkpoint, REPORT_FILE)).catch(() => ({}))
-  return new Set(Array.isArray(rewritten) ? rewritten.filter((name) => typeof name === 'string') : [])
 }
 
 /** Names of the scales of the key-value cache, where it is quantized. */
@@ -130,6 +129,7 @@ async function verifyLinear(
   source: OpenModel,
   original: OpenModel | null,
   spec: LinearSpec,
+  { checksums }: WrittenReport,
   expected: Set<string>,
   problems: string[],
 ): Promise<VerifiedLinear> {
@@ -153,7 +153,10 @@ async function verifyLinear(
     if (isFloat(dtype)) await verifyScales(source, name, problems)
   }
   if (scaleDtype !== 'U8') await verifyScales(source, `${spec.name}.weight_scale`, problems)
-  const weight = await readWeight(source, spec)
+  const codes = await readCodes(reader, stored, args, spec)
+  const checksum = checksums.get(spec.name)
+  if (checksum !== undefined && codesChecksum(codes) !== checksum) problems.push(`${spec.name} has other codes than the run made`)
+  const weight = dequantize(codes)
   const broken = weight.findIndex((value) => !Number.isFinite(value))
   if (broken >= 0) problems.push(`${spec.name} dequantizes to ${weight[broken]} at element ${broken}`)
   const reference = original && original.model.layers === model.layers ? await readWeight(original, spec) : null

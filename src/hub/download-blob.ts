@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { downloadFile, fileDownloadInfo, HubApiError } from '@huggingface/hub'
 import { availableBytes } from '../checkpoint/disk-space.ts'
-import { lockFile } from '../checkpoint/output-lock.ts'
+import { type Lock, lockFile } from '../checkpoint/output-lock.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import { isThere, type RepoCache } from './repo-cache.ts'
@@ -46,7 +46,7 @@ export async function downloadBlob(request: BlobRequest): Promise<void> {
   if (await isThere(blob)) return
   await mkdir(cache.locks, { recursive: true })
   await mkdir(dirname(blob), { recursive: true })
-  const release = await waitForLock(join(cache.locks, `${file.etag}.llmpress.lock`), request)
+  const lock = await waitForLock(join(cache.locks, `${file.etag}.llmpress.lock`), request)
   try {
     if (await isThere(blob)) return
     // Not the name that huggingface_hub uses: it knows nothing of our lock.
@@ -54,11 +54,11 @@ export async function downloadBlob(request: BlobRequest): Promise<void> {
     await complete(partial, request)
     await rename(partial, blob)
   } finally {
-    await release()
+    await lock.release()
   }
 }
 
-async function waitForLock(path: string, { settings: { signal }, repo, file }: BlobRequest): Promise<() => Promise<void>> {
+async function waitForLock(path: string, { settings: { signal }, repo, file }: BlobRequest): Promise<Lock> {
   for (;;) {
     signal.throwIfAborted()
     try {

@@ -1,5 +1,5 @@
 import { RunError } from '../util/errors.ts'
-import type { RefineInput, SearchInput, SweepInput } from './kernels.ts'
+import type { RefineInput, RoundInput, SearchInput, SweepInput } from './kernels.ts'
 import { smallFloats } from './small-floats.ts'
 
 function expectLength(action: string, what: string, found: number, expected: number): void {
@@ -72,7 +72,24 @@ export function checkSearchInput(input: SearchInput): void {
     if (stray >= 0) throw new RunError(`Cannot ${action}: the importance of column ${stray} is ${importance[stray]}, expected 0 or more`)
   }
   checkIntegers(action, input.min, input.max)
+  if (input.signed && (input.zeroPoint || input.min > -input.max)) {
+    const found = input.zeroPoint ? 'zero points' : `codes ${input.min} to ${input.max}`
+    throw new RunError(`Cannot ${action}: negated scales with ${found}, expected no zero points and a range that reaches as far below zero`)
+  }
   if (!(norm >= 1 && norm <= 8)) throw new RunError(`Cannot ${action}: norm is ${norm}, expected 1 to 8`)
+}
+
+/** RunError unless the arrays have the sizes that rows, columns and the tiles ask for. */
+export function checkRoundInput(input: RoundInput): void {
+  const { rows, columns, rowSpan, columnSpan } = input
+  const action = `round a matrix of ${rows} x ${columns}`
+  expectCount(action, 'rowSpan', rowSpan, 1)
+  expectCount(action, 'columnSpan', columnSpan, 1)
+  const tiles = Math.ceil(rows / rowSpan) * Math.ceil(columns / columnSpan)
+  expectLength(action, 'weight', input.weight.length, rows * columns)
+  expectLength(action, 'scale', input.scale.length, tiles)
+  if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, tiles)
+  checkCodes(action, input)
 }
 
 /** RunError unless groups divide the columns, the arrays have the sizes that follow and the diagonal of H is positive. */

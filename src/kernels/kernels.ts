@@ -48,11 +48,46 @@ export interface SearchInput {
   scale: Float32Array
   /** [rows, groups, candidates]; null: all zero. */
   zeroPoint: Int8Array | null
+  /** Whether each scale is tried negated as well, as candidate number `candidates` further on; without zero points, `min` <= -`max`. */
+  signed?: boolean
   /** Smallest and largest code. */
   min: number
   max: number
   /** 1 to 8: the power of |error| that is summed. 2 is the fastest, then 3. */
   norm: number
+}
+
+/** Every weight to the nearest code of a grid. */
+export interface RoundInput {
+  rows: number
+  columns: number
+  /** W [rows, columns] */
+  weight: Float32Array
+  /** Rows and columns that share a scale; the last of either may be fewer. */
+  rowSpan: number
+  columnSpan: number
+  /** [rows / rowSpan, columns / columnSpan], both rounded up */
+  scale: Float32Array
+  /** As `scale`; null: all zero. */
+  zeroPoint: Int8Array | null
+  /** What codes are: floats of this kind, which have no zero points, or integers (null). */
+  float: SmallFloat | null
+  /** Smallest and largest code; of floats their values: ±448, ±6. */
+  min: number
+  max: number
+  /** Whether what the codes stand for is wanted as well. */
+  values: boolean
+}
+
+export interface RoundResult {
+  /** [rows, columns]; of floats their bit patterns, in a Uint8Array. */
+  codes: Int8Array | Uint8Array
+  /** [rows, columns] (code - zero point) * scale, where asked for. */
+  values: Float32Array | null
+  /** [rows] Σ (w - value)², not finite where a weight is not. */
+  loss: Float64Array
+  /** [rows] Σ w² */
+  power: Float64Array
 }
 
 /** Codes and scales to better without other weights taking part: groups of neighbouring columns, in the model's order. */
@@ -112,6 +147,11 @@ export interface Kernels {
    * `sweep`. Sums in float32, j in order; a candidate whose sum is not finite is never chosen, and where all are such the first is.
    */
   searchScales(input: SearchInput): Promise<Int32Array>
+  /**
+   * q = round(clamp(w / s + z)) as in `sweep`, without feedback. Steps in float32, sums in float64 in four parts by column modulo 4 (in one
+   * where `columns` or `columnSpan` are no multiples of 4).
+   */
+  roundWeights(input: RoundInput): Promise<RoundResult>
   /**
    * Lowers (w - q)ᵀ H (w - q) of every row by turns: all scales of the row by least squares, kept only if the loss falls, then each code in
    * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding. The first is

@@ -6,7 +6,7 @@ const { fround } = Math
 
 /** `Kernels.searchScales` in plain TypeScript, of checked input. */
 export function searchScales(input: SearchInput): Int32Array {
-  const { rows, columns, weight, groupSize, importance, candidates, scale, zeroPoint, min, max, norm } = input
+  const { rows, columns, weight, groupSize, importance, candidates, scale, zeroPoint, signed, min, max, norm } = input
   const power = powerOf(norm)
   const groups = columns / groupSize
   const index = new Int32Array(rows * groups)
@@ -14,9 +14,10 @@ export function searchScales(input: SearchInput): Int32Array {
     const column = (at % groups) * groupSize
     const from = Math.floor(at / groups) * columns + column
     let least = Infinity
-    for (let k = 0; k < candidates; k++) {
-      const s = scale[at * candidates + k]
-      const z = zeroPoint?.[at * candidates + k] ?? 0
+    for (let k = 0; k < (signed ? 2 : 1) * candidates; k++) {
+      const tried = at * candidates + (k % candidates)
+      const s = k < candidates ? scale[tried] : -scale[tried]
+      const z = zeroPoint?.[tried] ?? 0
       let sum = 0
       for (let j = 0; j < groupSize; j++) {
         const w = weight[from + j]

@@ -1,7 +1,8 @@
 import { RunError } from '../util/errors.ts'
-import { checkFactorInput, checkRefineInput, checkSearchInput, checkSweepInput } from './check.ts'
+import { checkFactorInput, checkRefineInput, checkRoundInput, checkSearchInput, checkSweepInput } from './check.ts'
 import type { Kernels } from './kernels.ts'
 import { refine } from './reference-refine.ts'
+import { roundWeights } from './reference-round.ts'
 import { searchScales } from './reference-search.ts'
 import { sweep } from './reference-sweep.ts'
 
@@ -60,6 +61,11 @@ export function referenceKernels(): Kernels {
       check()
       checkSearchInput(input)
       return searchScales(input)
+    },
+    async roundWeights(input) {
+      check()
+      checkRoundInput(input)
+      return roundWeights(input)
     },
     async refine(input) {
       check()

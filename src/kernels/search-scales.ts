@@ -20,7 +20,7 @@ function spread(source: Float32Array | Int8Array, candidates: number, padded: nu
 
 /** `SearchInput` through the wasm export `searchScales`. */
 export async function wasmSearchScales(memory: WebAssembly.Memory, crew: Crew, input: SearchInput): Promise<Int32Array> {
-  const { rows, columns, groupSize, candidates, zeroPoint, min, max, norm } = input
+  const { rows, columns, groupSize, candidates, zeroPoint, signed = false, min, max, norm } = input
   const groups = columns / groupSize
   const padded = Math.ceil(candidates / vectorLength) * vectorLength
   const stride = Math.min(rows, Math.max(1, Math.floor(stripBytes / (columns * 4 + groups * (padded * 5 + 4)))))
@@ -30,13 +30,13 @@ export async function wasmSearchScales(memory: WebAssembly.Memory, crew: Crew, i
   const scale = arena.take(stride * groups * padded * 4)
   const zero = arena.take(stride * groups * padded)
   const index = arena.take(stride * groups * 4)
-  const errors = arena.take(crew.lanes * padded * 4)
+  const errors = arena.take(crew.lanes * padded * 8)
   const { buffer } = memory
 
   const importanceView = new Float32Array(buffer, importance, columns)
   if (input.importance) importanceView.set(input.importance)
   else importanceView.fill(1)
-  const scaleView = new Float32Array(buffer, scale, stride * groups * padded).fill(1)
+  const scaleView = new Float32Array(buffer, scale, stride * groups * padded).fill(Number.NaN)
   const zeroView = new Int8Array(buffer, zero, stride * groups * padded).fill(0)
 
   const result = new Int32Array(rows * groups)
@@ -48,10 +48,10 @@ export async function wasmSearchScales(memory: WebAssembly.Memory, crew: Crew, i
     spread(input.scale.subarray(first, last), candidates, padded, scaleView)
     if (zeroPoint) spread(zeroPoint.subarray(first, last), candidates, padded, zeroView)
     const step = Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane))
+    const problem = [columns, groupSize, candidates, padded, signed ? 1 : 0, min, max, norm]
     const calls: Call[] = []
     for (let top = 0; top < count; top += step) {
-      const end = Math.min(top + step, count)
-      calls.push([weight, importance, scale, zero, index, errors, columns, groupSize, candidates, padded, min, max, norm, top, end])
+      calls.push([weight, importance, scale, zero, index, errors, ...problem, top, Math.min(top + step, count)])
     }
     await crew.run('searchScales', calls)
     result.set(new Int32Array(buffer, index, count * groups), from * groups)

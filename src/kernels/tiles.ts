@@ -9,9 +9,6 @@ export const sweepColumns = 4
 /** Side of the square float64 tiles that the factor is computed in: two of them (32 KiB each) stay in a second-level cache. */
 export const tileSide = 64
 
-/** Candidate scales that the search judges side by side: two vectors. */
-export const searchCandidates = 8
-
 /** Rows of one register tile of H c in `refine`; strips of rows are multiples of it. */
 export const refineRows = 4
 

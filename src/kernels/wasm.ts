@@ -2,12 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { sharedMemory } from './arena.ts'
-import { checkFactorInput, checkRefineInput, checkSearchInput, checkSweepInput } from './check.ts'
+import { checkFactorInput, checkRefineInput, checkRoundInput, checkSearchInput, checkSweepInput } from './check.ts'
 import { type Crew, localCrew } from './crew.ts'
 import { wasmInverseFactor } from './inverse-factor.ts'
-import type { Kernels, RefineInput, RefineResult, SearchInput, SweepInput, SweepResult } from './kernels.ts'
+import type { Kernels, RefineInput, RefineResult, RoundInput, RoundResult, SearchInput, SweepInput, SweepResult } from './kernels.ts'
 import { WorkerPool } from './pool.ts'
 import { wasmRefine } from './refine.ts'
+import { wasmRoundWeights } from './round-weights.ts'
 import { wasmSearchScales } from './search-scales.ts'
 import { wasmSweep } from './sweep.ts'
 
@@ -52,6 +53,11 @@ class WasmKernels implements Kernels {
   async searchScales(input: SearchInput): Promise<Int32Array> {
     checkSearchInput(input)
     return this.#inTurn('searchScales', () => wasmSearchScales(this.#memory, this.#crew, input))
+  }
+
+  async roundWeights(input: RoundInput): Promise<RoundResult> {
+    checkRoundInput(input)
+    return this.#inTurn('roundWeights', () => wasmRoundWeights(this.#memory, this.#crew, input))
   }
 
   async refine(input: RefineInput): Promise<RefineResult> {

@@ -41,13 +41,24 @@ export interface StageRequest {
   readonly residual?: Tensor2D
 }
 
+/** Work in the midst of a layer that is done on plain arrays: not every engine can be read without waiting. */
+export interface HostRequest {
+  readonly read: readonly Tensor[]
+  /** Gets what was asked to `read`, in that order and not to be written to; gives what the walk goes on with. */
+  readonly work: (values: readonly Float32Array[]) => readonly Tensor2D[]
+  /** As in `StageRequest`. */
+  readonly keep: readonly Tensor[]
+}
+
 /** What callers may do in the midst of a layer. */
 export interface LayerHooks {
   /**
-   * Sees the keys (after RoPE) and values of a row, [kvHeads, length, headDim] each, as they enter the key-value cache, and gives those to
-   * go on with. Runs within a tidy: tensors are valid during the call.
+   * Sees the keys (after RoPE) and values of a row, [kvHeads, length, headDim] each, as they enter the key-value cache. Runs within a tidy:
+   * tensors are valid during the call.
    */
-  cache?(keys: Tensor3D, values: Tensor3D): readonly [keys: Tensor3D, values: Tensor3D]
+  observeCache?(keys: Tensor3D, values: Tensor3D): void
+  /** What the key-value cache gives back of keys (after RoPE) or values [rows, kvHeads * length * channels], head after head. */
+  throughCache?(x: Float32Array, rows: number, of: 'keys' | 'values'): Float32Array
   /**
    * Sees how tokens are routed: the weights [tokens, experts] of the experts of `module` (below the layer), zero where a token does not go.
    * Tensors are valid during the call.
@@ -59,9 +70,10 @@ export interface LayerHooks {
 
 /**
  * One pass of one batch through a decoder layer. It yields a request per stage, is answered with one output [tokens, rows] per
- * linear in the order of `stage.linears` (bias added), and returns the layer's output.
+ * linear in the order of `stage.linears` (bias added), and returns the layer's output. A request of the host is answered with what its
+ * work gives.
  */
-export type LayerWalk = Generator<StageRequest, Tensor2D, readonly Tensor2D[]>
+export type LayerWalk = Generator<StageRequest | HostRequest, Tensor2D, readonly Tensor2D[]>
 
 /** A weight matrix multiplied from the right: y = x Wᵀ + b, W [rows, columns]. */
 export interface LinearSpec {

@@ -1,8 +1,8 @@
 import { basename, resolve } from 'node:path'
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
-import type { Layout } from '../checkpoint/layouts/layout.ts'
+import type { Layout, Quantized } from '../checkpoint/layouts/layout.ts'
 import { layoutFor } from '../checkpoint/layouts.ts'
-import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
+import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { openCheckpoint } from '../checkpoint/reader.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import type { ScaleDType } from '../numerics/dtype.ts'
@@ -166,15 +166,21 @@ export function scaleDtypeOf(reader: TensorReader, linear: string): ScaleDType {
 export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec): Promise<Float32Array> {
   const { name, rows, columns } = spec
   const stored = compressed.get(name)
-  if (stored?.scheme.weights) {
-    const read = (suffix: string) => reader.read(`${name}.${suffix}`)
-    const scaleDtype = scaleDtypeOf(reader, name)
-    return dequantize(await stored.layout.decode(stored.scheme.weights, rows, columns, scaleDtype, read))
-  }
+  if (stored?.scheme.weights) return dequantize(await readCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
   const weight = await reader.readFloats(tensor)
   assertFinite(weight, tensor)
   return spec.transposed ? transpose(weight, columns, rows) : weight
+}
+
+/** What is stored for a compressed linear. Errors: CheckpointError where a tensor is missing, or is not what the layout stores. */
+export async function readCodes(
+  reader: TensorReader,
+  { layout }: StoredScheme,
+  args: QuantizationArgs,
+  { name, rows, columns }: LinearSpec,
+): Promise<Quantized> {
+  return layout.decode(args, rows, columns, scaleDtypeOf(reader, name), (suffix) => reader.read(`${name}.${suffix}`))
 }
 
 /** [rows, columns] as [columns, rows]. */

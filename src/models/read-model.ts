@@ -46,7 +46,7 @@ export async function readModel(config: Config, reader: TensorReader): Promise<M
     })
   }
   const { tensors } = reader
-  requirePossibleLayers(config, reader)
+  requirePossibleSizes(config, reader)
   const full = { ...lesserDefaults(architecture), ...config }
   const models = (architecture.places ?? [undefined]).map((place) => architecture.model(full, place))
   return withOwnHead(models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0], reader)
@@ -79,17 +79,32 @@ const WITHIN: readonly TextModel[] = [
  */
 function textModel(architecture: Architecture, config: Config, text: Config, { tensors }: TensorReader): Model {
   const tied = config.tie_word_embeddings === undefined ? {} : { tie_word_embeddings: config.tie_word_embeddings }
-  requirePossibleLayers(text, { tensors })
+  requirePossibleSizes(text, { tensors })
   const models = WITHIN.map((place) => architecture.model({ ...architecture.defaults, ...tied, ...text }, place))
   return withOwnHead(models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0], { tensors })
 }
 
-/** A damaged config must not make us build lists of a billion layers before the first missing tensor is noticed. */
-function requirePossibleLayers(config: Config, { tensors }: Pick<TensorReader, 'tensors'>): void {
+/** Sizes of config.json that are a dimension of some tensor, or divide one. */
+const DIMENSION = /(head_dim|hidden_size|intermediate_size|_heads|n_heads?|n_embd|n_inner|ffn_dim|_experts|_rank)$/
+/** Up to here a size costs nothing, whatever the tensors are. */
+const HARMLESS = 2 ** 16
+
+/**
+ * A damaged config must not make us build lists of a billion layers, or tables of a billion channels, before the first tensor of another
+ * shape is noticed.
+ */
+function requirePossibleSizes(config: Config, { tensors }: Pick<TensorReader, 'tensors'>): void {
+  const wrong = (key: string, found: string) =>
+    new CheckpointError(`Cannot use the checkpoint: ${key} is ${config[key]} in config.json, but ${found}.`, { file: 'config.json' })
   for (const key of ['num_hidden_layers', 'n_layer']) {
     const layers = config[key]
     if (typeof layers !== 'number' || layers <= tensors.size) continue
-    const message = `Cannot use the checkpoint: ${key} is ${layers} in config.json, but there are ${tensors.size} tensors, expected at least one for each layer.`
-    throw new CheckpointError(message, { file: 'config.json' })
+    throw wrong(key, `there are ${tensors.size} tensors, expected at least one for each layer`)
   }
+  const large = Object.keys(config).filter((key) => DIMENSION.test(key) && Number(config[key]) > HARMLESS)
+  if (large.length === 0) return
+  let largest = 0
+  for (const { shape } of tensors.values()) for (const size of shape) largest = Math.max(largest, size)
+  const impossible = large.find((key) => Number(config[key]) > largest)
+  if (impossible !== undefined) throw wrong(impossible, `no tensor has more than ${largest} rows or columns, expected one that has as many`)
 }

@@ -45,7 +45,10 @@ export function readRope(config: Config, headDim: number, { layerType, partial: 
   return { channels, frequencies: () => unscaled.frequencies, magnitude: 1 }
 }
 
-/** Cosines and sines [length, channels], the half-width angles repeated, as the rotation of halves wants them. */
+/**
+ * Cosines and sines [length, channels], the half-width angles repeated, the sines of the first half negated: as the rotation of halves
+ * multiplies them.
+ */
 export function ropeTables(rope: Rope, length: number): { cos: Float32Array; sin: Float32Array } {
   const frequencies = rope.frequencies(length)
   const half = frequencies.length
@@ -57,7 +60,8 @@ export function ropeTables(rope: Rope, length: number): { cos: Float32Array; sin
       const angle = Math.fround(position * frequencies[i])
       const at = position * half * 2 + i
       cos[at] = cos[at + half] = Math.cos(angle) * rope.magnitude
-      sin[at] = sin[at + half] = Math.sin(angle) * rope.magnitude
+      sin[at + half] = Math.sin(angle) * rope.magnitude
+      sin[at] = -sin[at + half]
     }
   }
   return { cos, sin }

@@ -1,6 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import type { LayerWalk, StageRequest } from './architecture.ts'
+import type { HostRequest, LayerWalk, StageRequest } from './architecture.ts'
 
 /**
  * One batch on its way through a layer. It owns the tensors between the requests: what the layer's generator makes on the way is
@@ -12,11 +12,16 @@ export class Walker {
   #request: StageRequest | null = null
   #result: Tensor2D | null = null
 
-  /** `input` passes into the walker's hands. The walk stands at its first request afterwards. */
-  constructor(walk: LayerWalk, input: Tensor2D) {
+  private constructor(walk: LayerWalk, input: Tensor2D) {
     this.#walk = walk
     this.#held = new Set([input])
-    this.answer([])
+  }
+
+  /** A walk that stands at its first stage. `input` passes into the walker's hands, also when this fails. */
+  static async start(walk: LayerWalk, input: Tensor2D): Promise<Walker> {
+    const walker = new Walker(walk, input)
+    await walker.answer([])
+    return walker
   }
 
   /** The request that waits for an answer. Errors: RangeError when the walk has ended. */
@@ -48,29 +53,48 @@ export class Walker {
   }
 
   /**
-   * Answers the request with one output per linear, which pass into the walker's hands, and goes on to the next request. When the layer's
-   * generator throws, all that the walker owns is disposed of.
+   * Answers the request with one output per linear, which pass into the walker's hands, and goes on to the next stage; requests of the host
+   * on the way are met. When the layer's generator throws, all that the walker owns is disposed of.
    */
-  answer(outputs: readonly Tensor2D[]): void {
+  async answer(outputs: readonly Tensor2D[]): Promise<void> {
     for (const tensor of outputs) this.#held.add(tensor)
     try {
-      const held = new Set(this.#next(outputs))
-      for (const tensor of this.#held) if (!held.has(tensor)) tensor.dispose()
-      this.#held = held
+      let asked = this.#next(outputs)
+      while (asked) asked = this.#next(await this.#work(asked))
     } catch (error) {
       this.dispose()
       throw error
     }
   }
 
-  /** Runs the generator to its next request; gives the tensors that outlive the step. */
-  #next(outputs: readonly Tensor2D[]): Tensor[] {
-    return tf.tidy(() => {
+  /** Runs the generator to its next request and disposes of what does not outlive the step. Gives the request where it is the host's. */
+  #next(outputs: readonly Tensor2D[]): HostRequest | null {
+    let asked: HostRequest | null = null
+    const held = tf.tidy((): Tensor[] => {
       const step = this.#walk.next(outputs)
-      this.#request = step.done ? null : step.value
-      this.#result = step.done ? step.value : null
-      return step.done ? [step.value] : [step.value.input, ...step.value.keep]
+      this.#request = null
+      if (step.done) {
+        this.#result = step.value
+        return [step.value]
+      }
+      const request = step.value
+      if ('read' in request) {
+        asked = request
+        return [...request.read, ...request.keep]
+      }
+      this.#request = request
+      return [request.input, ...request.keep]
     })
+    const kept = new Set(held)
+    for (const tensor of this.#held) if (!kept.has(tensor)) tensor.dispose()
+    this.#held = kept
+    return asked
+  }
+
+  async #work({ read, work }: HostRequest): Promise<readonly Tensor2D[]> {
+    const given = work(await Promise.all(read.map((tensor) => tensor.data<'float32'>())))
+    for (const tensor of given) this.#held.add(tensor)
+    return given
   }
 
   /** Gives up the walk. */

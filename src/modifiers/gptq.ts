@@ -102,7 +102,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
         const known = factors.get(ordered)
         const factor = known === undefined ? await factorOf(stage, moments.fitted.hessian, ordered, dampening) : known
         factors.set(ordered, factor)
-        members.push({ linear, scheme, args, factor, ...aimed(weight, moments, factor, goal) })
+        members.push({ linear, scheme, args, factor, ...(await aimed(weight, moments, factor, goal)) })
       }
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
       const globalScale = stageGlobalScale(members)
@@ -111,7 +111,9 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
         stage.signal.throwIfAborted()
         const lastSweep = members.findLastIndex(({ factor }) => factor === member.factor) === i
         await compressLinear({ stage, moments, levers, ...member, lastSweep, globalScale, plainGlobalScale })
-        if (member.linear.report && dead > 0) member.linear.report.deadColumns = dead
+        const { report } = member.linear
+        if (report && dead > 0) report.deadColumns = dead
+        if (report?.damping !== undefined && report.damping > dampening) report.dampingAsked = dampening
       }
       // The moments and their factor serve all linears of the stage: each is charged by its share of the rows.
       const reports = [...targets.keys()].flatMap(({ report, rows }) => (report ? [{ report, rows }] : []))
@@ -137,10 +139,15 @@ function goalOf(stage: Stage, levers: Levers): Goal | null {
 }
 
 /** What to round instead of a weight, with what the report says about it. */
-function aimed(weight: Float32Array, moments: StageMoments, factor: Factor | null, goal: Goal | null): Pick<Task, 'weight' | 'target'> {
+async function aimed(
+  weight: Float32Array,
+  moments: StageMoments,
+  factor: Factor | null,
+  goal: Goal | null,
+): Promise<Pick<Task, 'weight' | 'target'>> {
   if (!factor || !goal) return { weight, target: null }
   const { target, most } = goal
-  const found = span('step', 'target', () => aim(target, weight, moments, factor, most))
+  const found = await span('step', 'target', () => aim(target, weight, moments, factor, most))
   return { weight: found.weight, target: { kind: target.kind, step: found.step } }
 }
 

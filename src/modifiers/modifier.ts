@@ -57,10 +57,15 @@ export interface LinearReport {
   seconds: number
   /** What the codes aim at instead of the original outputs, and how far of the way they go. */
   target?: { kind: 'inputs' | 'residual'; step: number }
-  /** GPTQ: the damping that made the Hessian invertible. */
+  /** GPTQ: the damping that made the Hessian invertible, and the one asked for where that did not. */
   damping?: number
+  dampingAsked?: number
   /** Input channels that were zero on every calibration token. */
   deadColumns?: number
+  /** Scales too small for the type they are stored in: what they scale became zero. Set by the run. */
+  clippedScales?: number
+  /** CRC-32 of the codes and scales as they are stored (`codesChecksum`): what must come out of the files again. Set by the run. */
+  checksum?: string
   /** Set when the method asked for was not the one used. */
   fallback?: string
 }

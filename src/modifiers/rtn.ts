@@ -2,7 +2,8 @@ import type { FromSchema } from 'json-schema-to-ts'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { stageGlobalScale } from '../schemes/qparams.ts'
-import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../schemes/quantize.ts'
+import { assertFinite } from '../schemes/quantize.ts'
+import { roundToGrid } from '../schemes/round-to-grid.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { type GridOptions, weightGrid } from '../schemes/weight-grid.ts'
 import type { Linear, ModifierDefinition, Stage } from './modifier.ts'
@@ -36,9 +37,12 @@ export const modifier: ModifierDefinition<Options> = {
     async apply(stage, targets) {
       const importance = stage.hasInputs ? (await measureChannels(stage)).meanSquare : null
       const globalScale = stageGlobalScale([...targets].flatMap(([{ weight }, { weights: args }]) => (args ? [{ weight, args }] : [])))
-      for (const [linear, scheme] of targets) {
-        if (scheme.weights) await round(stage, linear, scheme, scheme.weights, { importance, globalScale, signed })
-      }
+      // All at once: what one does in this thread goes on beside the kernels' work for another.
+      await Promise.all(
+        [...targets].map(([linear, scheme]) =>
+          scheme.weights ? round(stage, linear, scheme, scheme.weights, { importance, globalScale, signed }) : null,
+        ),
+      )
     },
   }),
 }
@@ -46,13 +50,16 @@ export const modifier: ModifierDefinition<Options> = {
 async function round(stage: Stage, linear: Linear, scheme: QuantizationScheme, args: QuantizationArgs, shared: GridOptions): Promise<void> {
   const started = performance.now()
   const { name, weight, rows, columns } = linear
-  assertFinite(weight, `${name}.weight`)
-  linear.quantized = quantizeToGrid(weight, rows, columns, args, await weightGrid(stage.kernels, linear, scheme, args, shared))
+  const grid = await weightGrid(stage.kernels, linear, scheme, args, shared)
+  const { quantized, error } = await roundToGrid(stage.kernels, weight, rows, columns, args, grid)
+  // A weight that is not finite shows in the error; which one it is, is asked only then.
+  if (!Number.isFinite(error)) assertFinite(weight, `${name}.weight`)
+  linear.quantized = quantized
   linear.report = {
     name,
     method: 'RTN',
     scheme: schemeLabel(scheme),
-    error: relativeError(weight, dequantize(linear.quantized)),
+    error,
     errorOf: 'weights',
     seconds: (performance.now() - started) / 1000,
   }

@@ -10,14 +10,57 @@ export function packedWords(count: number, bits: number): number {
  */
 export function packRows(codes: Int8Array, rows: number, columns: number, bits: number): Int32Array {
   checkLength('codes', codes.length, rows * columns)
+  if (bits === 4 && columns % 8 === 0 && codes.byteOffset % 4 === 0) return packNibbles(codes)
   return pack(codes, rows, columns, bits, { element: 1, row: columns, word: 1, packedRow: packedWords(columns, bits) })
+}
+
+/** `packRows` of four bits where rows are whole words: four codes at a time as the bytes of a (little-endian) word. */
+function packNibbles(codes: Int8Array): Int32Array {
+  const quads = new Int32Array(codes.buffer, codes.byteOffset, codes.length >>> 2)
+  const words = new Int32Array(quads.length >>> 1)
+  let outside = 0
+  for (let i = 0, from = 0; i < words.length; i++, from += 2) {
+    const first = quads[from]
+    const second = quads[from + 1]
+    // A code fits where the upper five bits of its byte are alike.
+    outside |= (first ^ (first << 1)) | (second ^ (second << 1))
+    words[i] = joinNibbles(first) | (joinNibbles(second) << 16)
+  }
+  if ((outside & 0xf0f0f0f0) !== 0) refuseOutside(4)
+  return words
+}
+
+/** The low halves of four bytes, each with its sign bit flipped (+ 8), side by side. */
+function joinNibbles(quad: number): number {
+  const flipped = (quad & 0x0f0f0f0f) ^ 0x08080808
+  const pairs = (flipped | (flipped >>> 4)) & 0x00ff00ff
+  return (pairs | (pairs >>> 8)) & 0xffff
 }
 
 /** The inverse of `packRows`: words [rows, packedWords(columns, bits)] to signed codes [rows, columns]. */
 export function unpackRows(words: Int32Array, rows: number, columns: number, bits: number): Int8Array {
   const packedRow = packedWords(columns, bits)
   checkLength('words', words.length, rows * packedRow)
+  if (bits === 4 && columns % 8 === 0) return unpackNibbles(words)
   return unpack(words, rows, columns, bits, { element: 1, row: columns, word: 1, packedRow })
+}
+
+/** The inverse of `packNibbles`. */
+function unpackNibbles(words: Int32Array): Int8Array {
+  const quads = new Int32Array(words.length * 2)
+  for (let i = 0; i < words.length; i++) {
+    quads[2 * i] = spreadNibbles(words[i] & 0xffff)
+    quads[2 * i + 1] = spreadNibbles(words[i] >>> 16)
+  }
+  return new Int8Array(quads.buffer)
+}
+
+/** Four nibbles as bytes, less 8 each. */
+function spreadNibbles(half: number): number {
+  const pairs = (half | (half << 8)) & 0x00ff00ff
+  const quad = (pairs | (pairs << 4)) & 0x0f0f0f0f
+  // 8 in the bytes that fall below zero, times 31 makes the five upper bits.
+  return (quad & 0x07070707) | Math.imul(~quad & 0x08080808, 31)
 }
 
 /** `packRows` along the other dimension: codes [rows, columns] to words [packedWords(rows, bits), columns], for zero points. */
@@ -63,8 +106,13 @@ function pack(codes: Int8Array, streams: number, length: number, bits: number, {
     }
     if (filled > 0) words[to] = current
   }
-  if (outside !== 0) throw new RangeError(`Cannot pack codes: one is outside ${-offset}..${offset - 1}, the range of ${bits} bits`)
+  if (outside !== 0) refuseOutside(bits)
   return words
+}
+
+function refuseOutside(bits: number): never {
+  const offset = 1 << (bits - 1)
+  throw new RangeError(`Cannot pack codes: one is outside ${-offset}..${offset - 1}, the range of ${bits} bits`)
 }
 
 function unpack(words: Int32Array, streams: number, length: number, bits: number, { element, row, word, packedRow }: Strides): Int8Array {

@@ -20,11 +20,17 @@ export function encodeScales(values: Float32Array, dtype: ScaleDType): Uint8Arra
 }
 
 /** What replaces a scale of zero: the machine epsilon of its type, as compressed-tensors does. Powers of two are never zero. */
-const EPSILON: Readonly<Record<ScaleDType, number>> = { F32: 2 ** -23, F16: 2 ** -10, BF16: 2 ** -7, F8_E4M3: 2 ** -3, U8: 2 ** -127 }
+export const SMALLEST_SCALE: Readonly<Record<ScaleDType, number>> = {
+  F32: 2 ** -23,
+  F16: 2 ** -10,
+  BF16: 2 ** -7,
+  F8_E4M3: 2 ** -3,
+  U8: 2 ** -127,
+}
 
 /** Rounds scales in place to what `dtype` can hold; zeros become its epsilon, so that nothing is divided by zero. */
 export function roundScales(values: Float32Array, dtype: ScaleDType): void {
   if (dtype === 'U8' || dtype === 'F8_E4M3') values.set(decodeScales(encodeScales(values, dtype), dtype))
   else roundToDtype(values, dtype)
-  for (let i = 0; i < values.length; i++) if (values[i] === 0) values[i] = EPSILON[dtype]
+  for (let i = 0; i < values.length; i++) if (values[i] === 0) values[i] = SMALLEST_SCALE[dtype]
 }

@@ -5,6 +5,7 @@ import type { HubOptions } from '../hub/settings.ts'
 import type { Model } from '../models/architecture.ts'
 import { UserError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
+import type { RowsWanted } from './record.ts'
 
 /**
  * What calibrates when nothing else is said: texts of fourteen kinds that come with the package, so that nothing is downloaded. On
@@ -63,6 +64,17 @@ export async function calibrationRows({ source }: Plan, options: CalibrationOpti
     context: model.maxPositions,
     ...rowOptions(options),
   })
+}
+
+/** The options of `calibrationRows` as the record has them. */
+export function rowsWanted({ source: { model } }: Plan, options: CalibrationOptions): RowsWanted {
+  const { dataset = DEFAULT_DATASET, datasetConfig, split, textColumn, rows, numCalibrationSamples = DEFAULT_ROWS } = options
+  return {
+    dataset: typeof dataset === 'string' ? dataset : null,
+    ...definedOf({ datasetConfig, split, textColumn, rows }),
+    numCalibrationSamples,
+    maxSeqLength: options.maxSeqLength ?? defaultLength(model),
+  }
 }
 
 /** What options say about the source of the rows, in the words of `loadRows`. */

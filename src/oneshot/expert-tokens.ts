@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { asFloats } from '../engine/as-floats.ts'
 import type { LayerHooks } from '../models/architecture.ts'
+import { Readings } from './readings.ts'
 
 /** How many calibration tokens the router sent to each expert of a layer. */
 export interface ExpertTokens {
@@ -12,7 +14,7 @@ export interface ExpertTokens {
 /** Counts the tokens that are routed to the experts of a layer. */
 export class ExpertCounts {
   readonly #layer: string
-  readonly #modules = new Map<string, number[]>()
+  readonly #modules = new Map<string, Readings>()
 
   constructor(layer: string) {
     this.#layer = layer
@@ -22,18 +24,27 @@ export class ExpertCounts {
   get hooks(): LayerHooks {
     return {
       route: (module, weights) => {
-        const routed = tf.tidy(() => tf.sum(tf.cast(tf.notEqual(weights, 0), 'int32'), 0).dataSync<'int32'>())
-        const before = this.#modules.get(module) ?? new Array<number>(routed.length).fill(0)
-        this.#modules.set(
-          module,
-          before.map((count, expert) => count + routed[expert]),
-        )
+        const readings = this.#modules.get(module) ?? new Readings()
+        this.#modules.set(module, readings)
+        readings.add(() => tf.sum(asFloats(tf.notEqual(weights, 0)), 0))
       },
     }
   }
 
-  get counts(): ExpertTokens[] {
-    return [...this.#modules].map(([module, tokens]) => ({ module: `${this.#layer}.${module}`, tokens }))
+  /** What was counted since it was last asked for, by module. */
+  async take(): Promise<ExpertTokens[]> {
+    const counts: ExpertTokens[] = []
+    for (const [module, readings] of this.#modules) {
+      const [first, ...others] = await readings.take()
+      const tokens = Array.from(first, (count, expert) => others.reduce((sum, own) => sum + own[expert], count))
+      counts.push({ module: `${this.#layer}.${module}`, tokens })
+    }
+    this.#modules.clear()
+    return counts
+  }
+
+  dispose(): void {
+    for (const readings of this.#modules.values()) readings.dispose()
   }
 }
 

@@ -9,6 +9,7 @@ import { elementCount } from '../numerics/dtype.ts'
 import { encodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import type { Range } from '../schemes/activation-range.ts'
 import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
+import { codesChecksum } from '../schemes/codes-checksum.ts'
 import type { CacheRanges } from './activation-ranges.ts'
 import { ExpertCounts } from './expert-tokens.ts'
 import type { Plan } from './plan.ts'
@@ -108,6 +109,7 @@ function encodeLinear({ planned, linear, inputRange }: LinearInHand): TensorData
   const { layout, spec, scheme } = planned
   if (!scheme) return []
   if (!linear.quantized || !layout) throw new RangeError(`Cannot store ${spec.name}: it was not compressed, expected codes`)
+  if (linear.report) linear.report.checksum = codesChecksum(linear.quantized)
   const encoded = new Map([...layout.encode(linear.quantized), ...(inputRange ? activationBytes(scheme, planned.dtype, inputRange) : [])])
   const stored = [
     ...layout.tensors(linear.quantized.args, spec.rows, spec.columns, planned.dtype),

@@ -1,7 +1,9 @@
 import { datasetRule, rowModeRule } from '../data/load-rows.ts'
+import { ENGINES } from '../engine/engine.ts'
 import { engineRule } from '../engine/open.ts'
+import { precisionRule } from '../engine/precision.ts'
 import { threadsRule } from '../kernels/open.ts'
-import { checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
+import { checkFolder, checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
 import { memoryRule } from './memory-budget.ts'
 
 /** The options that say what calibrates, and where the hub comes in. */
@@ -40,9 +42,33 @@ const ONESHOT: Rules = {
   ...CALIBRATION,
   engine: engineRule,
   threads: threadsRule,
+  precision: precisionRule,
   stop: signal,
   restart: flag,
+  allowFallback: flag,
   onProgress: handler,
+}
+
+const REBUILD: Rules = {
+  layer: {
+    expected: "a layer's number or name",
+    fits: (value) => Number.isInteger(value) || (typeof value === 'string' && value.trim() !== ''),
+  },
+  against: folder,
+  dataset: datasetRule,
+  engine: { expected: ENGINES.join(', '), fits: (value) => typeof value === 'string' && ENGINES.some((name) => name === value) },
+  threads: threadsRule,
+  modifiers: ONESHOT.modifiers,
+  localFilesOnly: flag,
+  onDownload: handler,
+  signal,
+  onProgress: handler,
+}
+
+/** Checks the arguments of `rebuild`. Errors: UserError that names the argument or option. */
+export function checkRebuild(checkpoint: unknown, options: unknown): void {
+  checkFolder('rebuild', checkpoint)
+  checkOptions('rebuild', options, REBUILD)
 }
 
 /** Checks the options of `oneshot` or `planRun` before anything is done with them. Errors: UserError that names the option. */

@@ -79,11 +79,20 @@ export interface Plan {
  */
 export async function planRun(options: PlanOptions): Promise<Plan> {
   checkOneshot(options, 'planRun')
+  return planned(options, true)
+}
+
+/** As `planRun`, for a run that compares what it makes and writes nothing: no output folder is looked at. */
+export async function planRebuild(options: Omit<PlanOptions, 'output' | 'overwrite'>): Promise<Plan> {
+  return planned(options, false)
+}
+
+async function planned(options: PlanOptions, writes: boolean): Promise<Plan> {
   const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
   const origin = await modelFolder(options.model, options)
   const original = { ...(await openModel(origin.path)), name: origin.name }
   try {
-    return await settle(await rewritten(original, recipe), origin, recipe, options)
+    return await settle(await rewritten(original, recipe), origin, recipe, options, writes)
   } catch (error) {
     await original.close()
     throw error
@@ -110,6 +119,7 @@ async function settle(
   origin: ModelFolder,
   recipe: Recipe,
   { output, overwrite = false, strict = false }: PlanOptions,
+  writes: boolean,
 ): Promise<Plan> {
   if (source.config.quantization_config) {
     throw new CheckpointError(
@@ -117,9 +127,9 @@ async function settle(
     )
   }
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
-  if (await sameFolder(target, source.path))
+  if (writes && (await sameFolder(target, source.path)))
     throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
-  await requireUsableOutput(target, overwrite)
+  if (writes) await requireUsableOutput(target, overwrite)
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
   const linears: PlannedLinear[] = []
@@ -137,7 +147,7 @@ async function settle(
   const cacheDtype = linears[0].dtype
   const tensors = resultTensors(source, linears, passThrough, cache && { args: cache, dtype: cacheDtype })
   const size = { before: totalBytes([...source.reader.tensors.values()]), after: totalBytes(tensors) }
-  await requireSpace(target, size.after)
+  if (writes) await requireSpace(target, size.after)
   const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
   const untouched = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
   const ignore = [...ignoredNames(source, untouched, new Set(schemes.keys())), ...alias, ...otherLinears(source)]

@@ -1,8 +1,31 @@
+import type { WrittenFile } from '../checkpoint/writer.ts'
+import type { RowMode } from '../data/rows.ts'
 import type { PushedRepo } from '../hub/push-folder.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import type { ExpertTokens } from './expert-tokens.ts'
 
 export { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
+
+/** A stage that a transform of the recipe left as it is. */
+export interface SkippedStage {
+  /** `AWQModifier` */
+  by: string
+  /** `model.layers.3 · attention output` */
+  stage: string
+  why: string
+}
+
+/** The options that gave the calibration rows, defaults filled in: what it takes to read them again. */
+export interface RowsWanted {
+  /** Null for rows that were given in code: they stand nowhere else. */
+  dataset: string | null
+  datasetConfig?: string
+  split?: string
+  textColumn?: string
+  rows?: RowMode
+  numCalibrationSamples: number
+  maxSeqLength: number
+}
 
 /** What a run did, as returned by `oneshot` and written beside the checkpoint as llmpress-report.json. */
 export interface RunRecord {
@@ -10,10 +33,12 @@ export interface RunRecord {
   model: string
   output: string
   recipe: { name: string; text: string }
+  /** SHA-256 of what the bytes follow from; see `Fingerprint`. */
+  hashes: { model: string; recipe: string; data: string }
   engine: { name: string; detail: string; threads: number }
   seed: number
   /** Null for a recipe that needs no data. */
-  data: { source: string; rows: number; tokens: number } | null
+  data: { source: string; rows: number; tokens: number; request: RowsWanted } | null
   linears: LinearReport[]
   /** How many calibration tokens were routed to each expert, by layer. Absent where there are no experts, or no data. */
   experts?: ExpertTokens[]
@@ -23,6 +48,10 @@ export interface RunRecord {
   untouched: string[]
   /** Names of the tensors that no part of the architecture reads, copied as they are: vision towers, for one. */
   foreign: string[]
+  /** Stages that a transform was to rescale and left as they are. */
+  skipped: SkippedStage[]
+  /** What was out of the ordinary and need not alarm: raised dampings, dead channels, stages left out. Sentences for the closing table. */
+  remarks: string[]
   warnings: string[]
   /** Bytes of all tensors. */
   size: { before: number; after: number }
@@ -32,8 +61,8 @@ export interface RunRecord {
   peakMemory: number
   /** Bytes that the scratch file came to; absent where all fitted in memory. */
   scratch?: number
-  /** All files of the checkpoint but this record itself, with their sizes on disk in bytes. */
-  files: { name: string; bytes: number }[]
+  /** All files of the checkpoint but this record itself, with their sizes on disk in bytes and their SHA-256. */
+  files: WrittenFile[]
   /** Where the checkpoint was pushed to; absent from the file, which is part of it. */
   pushed?: PushedRepo
 }

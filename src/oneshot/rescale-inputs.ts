@@ -35,7 +35,7 @@ export async function rescaleInputs(
   }
   const name = `${layer.name}.${source.name}`
   const divisors =
-    source.kind === 'norm' ? divideNorm(plan, layer, name, source.offset, wanted) : divideLinear(layer, name, wanted, source.rows)
+    source.kind === 'norm' ? await divideNorm(plan, layer, name, source.offset, wanted) : divideLinear(layer, name, wanted, source.rows)
   for (const { planned, linear } of stage) {
     multiplyColumns(linear.weight, divisors)
     layer.rescaled.add(`${linear.name}.weight`)
@@ -48,8 +48,8 @@ export async function rescaleInputs(
 }
 
 /** Divides a norm's weight (and bias), rounded to the stored type; gives what it was really divided by. */
-function divideNorm(plan: Plan, layer: LayerInHand, name: string, offset: number, wanted: Float32Array): Float32Array {
-  const before = parameter(layer, `${name}.weight`)
+async function divideNorm(plan: Plan, layer: LayerInHand, name: string, offset: number, wanted: Float32Array): Promise<Float32Array> {
+  const before = await parameter(layer, `${name}.weight`)
   const after = before.map((weight, i) => (weight + offset) / wanted[i] - offset)
   roundToDtype(after, storedType(plan, `${name}.weight`))
   const divisors = before.map((weight, i) => {
@@ -60,7 +60,7 @@ function divideNorm(plan: Plan, layer: LayerInHand, name: string, offset: number
   for (const [i, divisor] of divisors.entries()) if (divisor === 1) after[i] = before[i]
   replaceParameter(layer, `${name}.weight`, after)
   if (layer.parameters.has(`${name}.bias`)) {
-    const bias = parameter(layer, `${name}.bias`).map((value, i) => value / divisors[i])
+    const bias = (await parameter(layer, `${name}.bias`)).map((value, i) => value / divisors[i])
     roundToDtype(bias, storedType(plan, `${name}.bias`))
     replaceParameter(layer, `${name}.bias`, bias)
   }
@@ -97,10 +97,10 @@ function multiplyColumns(weight: Float32Array, factors: Float32Array): void {
   for (let i = 0; i < weight.length; i++) weight[i] *= factors[i % factors.length]
 }
 
-function parameter({ parameters }: LayerInHand, name: string): Float32Array {
+async function parameter({ parameters }: LayerInHand, name: string): Promise<Float32Array> {
   const tensor = parameters.get(name)
   if (!tensor) throw new RangeError(`Cannot rescale ${name}: it was not loaded, expected every tensor of parameters()`)
-  return Float32Array.from(tensor.dataSync<'float32'>())
+  return Float32Array.from(await tensor.data<'float32'>())
 }
 
 function replaceParameter({ parameters, edited, rescaled }: LayerInHand, name: string, values: Float32Array): void {

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { breathe } from '../engine/breathe.ts'
 import type { LayerWalk } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
@@ -71,7 +71,7 @@ export class Streams {
     const streams = new Streams(batches, signal, store, hidden.originals !== null)
     const begin = async (walkers: Walker[], batch: StreamBatch, input: Tensor2D, original: boolean) => {
       await store.load([input])
-      const walker = new Walker(walk(batch, input, original), input)
+      const walker = await Walker.start(walk(batch, input, original), input)
       walkers.push(walker)
       await store.park(walker.held)
     }
@@ -147,19 +147,19 @@ export class Streams {
       const original = this.#originals?.[i]
       if (!original) continue
       const ahead = this.#ahead[i]
-      await this.#advance(original, ahead ?? [], () => {
+      await this.#advance(original, ahead ?? [], async () => {
         if (!ahead) return answerWith(original, originals)
         this.#ahead[i] = []
-        original.answer(ahead)
+        await original.answer(ahead)
       })
     }
     this.#ahead = []
   }
 
   /** Does the step of a walk that needs its tensors and those of `beside`. */
-  async #advance(walker: Walker, beside: readonly Tensor[], step: () => void): Promise<void> {
+  async #advance(walker: Walker, beside: readonly Tensor[], step: () => Promise<void>): Promise<void> {
     await this.#store.load([...walker.held, ...beside])
-    step()
+    await step()
     await this.#store.park(walker.held)
     await this.#breathe()
   }
@@ -179,12 +179,12 @@ export class Streams {
 
   /** Lets timers and signals in between two batches. */
   async #breathe(): Promise<void> {
-    await setImmediate()
+    await breathe()
     this.#signal.throwIfAborted()
   }
 }
 
-function answerWith(walker: Walker, linears: readonly LinearTensors[]): void {
+async function answerWith(walker: Walker, linears: readonly LinearTensors[]): Promise<void> {
   const { input } = walker.request
-  walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
+  await walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
 }

@@ -27,6 +27,8 @@ export interface WalkContext {
   readonly kernels: Kernels
   readonly signal: AbortSignal
   readonly onProgress: OnProgress
+  /** Rounds plainly what a modifier left as it was, or with numbers that are none, and says so; else that ends the run. */
+  readonly allowFallback: boolean
   /** Has the calibration rows on their way through the layers, and the hidden states between two. */
   readonly store: TensorStore
 }
@@ -58,7 +60,7 @@ export async function* streamLayers(plan: Plan, context: WalkContext, from = 0):
       await finishStage(plan, context, layer, spec, null)
       await setImmediate()
     }
-    yield finishLayer(plan, layer)
+    yield await finishLayer(plan, layer)
   }
 }
 
@@ -89,17 +91,21 @@ export async function* walkLayers(
       // From here on the streams own the inputs.
       const inputs = hidden
       hidden = { compressed: [], originals: null }
+      let finished: CompressedLayer
       try {
         // Tensors of the layer that rescaling replaces are read by the next stages only, so both streams can share them.
         const walk = ({ shape }: StreamBatch, input: Tensor2D, original: boolean) =>
           model.walk(index, input, layer.parameters, shared, shape, original ? undefined : { ...cache?.hooks, ...layer.experts.hooks })
         const streams = await Streams.open(batches, inputs, walk, context.signal, context.store)
         hidden = await throughStages(plan, context, layer, model.stages(index), streams)
+        await requireFinite(hidden.compressed, name, context.store)
+        finished = await finishLayer(plan, layer)
       } finally {
         disposeParameters(layer.parameters)
+        cache?.dispose()
+        layer.experts.dispose()
       }
-      await requireFinite(hidden.compressed, name, context.store)
-      yield { ...finishLayer(plan, layer), hidden }
+      yield { ...finished, hidden }
     }
     // The streams of the head own what is left.
     const inputs = hidden
@@ -124,7 +130,7 @@ async function walkHead(plan: Plan, context: WalkContext, batches: readonly Stre
     } finally {
       streams.dispose()
     }
-    return finishLayer(plan, layer)
+    return await finishLayer(plan, layer)
   } finally {
     disposeParameters(layer.parameters)
   }
@@ -162,7 +168,7 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
   const stage = openStage(plan, context, layer, spec, inHand, streams)
-  await compressStage(plan, index, stage, inHand)
+  await compressStage(plan, index, stage, inHand, context.allowFallback)
   const ranges = await observeInputs(stage)
   for (const entry of inHand) entry.inputRange = ranges.get(entry.linear.name) ?? null
   for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })
@@ -225,14 +231,15 @@ async function withLinears(served: readonly ServedLinear[], work: (linears: read
   }
 }
 
-function finishLayer(plan: Plan, layer: LayerInHand): CompressedLayer {
+async function finishLayer(plan: Plan, layer: LayerInHand): Promise<CompressedLayer> {
+  await layer.cache?.settle()
   const reports = layer.linears.flatMap(({ linear }) => linear.report ?? [])
   return {
     name: layer.name,
     tensors: span('step', 'encode', () => encodeLayer(plan, layer)),
     reports,
     rescaled: [...layer.rescaled],
-    experts: layer.experts.counts,
+    experts: await layer.experts.take(),
     hidden: null,
   }
 }
@@ -263,7 +270,9 @@ function layerNames({ source: { model } }: Plan): string[] {
 async function requireFinite(hidden: readonly Tensor2D[], layer: string, store: TensorStore): Promise<void> {
   for (const tensor of hidden) {
     await store.load([tensor])
-    const sum = tf.tidy(() => tf.sum(tensor).dataSync()[0])
+    const total = tf.sum(tensor)
+    const [sum] = await total.data()
+    total.dispose()
     await store.park([tensor])
     if (!Number.isFinite(sum)) throw new RunError(`Cannot go on after ${layer}: its outputs are not finite (sum ${sum}), expected numbers.`)
   }

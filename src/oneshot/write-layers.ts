@@ -51,6 +51,9 @@ export async function writeLayers(
       const etaSeconds = (seconds / (index + 1 - first)) * (model.layers - index - 1)
       onProgress({ type: 'layer:done', name, index, of: model.layers, seconds, etaSeconds })
     }
+    // Before the journal vouches for the layer.
+    await reader.requireUnchanged()
+    await writer.requireHeld()
     index++
     const isStopped = stop?.aborted === true && index < model.layers
     if (isStopped || (index <= model.layers && journal.isDue)) {
@@ -65,5 +68,6 @@ export async function writeLayers(
     startLayer()
   }
   await copyUntouched(model.layers)
+  await reader.requireUnchanged()
   return progress(model.layers)
 }

@@ -71,6 +71,26 @@ export function ranges(weight: Float32Array, rows: number, columns: number, shap
   return { low, high }
 }
 
+/** The largest magnitude of each tile of finite weights: of such floats the bits below the sign count up with it. */
+export function largestOf(weight: Float32Array, rows: number, columns: number, shape: GridShape): Float32Array {
+  const { rowSpan, columnSpan, gridRows, gridColumns } = shape
+  const words = new Int32Array(weight.buffer, weight.byteOffset, weight.length)
+  const largest = new Int32Array(gridRows * gridColumns)
+  for (let r = 0; r < rows; r++) {
+    const firstTile = Math.floor(r / rowSpan) * gridColumns
+    for (let g = 0; g < gridColumns; g++) {
+      const end = r * columns + Math.min(columns, (g + 1) * columnSpan)
+      let most = largest[firstTile + g]
+      for (let i = r * columns + g * columnSpan; i < end; i++) {
+        const magnitude = words[i] & 0x7fffffff
+        if (magnitude > most) most = magnitude
+      }
+      largest[firstTile + g] = most
+    }
+  }
+  return new Float32Array(largest.buffer)
+}
+
 function zeroPoints(low: Float32Array, scale: Float32Array, min: number, max: number): Int8Array {
   const zeroPoint = new Int8Array(low.length)
   for (let t = 0; t < low.length; t++) {
@@ -90,15 +110,33 @@ export function gridOfRanges(
   globalScale: number | null,
 ): Grid {
   const { min, max } = codeRange(args)
-  const scaleDtype = scaleDtypeOf(args, dtype)
   const scale = new Float32Array(low.length)
-  if (args.symmetric) for (let t = 0; t < scale.length; t++) scale[t] = Math.max(-low[t], high[t])
-  else for (let t = 0; t < scale.length; t++) scale[t] = Math.fround(high[t] - low[t]) / (max - min)
+  if (args.symmetric) {
+    for (let t = 0; t < scale.length; t++) scale[t] = Math.max(-low[t], high[t])
+    return gridOfLargest(scale, scaleShape, args, dtype, globalScale)
+  }
+  const scaleDtype = scaleDtypeOf(args, dtype)
+  for (let t = 0; t < scale.length; t++) scale[t] = Math.fround(high[t] - low[t]) / (max - min)
+  roundScales(scale, scaleDtype)
+  return { scale, scaleShape, scaleDtype, zeroPoint: zeroPoints(low, scale, min, max), globalScale }
+}
+
+/** The symmetric grid of tiles whose largest magnitudes are `scale`, which becomes their scales. */
+export function gridOfLargest(
+  scale: Float32Array,
+  scaleShape: readonly number[],
+  args: QuantizationArgs,
+  dtype: FloatDType,
+  globalScale: number | null,
+): Grid {
+  const { min, max } = codeRange(args)
+  const scaleDtype = scaleDtypeOf(args, dtype)
+  const half = (max - min) / 2
   if (scaleDtype === 'U8') toPowerOfTwoScales(scale, Math.floor(Math.log2(max)))
-  else if (args.symmetric) for (let t = 0; t < scale.length; t++) scale[t] /= (max - min) / 2
+  else for (let t = 0; t < scale.length; t++) scale[t] /= half
   if (globalScale !== null) for (let t = 0; t < scale.length; t++) scale[t] *= globalScale
   roundScales(scale, scaleDtype)
-  return { scale, scaleShape, scaleDtype, zeroPoint: args.symmetric ? null : zeroPoints(low, scale, min, max), globalScale }
+  return { scale, scaleShape, scaleDtype, zeroPoint: null, globalScale }
 }
 
 /**
@@ -117,8 +155,10 @@ export function minMaxGrid(
   globalScale: number | null = null,
 ): Grid {
   const shape = gridShape(args, rows, columns)
+  const global = ownGlobalScale(args, weight, globalScale)
+  if (args.symmetric) return gridOfLargest(largestOf(weight, rows, columns, shape), shape.scaleShape, args, dtype, global)
   const { low, high } = ranges(weight, rows, columns, shape)
-  return gridOfRanges(low, high, shape.scaleShape, args, dtype, ownGlobalScale(args, weight, globalScale))
+  return gridOfRanges(low, high, shape.scaleShape, args, dtype, global)
 }
 
 /** The global scale to use: null for schemes without, else the one given, else that of the matrix itself. */

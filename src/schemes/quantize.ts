@@ -1,8 +1,10 @@
 import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { firstNonFinite } from '../numerics/finite.ts'
 import { decodeFp4E2m1, encodeFp4E2m1 } from '../numerics/fp4-e2m1.ts'
 import { decodeFp8E4m3, encodeFp8E4m3 } from '../numerics/fp8-e4m3.ts'
 import { roundHalfEven } from '../numerics/round.ts'
+import { bytesOf } from '../numerics/view.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { codeRange, type GridShape, gridShape } from './grid.ts'
 import { effectiveScale, type Grid } from './qparams.ts'
@@ -90,10 +92,7 @@ export function relativeError(original: Float32Array, approximation: Float32Arra
 
 /** Errors: CheckpointError naming the tensor and the first index that is NaN or infinite. */
 export function assertFinite(weight: Float32Array, name: string): void {
-  for (let i = 0; i < weight.length; i++) {
-    // The difference is zero for finite numbers only; NaN for NaN and for infinities.
-    if (weight[i] - weight[i] !== 0) {
-      throw new CheckpointError(`Cannot quantize ${name}: found ${weight[i]} at element ${i}, expected finite weights`, { tensor: name })
-    }
-  }
+  const i = firstNonFinite(bytesOf(weight), 'F32')
+  if (i >= 0)
+    throw new CheckpointError(`Cannot quantize ${name}: found ${weight[i]} at element ${i}, expected finite weights`, { tensor: name })
 }

@@ -2,7 +2,7 @@ import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { codeRange, type GridShape, gridShape } from './grid.ts'
-import { type Grid, gridOfRanges, ownGlobalScale, ranges } from './qparams.ts'
+import { type Grid, gridOfLargest, gridOfRanges, largestOf, ownGlobalScale, ranges } from './qparams.ts'
 import { dequantize, quantizeToGrid } from './quantize.ts'
 
 /**
@@ -41,8 +41,8 @@ export interface Matrix {
 interface Subject extends Matrix {
   readonly args: QuantizationArgs
   readonly shape: GridShape
-  readonly low: Float32Array
-  readonly high: Float32Array
+  /** Of each tile: of symmetric schemes the largest magnitude is all that counts. */
+  readonly ends: { readonly low: Float32Array; readonly high: Float32Array } | { readonly largest: Float32Array }
   readonly globalScale: number | null
 }
 
@@ -61,33 +61,30 @@ export async function searchGrid(
 ): Promise<Grid> {
   const shape = gridShape(args, rows, columns)
   const globalScale = ownGlobalScale(args, weight, search.globalScale ?? null)
-  const subject = { weight, rows, columns, args, dtype, shape, ...ranges(weight, rows, columns, shape), globalScale }
-  const isSigned = search.signed === true && args.symmetric && args.type === 'int'
-  const ratios = isSigned ? [...search.ratios, ...search.ratios.map((ratio) => -ratio)] : search.ratios
+  const ends = args.symmetric ? { largest: largestOf(weight, rows, columns, shape) } : ranges(weight, rows, columns, shape)
+  const subject = { weight, rows, columns, args, dtype, shape, ends, globalScale }
+  const signed = search.signed === true && args.symmetric && args.type === 'int'
   const forKernels = args.type === 'int' && (args.strategy === 'group' || args.strategy === 'channel')
-  return forKernels ? kernelSearch(kernels, subject, ratios, search) : plainSearch(subject, ratios, search)
+  return forKernels ? kernelSearch(kernels, subject, search, signed) : plainSearch(subject, search, signed)
 }
 
-/**
- * The grids of the ranges of tiles `from` to `to` times each |ratio|, side by side: [tiles, ratios]. Scales are negative for a negative
- * ratio.
- */
-function candidates({ args, dtype, low, high, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
+/** The grids of the ranges of tiles `from` to `to` times each ratio, side by side: [tiles, ratios]. */
+function candidates({ args, dtype, ends, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
   const count = ratios.length
-  const scaled = (ends: Float32Array) => {
+  const factors = Float64Array.from(ratios)
+  const shape = [to - from, count]
+  const scaled = (values: Float32Array) => {
     const out = new Float32Array((to - from) * count)
-    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++, at++) out[at] = ends[t] * Math.abs(ratios[k])
+    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++) out[at++] = values[t] * factors[k]
     return out
   }
-  const grid = gridOfRanges(scaled(low), scaled(high), [to - from, count], args, dtype, globalScale)
-  for (let k = 0; k < count; k++) {
-    if (ratios[k] < 0) for (let at = k; at < grid.scale.length; at += count) grid.scale[at] = -grid.scale[at]
-  }
-  return grid
+  if ('low' in ends) return gridOfRanges(scaled(ends.low), scaled(ends.high), shape, args, dtype, globalScale)
+  return gridOfLargest(scaled(ends.largest), shape, args, dtype, globalScale)
 }
 
-async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: readonly number[], search: GridSearch): Promise<Grid> {
+async function kernelSearch(kernels: SearchKernel, subject: Subject, search: GridSearch, signed: boolean): Promise<Grid> {
   const { weight, rows, columns, args, shape } = subject
+  const { ratios } = search
   const { min, max } = codeRange(args)
   const groups = shape.gridColumns
   const best = candidates(subject, ratios.slice(0, 1), 0, rows * groups)
@@ -104,35 +101,43 @@ async function kernelSearch(kernels: SearchKernel, subject: Subject, ratios: rea
       candidates: ratios.length,
       scale: grid.scale,
       zeroPoint: grid.zeroPoint,
+      signed,
       min,
       max,
       norm: search.norm,
     })
-    for (let t = 0; t < winners.length; t++) copyTile(grid, t * ratios.length + winners[t], best, top * groups + t)
+    for (let t = 0; t < winners.length; t++) {
+      const ratio = winners[t] % ratios.length
+      copyTile(grid, t * ratios.length + ratio, best, top * groups + t, winners[t] !== ratio)
+    }
   }
   return { ...best, scaleShape: shape.scaleShape }
 }
 
-function copyTile(from: Grid, at: number, to: Grid, tile: number): void {
-  to.scale[tile] = from.scale[at]
+function copyTile(from: Grid, at: number, to: Grid, tile: number, negated: boolean): void {
+  to.scale[tile] = negated ? -from.scale[at] : from.scale[at]
   if (to.zeroPoint && from.zeroPoint) to.zeroPoint[tile] = from.zeroPoint[at]
 }
 
 /** One candidate after the other for the whole matrix: slow, and the same for every type and strategy. */
-function plainSearch(subject: Subject, ratios: readonly number[], search: GridSearch): Grid {
+function plainSearch(subject: Subject, search: GridSearch, signed: boolean): Grid {
   const { weight, rows, columns, args, shape } = subject
-  const tiles = subject.low.length
+  const { ratios } = search
+  const tiles = shape.gridRows * shape.gridColumns
   const best = candidates(subject, ratios.slice(0, 1), 0, tiles)
   const least = new Float64Array(tiles).fill(Number.POSITIVE_INFINITY)
-  for (const ratio of ratios) {
-    const grid = candidates(subject, [ratio], 0, tiles)
-    const error = dequantize(quantizeToGrid(weight, rows, columns, args, grid))
-    for (let i = 0; i < error.length; i++) error[i] -= weight[i]
-    const sums = tileSums(error, rows, columns, shape, search)
-    for (let t = 0; t < tiles; t++) {
-      if (!(sums[t] < least[t])) continue
-      least[t] = sums[t]
-      copyTile(grid, t, best, t)
+  for (const negated of signed ? [false, true] : [false]) {
+    for (const ratio of ratios) {
+      const grid = candidates(subject, [ratio], 0, tiles)
+      const tried = negated ? { ...grid, scale: grid.scale.map((s) => -s) } : grid
+      const error = dequantize(quantizeToGrid(weight, rows, columns, args, tried))
+      for (let i = 0; i < error.length; i++) error[i] -= weight[i]
+      const sums = tileSums(error, rows, columns, shape, search)
+      for (let t = 0; t < tiles; t++) {
+        if (!(sums[t] < least[t])) continue
+        least[t] = sums[t]
+        copyTile(grid, t, best, t, negated)
+      }
     }
   }
   return { ...best, scaleShape: shape.scaleShape }

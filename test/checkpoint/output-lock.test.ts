@@ -20,11 +20,11 @@ const holder = (fields: object) => writeFile(path, JSON.stringify({ run: 'other'
 
 describe('lockFile()', () => {
   it('refuses a second run, of this process too, until the first releases it', async () => {
-    const release = await lockFile(path, folder)
+    const lock = await lockFile(path, folder)
     await expect(lockFile(path, folder)).rejects.toThrow(UserError)
     await expect(lockFile(path, folder)).rejects.toThrow(`process ${process.pid} on ${hostname()}`)
-    await release()
-    await (await lockFile(path, folder))()
+    await lock.release()
+    await (await lockFile(path, folder)).release()
   })
 
   it('lets one of many that start together through', async () => {

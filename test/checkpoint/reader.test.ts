@@ -1,9 +1,9 @@
-import { symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { openCheckpoint } from '../../src/checkpoint/reader.ts'
-import { CheckpointError } from '../../src/util/errors.ts'
+import { CheckpointError, RunError } from '../../src/util/errors.ts'
 import { bytesTensor, folderOf, safetensorsFile, temporaryFolder } from './folders.ts'
 
 const oracle = fileURLToPath(new URL('../oracles/checkpoints/rtn-w4a16/', import.meta.url))
@@ -44,9 +44,27 @@ describe('openCheckpoint', () => {
     await reader.close()
   })
 
-  it('follows links, as the hub cache has them', async () => {
+  it('refuses links to files outside the folder, and follows those within', async () => {
     const [target, dir] = [await folderOf({ blob: safetensorsFile([bytesTensor('x', 7)]) }), await temporaryFolder()]
     await symlink(join(target, 'blob'), join(dir, 'model.safetensors'))
+    expect(await refusal(dir)).toContain(`found model.safetensors, a link to ${join(target, 'blob')}`)
+    await rm(join(dir, 'model.safetensors'))
+    await writeFile(join(dir, 'own'), await readFile(join(target, 'blob')))
+    await symlink('own', join(dir, 'model.safetensors'))
+    await (await openCheckpoint(dir)).close()
+  })
+
+  it("follows the links of the hub's cache, to blobs of the same repository alone", async () => {
+    const cache = await temporaryFolder()
+    const [one, two] = ['models--org--one', 'models--org--two'].map((name) => join(cache, name))
+    for (const repository of [one, two]) await mkdir(join(repository, 'snapshots', 'c0ffee'), { recursive: true })
+    await mkdir(join(one, 'blobs'))
+    await writeFile(join(one, 'blobs', 'blob'), safetensorsFile([bytesTensor('x', 7)]))
+    const dir = join(one, 'snapshots', 'c0ffee')
+    await symlink('../../blobs/blob', join(dir, 'model.safetensors'))
+    const other = join(two, 'snapshots', 'c0ffee')
+    await symlink(join(one, 'blobs', 'blob'), join(other, 'model.safetensors'))
+    expect(await refusal(other)).toContain('a link to')
     const reader = await openCheckpoint(dir)
     expect([...(await reader.read('x'))]).toEqual([7])
     await reader.close()
@@ -126,7 +144,7 @@ describe('CheckpointReader', () => {
     const reader = await openCheckpoint(dir)
     await truncate(join(dir, 'model.safetensors'), 80)
     await expect(reader.read('x')).rejects.toThrow('became shorter')
-    await expect(reader.read('x')).rejects.toThrow(CheckpointError)
+    await expect(reader.read('x')).rejects.toThrow(RunError)
     await reader.close()
   })
 })

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -83,18 +84,25 @@ describe('CheckpointWriter', () => {
     const output = await temporaryFolder()
     const writer = await CheckpointWriter.open(output, twoShards)
     const [first, second] = twoShards.map(({ file }) => file)
-    const names = () => writer.files().map(({ name }) => name)
+    const names = async () => (await writer.files()).map(({ name }) => name)
     await writer.write(tensors[0])
-    expect(names()).toEqual(['model.safetensors.index.json'])
+    expect(await names()).toEqual(['model.safetensors.index.json'])
     await writer.write(tensors[1])
-    expect(names()).toEqual([first, 'model.safetensors.index.json'])
+    expect(await names()).toEqual([first, 'model.safetensors.index.json'])
     await writer.write(tensors[2])
     await writer.writeFile('notes.txt', 'äöü')
     await writer.writeFile('config.json', Uint8Array.of(123, 125))
-    expect(names()).toEqual([first, second, 'model.safetensors.index.json', 'notes.txt', 'config.json'])
+    expect(await names()).toEqual([first, second, 'model.safetensors.index.json', 'notes.txt', 'config.json'])
     await writer.finish()
-    expect(names()).toHaveLength((await list(output)).length)
-    for (const { name, bytes } of writer.files()) expect(bytes, name).toBe((await stat(join(output, name))).size)
+    expect(await names()).toHaveLength((await list(output)).length)
+    for (const { name, bytes, sha256 } of await writer.files()) {
+      expect(bytes, name).toBe((await stat(join(output, name))).size)
+      expect(sha256, name).toBe(
+        createHash('sha256')
+          .update(await readFile(join(output, name)))
+          .digest('hex'),
+      )
+    }
   })
 
   it('abort leaves no trace, of a folder it made not even that', async () => {
@@ -189,7 +197,7 @@ describe('CheckpointWriter', () => {
     await expect(failure).rejects.toThrow(join(output, '.llmpress'))
     await writer.abort()
     const left = [...(await list(output)), ...(await list(join(output, '.llmpress')))]
-    for (const { name } of writer.files()) expect(left).toContain(name)
+    for (const { name } of await writer.files()) expect(left).toContain(name)
     expect(await list(join(output, '.llmpress'))).toEqual(['README.md', 'config.json', 'publishing.json'])
     await expect(writer.writeFile('more.txt', '')).rejects.toThrow('being moved')
   })

@@ -1,7 +1,7 @@
 // Checks llmpress against transformers and compressed-tensors, and its engines against each other: bash tools/conformance.sh calls it with
-// CONFORMANCE_PYTHON set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
+// CONFORMANCE_PYTHON and CONFORMANCE_VULKAN set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -70,7 +70,7 @@ function compress(model, recipe, output, engine) {
 }
 
 /**
- * Lets Python check the folders of `work`; its lines are checks too.
+ * Lets Python check the folders of `work`.
  * @param {string} work
  */
 async function python(work) {
@@ -82,8 +82,36 @@ async function python(work) {
     TOKENIZERS_PARALLELISM: 'false',
   }
   const program = fileURLToPath(new URL('load.py', import.meta.url))
-  const args = ['-W', 'ignore', program, work]
-  const child = spawn(process.env.CONFORMANCE_PYTHON ?? 'python3', args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  await checksOf(process.env.CONFORMANCE_PYTHON ?? 'python3', ['-W', 'ignore', program, work], env)
+}
+
+/**
+ * Holds the webgpu engine against wasm, on the software adapter that CONFORMANCE_VULKAN (the folder of its driver and of the loader) has. Its
+ * packages go to a cache folder of their own, so that other runs on this machine do not look for a GPU.
+ */
+async function webgpu() {
+  const driver = process.env.CONFORMANCE_VULKAN ?? ''
+  const env = {
+    ...process.env,
+    LLMPRESS_CACHE: process.env.CONFORMANCE_CACHE ?? work,
+    LD_LIBRARY_PATH: driver,
+    VK_DRIVER_FILES: join(driver, 'vk_swiftshader_icd.json'),
+  }
+  const install = spawnSync(process.execPath, [CLI, 'native', 'install', '--webgpu'], { encoding: 'utf8', env })
+  check(install.status === 0, `llmpress native install --webgpu: ${(install.stdout || install.stderr).trim().split('\n').pop()}`)
+  check(driver !== '', 'there is a software adapter for the webgpu engine')
+  if (install.status !== 0 || driver === '') return
+  await checksOf(process.execPath, [fileURLToPath(new URL('webgpu.js', import.meta.url))], env)
+}
+
+/**
+ * Runs a program whose lines are checks too.
+ * @param {string} command
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function checksOf(command, args, env) {
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   // compressed-tensors draws progress bars whatever the environment says: stderr is shown only when something went wrong.
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
@@ -96,7 +124,7 @@ async function python(work) {
     else console.log(line)
   }
   const code = await ended
-  if (code !== 0) check(false, `load.py ended with ${code}: ${errors}`)
+  if (code !== 0) check(false, `${args.find((arg) => /\.(js|py)$/.test(arg))} ended with ${code}: ${errors}`)
 }
 
 const work = await mkdtemp(join(tmpdir(), 'llmpress-conformance-'))
@@ -129,7 +157,17 @@ try {
   }
   await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
+  await webgpu()
 
+  if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
+    const found = ['1', '2', '4'].map((threads) => {
+      const script = join(ROOT, 'test', 'conformance', 'precision.js')
+      return JSON.parse(spawnSync(process.execPath, [script, threads], { encoding: 'utf8' }).stdout || '{}')
+    })
+    const [{ exact, quick, hash }] = found
+    check(exact < 1e-6 && quick > 1e-5 && quick < 4e-3, `bfloat16 products: off by ${quick} at most, those that stay float32 by ${exact}`)
+    check(hash && found.every((other) => other.hash === hash), 'bfloat16 products are the same for 1, 2 and 4 threads')
+  }
   if (engine === 'native') {
     for (const [modelName, model] of Object.entries(MODELS)) {
       for (const recipeName of ['rtn-w4a16', 'rtn-w8a8', 'fp8-dynamic', 'gptq-w4a16', 'gptq-w8a16']) {
@@ -140,7 +178,7 @@ try {
         check(good, `${name}: ${what}`)
       }
       for (const recipeName of ['gptq-w4a16', 'gptq-w8a16']) {
-        const { equal, largest, linears } = await compareStages(model, recipes[recipeName])
+        const { equal, largest, linears } = await compareStages(model, recipes[recipeName], 'native', { rows: 8, length: 256 })
         const share = `at least 99.5 % the same codes (${(100 * equal).toFixed(3)} %), errors within 0.5 % (${(100 * largest).toFixed(3)} %)`
         check(
           equal >= 0.995 && largest <= 0.005,

@@ -68,16 +68,17 @@ async function dump(folder, rowsFor) {
 }
 
 /**
+ * The logits of all tokens, float32, on the engine that is open.
  * @param {object} source
  * @param {Int32Array[]} rows
  * @returns {Promise<Buffer>}
  */
-async function logits(source, rows) {
+export async function logits(source, rows) {
   /** @type {Buffer[]} */
   const parts = []
   await forward(source, rows, {
-    onLogits: (/** @type {{ dataSync(): Float32Array }} */ tensor) => {
-      parts.push(Buffer.from(Float32Array.from(tensor.dataSync()).buffer))
+    onLogits: async (/** @type {{ data(): Promise<Float32Array> }} */ tensor) => {
+      parts.push(Buffer.from(Float32Array.from(await tensor.data()).buffer))
     },
   })
   return Buffer.concat(parts)

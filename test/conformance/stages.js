@@ -15,25 +15,25 @@ const weights = await import(new URL('models/weights.js', dist).href)
 const { loadRows } = await import(new URL('data/load-rows.js', dist).href)
 const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
 
-const ROWS = 8
-const LENGTH = 256
-
 /**
  * @typedef {{ name: string, rows: number, columns: number }} Spec
  * @typedef {{ name: string, specs: Spec[], input: Float32Array }} Seen
  */
 
 /**
- * The share of equal codes and the largest relative difference of a linear's error, over all stages of the model's layers.
+ * The share of equal codes and the largest relative difference of a linear's error, over all stages of the model's layers, between wasm and
+ * another engine. The inputs are those of some rows of the built-in text.
  * @param {string} model
  * @param {string} recipe
+ * @param {string} other
+ * @param {{ rows: number, length: number }} data
  */
-export async function compareStages(model, recipe) {
+export async function compareStages(model, recipe, other, data) {
   const plan = await planRun({ model, recipe, output: join(tmpdir(), 'llmpress-nothing-is-written') })
   try {
     await openEngine({ engine: 'wasm' })
-    const stages = await stageInputs(plan.source)
-    const [first, second] = [await compressAll(plan, stages, 'wasm'), await compressAll(plan, stages, 'native')]
+    const stages = await stageInputs(plan.source, data)
+    const [first, second] = [await compressAll(plan, stages, 'wasm'), await compressAll(plan, stages, other)]
     let equal = 0
     let total = 0
     let largest = 0
@@ -49,21 +49,23 @@ export async function compareStages(model, recipe) {
 }
 
 /**
- * What every stage of the original model reads on a few rows of the built-in text.
+ * What every stage of the original model reads.
+ * @param {any} source
+ * @param {{ rows: number, length: number }} data
  * @returns {Promise<Seen[]>}
  */
-async function stageInputs(/** @type {any} */ source) {
+async function stageInputs(source, { rows: samples, length }) {
   const { model } = source
   const tokenizer = () => loadTokenizer(source.path)
-  const { rows } = await loadRows({ dataset: 'docs-text', tokenizer, samples: ROWS, length: LENGTH, seed: 0, vocab: model.vocab })
+  const { rows } = await loadRows({ dataset: 'docs-text', tokenizer, samples, length, seed: 0, vocab: model.vocab })
   const [batch] = cutBatches(rows)
-  const shared = model.shared(LENGTH)
+  const shared = model.shared(length)
   let hidden = await weights.embeddingRows(source, batch.ids)
   /** @type {Seen[]} */
   const seen = []
   for (let layer = 0; layer < model.layers; layer++) {
     const parameters = await weights.loadParameters(source, model.parameters(layer))
-    const walker = new Walker(model.walk(layer, hidden, parameters, shared, batch.shape), hidden)
+    const walker = await Walker.start(model.walk(layer, hidden, parameters, shared, batch.shape), hidden)
     while (!walker.result) {
       const { stage, input } = walker.request
       const names = stage.linears.map((/** @type {string} */ name) => `${model.layerName(layer)}.${name}`)
@@ -75,7 +77,7 @@ async function stageInputs(/** @type {any} */ source) {
         outputs.push(weights.applyLinear(input, linear))
         weights.disposeLinear(linear)
       }
-      walker.answer(outputs)
+      await walker.answer(outputs)
     }
     weights.disposeParameters(parameters)
     hidden = walker.result

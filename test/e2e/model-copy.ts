@@ -13,9 +13,9 @@ interface Entry {
   data_offsets: [number, number]
 }
 
-/** A copy of the tiny model to damage. */
-export async function copyModel(to: string): Promise<string> {
-  await cp(TINY, to, { recursive: true })
+/** A copy of the tiny model, or of another, to damage. */
+export async function copyModel(to: string, from = TINY): Promise<string> {
+  await cp(from, to, { recursive: true })
   return to
 }
 

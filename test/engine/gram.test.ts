@@ -33,29 +33,29 @@ describe.each(engines)('on %s', (engine) => {
     expect(tf.memory().numTensors).toBe(before)
   })
 
-  it.each(WIDTHS)('bands joined are the transpose times the matrix for %i columns, symmetric to the last bit', (columns) => {
+  it.each(WIDTHS)('bands joined are the transpose times the matrix for %i columns, symmetric to the last bit', async (columns) => {
     const x = random(ROWS * columns, columns)
-    const actual = readBands(tf.tidy(() => gramBands(tf.tensor2d(x, [ROWS, columns]))))
+    const actual = await readBands(tf.tidy(() => gramBands(tf.tensor2d(x, [ROWS, columns]))))
     expect(worst(actual, product(x, columns))).toBeLessThan(2 * ROWS * 2 ** -23)
     let asymmetry = 0
     for (let i = 0; i < columns; i++) for (let j = 0; j < i; j++) asymmetry += Math.abs(actual[i * columns + j] - actual[j * columns + i])
     expect(asymmetry).toBe(0)
   })
 
-  it.each(WIDTHS)('sums of bands are the bands of the sum for %i columns', (columns) => {
+  it.each(WIDTHS)('sums of bands are the bands of the sum for %i columns', async (columns) => {
     const parts = [1, 2].map((seed) => random(ROWS * columns, seed))
     const [one, two] = parts.map((x) => tf.tensor2d(x, [ROWS, columns]))
-    const actual = readBands(gramBands(two, gramBands(one)))
+    const actual = await readBands(gramBands(two, gramBands(one)))
     tf.dispose([one, two])
     const [a, b] = parts.map((x) => product(x, columns))
     const sum = a.map((value, i) => value + b[i])
     expect(worst(actual, sum)).toBeLessThan(2 * ROWS * 2 ** -23)
   })
 
-  it.each(WIDTHS)('quadraticForms is e H eᵀ of every row for %i columns', (n) => {
+  it.each(WIDTHS)('quadraticForms is e H eᵀ of every row for %i columns', async (n) => {
     const h = Float32Array.from(product(random(ROWS * n, 3), n))
     const e = random(5 * n, 4)
-    const [actual, again] = quadraticForms([e, e.slice()], h, n)
+    const [actual, again] = await quadraticForms([e, e.slice()], h, n)
     const expected = Array.from({ length: 5 }, (_, row) => {
       let sum = 0
       for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) sum += e[row * n + i] * h[i * n + j] * e[row * n + j]

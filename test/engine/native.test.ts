@@ -15,6 +15,12 @@ describe.runIf(hasNative)('with TensorFlow installed', () => {
     expect((await openEngine({ engine: 'native', threads: 1 })).detail).toMatch(/2 threads$/)
   })
 
+  it('openEngine refuses another precision than that of the first load', async () => {
+    // On a processor without the instructions that is said first.
+    const expected = /TensorFlow is loaded for float32 products in this process|no instructions for them/
+    await expect(openEngine({ engine: 'native', precision: 'bfloat16' })).rejects.toThrow(expected)
+  })
+
   it('installNative finds what is there and builds nothing', async () => {
     const lines: string[] = []
     const { already, tensorflow } = await installNative({ log: (line) => lines.push(line) })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ENGINES } from '../../src/engine/engine.ts'
-import { nativeFolder } from '../../src/engine/native-folder.ts'
+import { nativeFolder, webgpuFolder } from '../../src/engine/native-folder.ts'
 import { openEngine } from '../../src/engine/open.ts'
 import { UserError } from '../../src/util/errors.ts'
 
@@ -35,7 +35,7 @@ describe('openEngine', () => {
     const { name, rejected } = await openEngine({ engine: 'auto' })
     expect(name).toBe('wasm')
     expect(rejected.map(({ engine }) => engine)).toEqual(ENGINES.filter((engine) => engine !== 'wasm'))
-    for (const { why } of rejected) expect(why).toMatch(/@tensorflow\/tfjs-node(-gpu)? is not installed/)
+    for (const { why } of rejected) expect(why).toMatch(/@tensorflow\/tfjs-(node|node-gpu|backend-webgpu) (is|are) not installed/)
   })
 
   it.each([
@@ -46,6 +46,12 @@ describe('openEngine', () => {
     await expect(failure).rejects.toThrow(UserError)
     await expect(failure).rejects.toThrow(`Cannot use the ${engine} engine: @tensorflow/tfjs-node`)
     await expect(failure).rejects.toThrow(remedy)
+  })
+
+  it('refuses bfloat16 products on engines that have none', async () => {
+    const failure = openEngine({ engine: 'wasm', precision: 'bfloat16' })
+    await expect(failure).rejects.toThrow(UserError)
+    await expect(failure).rejects.toThrow('the wasm engine has none, expected --precision float32 or --engine native')
   })
 
   /** A stand-in for tfjs-node in the cache folder; with a binding it is required and runs `program`. */
@@ -93,6 +99,46 @@ describe('openEngine', () => {
     } finally {
       process.argv[1] = script
     }
+  })
+
+  it('names what to do when webgpu is asked for and missing', async () => {
+    const failure = openEngine({ engine: 'webgpu' })
+    await expect(failure).rejects.toThrow(UserError)
+    await expect(failure).rejects.toThrow('Cannot use the webgpu engine: webgpu and @tensorflow/tfjs-backend-webgpu are not installed')
+    await expect(failure).rejects.toThrow('`llmpress native install --webgpu`, or `npm install webgpu @tensorflow/tfjs-backend-webgpu`')
+  })
+
+  /** Stand-ins for the packages of the webgpu engine in the cache folder, whose only adapter is the one given. */
+  const installWebgpu = async (adapter: string) => {
+    for (const [name, type, program] of [
+      ['webgpu', 'module', `export const globals = {}\nexport const create = () => ({ requestAdapter: async () => (${adapter}) })`],
+      ['@tensorflow/tfjs-backend-webgpu', 'commonjs', ''],
+    ]) {
+      const folder = join(webgpuFolder(), 'node_modules', name)
+      await mkdir(folder, { recursive: true })
+      await writeFile(join(folder, 'package.json'), JSON.stringify({ name, type, main: 'index.js' }))
+      await writeFile(join(folder, 'index.js'), program)
+    }
+  }
+
+  it.each([
+    ['null', 'no GPU was found, expected one with a driver for Vulkan, Metal or Direct3D 12'],
+    [
+      '{ info: { device: "llvmpipe", description: "", isFallbackAdapter: true } }',
+      'the only adapter computes on the CPU (llvmpipe (software)), expected a GPU',
+    ],
+  ])('auto passes over a webgpu whose adapter is %s, and says so', async (adapter, why) => {
+    await installWebgpu(adapter)
+    const { name, rejected } = await openEngine({ engine: 'auto' })
+    expect(name).toBe('wasm')
+    expect(rejected).toContainEqual({ engine: 'webgpu', why, isPresent: false })
+  })
+
+  it('turns a device that is refused into a reason', async () => {
+    await installWebgpu(
+      '{ info: { device: "Some GPU" }, limits: { maxBufferSize: 5 }, requestDevice: async ({ requiredLimits }) => { throw new Error("wanted " + requiredLimits.maxBufferSize) } }',
+    )
+    await expect(openEngine({ engine: 'webgpu' })).rejects.toThrow(/node_modules\/webgpu does not load: wanted 5\. Use --engine auto/)
   })
 
   it.each([0, -1, 1.5])('rejects %d threads', async (threads) => {

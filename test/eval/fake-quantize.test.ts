@@ -1,12 +1,8 @@
 import { readFileSync } from 'node:fs'
-import * as tf from '@tensorflow/tfjs-core'
 import { expect, test } from 'vitest'
 import type { QuantizationArgs } from '../../src/checkpoint/quantization-config.ts'
 import { fakeQuantize, fakeQuantizeCache } from '../../src/eval/fake-quantize.ts'
 import { args } from '../checkpoint/schemes.ts'
-import { useEngine } from '../engine/engines.ts'
-
-useEngine('wasm')
 
 const INPUT = [
   [-0.078125, 0.359375, -0.78125, 0.0703125, 0.6640625, -0.28515625],
@@ -50,10 +46,8 @@ const CASES = [
 ] as const
 
 test.each(CASES)('fakeQuantize gives the numbers of compressed-tensors for one scale a token: $name', ({ parts, expected }) => {
-  const x = tf.tensor2d(INPUT)
-  const y = fakeQuantize(x, args({ ...parts, num_bits: 8, strategy: 'token', dynamic: true }))
-  const values = y.dataSync()
-  tf.dispose([x, y])
+  const x = Float32Array.from(INPUT.flat())
+  const values = fakeQuantize(x, INPUT.length, INPUT[0].length, args({ ...parts, num_bits: 8, strategy: 'token', dynamic: true }))
   for (const [i, value] of expected.flat().entries()) expect(Math.abs(values[i] - value)).toBeLessThanOrEqual(Math.abs(value) * 2e-7)
 })
 
@@ -67,24 +61,19 @@ const { x: ACTIVATIONS, cases }: Activations = JSON.parse(readFileSync(new URL('
 test.each(Object.entries(cases))(
   'fakeQuantize gives the numbers of compressed-tensors: %s',
   (_, { args: parts, dynamic, value, zero, y }) => {
-    const x = tf.tensor2d(ACTIVATIONS, [2, 64])
     const stored = value === undefined ? null : { value, zeroPoint: zero ?? 0 }
-    const quantized = fakeQuantize(x, args({ ...parts, dynamic }), stored)
-    const values = quantized.dataSync()
-    tf.dispose([x, quantized])
+    const values = fakeQuantize(Float32Array.from(ACTIVATIONS), 2, 64, args({ ...parts, dynamic }), stored)
     const unit = Math.max(...y.map(Math.abs))
     for (const [i, expected] of y.entries()) expect(Math.abs(values[i] - expected), `element ${i}`).toBeLessThanOrEqual(unit * 2e-7)
   },
 )
 
 test('fakeQuantizeCache scales each head by its own, or all by one', () => {
-  const x = tf.tensor2d([1, 1.06, 1, 1.06], [1, 4])
+  const x = Float32Array.of(1, 1.06, 1, 1.06)
   const float8 = args({ type: 'float' })
-  const [one, heads] = [fakeQuantizeCache(x, float8, Float32Array.of(1)), fakeQuantizeCache(x, float8, Float32Array.of(1, 1.06))]
-  const values = [one, heads].map((tensor) => [...tensor.dataSync()])
-  tf.dispose([x, one, heads])
-  expect(values).toEqual([
-    [1, 1, 1, 1],
-    [1, 1, Math.fround(0.9375 * Math.fround(1.06)), Math.fround(1.06)],
-  ])
+  expect([...fakeQuantizeCache(x, 1, float8, Float32Array.of(1))]).toEqual([1, 1, 1, 1])
+  const byHead = [1, 1, Math.fround(0.9375 * Math.fround(1.06)), Math.fround(1.06)]
+  expect([...fakeQuantizeCache(x, 1, float8, Float32Array.of(1, 1.06))]).toEqual(byHead)
+  const twoRows = fakeQuantizeCache(Float32Array.of(...x, ...x), 2, float8, Float32Array.of(1, 1.06))
+  expect([...twoRows]).toEqual([...byHead, ...byHead])
 })

@@ -6,6 +6,7 @@ import { smallFloats } from '../../src/kernels/small-floats.ts'
 import { RunError } from '../../src/util/errors.ts'
 import { bytes, type Codes, codesOf, distance, generator, randomHessian } from './random.ts'
 import { refineContract } from './refine-contract.ts'
+import { roundContract } from './round-contract.ts'
 import { searchContract } from './search-contract.ts'
 
 interface Golden {
@@ -259,6 +260,7 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
     })
     searchContract(() => kernels, twin)
     refineContract(() => kernels, twin)
+    roundContract(() => kernels, twin)
     if (twin) equalityContract(() => kernels, twin)
   })
 }

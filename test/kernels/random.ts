@@ -38,7 +38,7 @@ export function randomHessian(n: number, seed: number): Float32Array {
 }
 
 /** The bytes, so that -0 and 0 differ and any difference shows. */
-export const bytes = (array: Float32Array | Int8Array | Uint8Array | Int32Array): Buffer =>
+export const bytes = (array: Float32Array | Float64Array | Int8Array | Uint8Array | Int32Array): Buffer =>
   Buffer.from(array.buffer, array.byteOffset, array.byteLength)
 
 /** The largest |found - expected| / (1 + |expected|). */

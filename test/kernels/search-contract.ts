@@ -27,9 +27,10 @@ interface Shape {
   weighted: boolean
   norm: number
   bits: number
+  signed: boolean
 }
 
-function randomSearch({ rows, groups, groupSize, candidates, seed, asymmetric, weighted, norm, bits }: Shape): SearchInput {
+function randomSearch({ rows, groups, groupSize, candidates, seed, asymmetric, weighted, norm, bits, signed }: Shape): SearchInput {
   const next = generator(seed)
   const columns = groups * groupSize
   const half = 2 ** (bits - 1)
@@ -44,7 +45,8 @@ function randomSearch({ rows, groups, groupSize, candidates, seed, asymmetric, w
     importance: weighted ? Float32Array.from({ length: columns }, () => Math.abs(next())) : null,
     candidates,
     scale,
-    zeroPoint: asymmetric ? Int8Array.from({ length: count }, () => Math.round(0.4 * half * next())) : null,
+    zeroPoint: asymmetric && !signed ? Int8Array.from({ length: count }, () => Math.round(0.4 * half * next())) : null,
+    signed,
     min: -half,
     max: half - 1,
     norm,
@@ -85,6 +87,22 @@ export function searchContract(opened: () => Kernels, twin?: Kernels): void {
   test('searchScales: a negative scale wins where only its larger side reaches the weight', async () => {
     // 8 = -8 * -1, while 7 is the largest code of the scale 1.
     expect(Array.from(await opened().searchScales(oneGroup([8, 3, -2], [1, -1])))).toEqual([1])
+    expect(Array.from(await opened().searchScales(oneGroup([8, 3, -2], [1, 2, 3], { signed: true })))).toEqual([3])
+  })
+
+  test('searchScales gives with `signed` what the negated scales behind the others give', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer(), fc.integer({ min: 1, max: 9 }), fc.constantFrom(2, 3, 4, 8), async (seed, candidates, bits) => {
+        const shape = { rows: 3, groups: 2, groupSize: 40, candidates, seed, asymmetric: false, weighted: true, norm: 2, bits }
+        const input = randomSearch({ ...shape, signed: true })
+        const scale = Float32Array.from({ length: 2 * input.scale.length }, (_, at) => {
+          const s = input.scale[Math.floor(at / (2 * candidates)) * candidates + (at % candidates)]
+          return at % (2 * candidates) < candidates ? s : -s
+        })
+        const both = await opened().searchScales({ ...input, signed: false, candidates: 2 * candidates, scale })
+        expect(await opened().searchScales(input)).toEqual(both)
+      }),
+    )
   })
 
   test('searchScales: of equally good candidates the first wins, in whatever vector it lies', async () => {
@@ -125,6 +143,9 @@ export function searchContract(opened: () => Kernels, twin?: Kernels): void {
       'the importance of column 1 is -1, expected 0 or more',
     )
     await expect(kernels.searchScales({ ...input, norm: 0.5 })).rejects.toThrow('norm is 0.5, expected 1 to 8')
+    const negated = { ...input, signed: true }
+    await expect(kernels.searchScales({ ...negated, zeroPoint: new Int8Array(2) })).rejects.toThrow('negated scales with zero points')
+    await expect(kernels.searchScales({ ...negated, min: -4 })).rejects.toThrow('negated scales with codes -4 to 7')
     await expect(kernels.searchScales({ ...input, min: 8 })).rejects.toThrow('codes 8 to 7')
   })
 
@@ -140,13 +161,14 @@ export function searchContract(opened: () => Kernels, twin?: Kernels): void {
       weighted: fc.boolean(),
       norm: fc.oneof(fc.constantFrom(2, 2.4, 3), fc.double({ min: 1, max: 8, noNaN: true })),
       bits: fc.constantFrom(2, 3, 4, 8),
+      signed: fc.boolean(),
     })
     await fc.assert(
       fc.asyncProperty(shape, async (value) => {
         const input = randomSearch(value)
         expect(bytes(await opened().searchScales(input)).equals(bytes(await twin.searchScales(input)))).toBe(true)
       }),
-      { numRuns: 40 },
+      { numRuns: 100 },
     )
   })
 }

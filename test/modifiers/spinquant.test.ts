@@ -31,7 +31,7 @@ async function rotate(source: OpenModel, options: Options = {}): Promise<OpenMod
 
 async function logitsOf(source: OpenModel, rows: readonly Int32Array[]): Promise<Float32Array> {
   const logits: number[] = []
-  await forward(source, rows, { onLogits: (tensor) => logits.push(...tensor.dataSync()) })
+  await forward(source, rows, { onLogits: (tensor) => void logits.push(...tensor.dataSync()) })
   return Float32Array.from(logits)
 }
 

@@ -34,7 +34,7 @@ export async function pipelineInputs(original: OpenModel, compressed: OpenModel,
     const through = async (source: OpenModel, show?: (at: Seen) => void): Promise<Tensor2D> => {
       const parameters = await loadParameters(original, model.parameters(layer))
       const input = tf.clone(hidden)
-      const walker = new Walker(model.walk(layer, input, parameters, shared, batch.shape), input)
+      const walker = await Walker.start(model.walk(layer, input, parameters, shared, batch.shape), input)
       while (!walker.result) {
         const { stage, input } = walker.request
         const specs = stage.linears.map((name) => `${model.layerName(layer)}.${name}`)
@@ -45,7 +45,7 @@ export async function pipelineInputs(original: OpenModel, compressed: OpenModel,
           outputs.push(applyLinear(input, linear))
           disposeLinear(linear)
         }
-        walker.answer(outputs)
+        await walker.answer(outputs)
       }
       disposeParameters(parameters)
       return walker.result

@@ -1,15 +1,17 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { inspect } from '../../src/eval/inspect.ts'
+import { messageOf } from '../../src/cli/exit.ts'
+import { inspect as inspectModel } from '../../src/eval/inspect.ts'
 import { verify } from '../../src/eval/verify.ts'
 import type { ProgressEvent } from '../../src/oneshot/events.ts'
 import { type OneshotOptions, oneshot } from '../../src/oneshot/oneshot.ts'
 import { planRun } from '../../src/oneshot/plan.ts'
 import { RunError, UserError } from '../../src/util/errors.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
-import { commitOf, type FakeHub, startFakeHub } from '../hub/fake-hub.ts'
+import { commitOf, type FakeHub, type Fault, startFakeHub } from '../hub/fake-hub.ts'
 
 const TINY = 'test/oracles/tiny'
 
@@ -35,6 +37,26 @@ afterEach(async () => {
 
 const run = (more: Partial<OneshotOptions> = {}) => oneshot({ model: 'org/tiny', recipe: 'W4A16', output, ...more })
 
+describe('the token', () => {
+  test('stands in no event, record, file, error or stack', async () => {
+    vi.stubEnv('HF_TOKEN', 'hf_writer')
+    const said: unknown[] = []
+    const note = (event: unknown) => void said.push(event)
+    said.push(await run({ onProgress: note, onDownload: note, pushToHub: 'me/x' }))
+    for (const name of await readdir(output)) said.push(await readFile(join(output, name), 'latin1'))
+    const faults: Fault[] = [{ status: 401 }, { status: 403 }, { status: 500 }, { reset: true }, { body: Buffer.from('hf') }]
+    for (const [i, fault] of faults.entries()) {
+      hub.fault = () => fault
+      vi.stubEnv('HF_HOME', join(output, '..', `home-${i}`))
+      const error = await run({ output: `${output}-${i}`, onProgress: note }).catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(Error)
+      said.push(inspect(error, { depth: 20, showHidden: true }), messageOf(error, { debug: true }))
+    }
+    expect(inspect(said, { depth: 20, maxArrayLength: null, maxStringLength: null })).not.toContain('hf_writer')
+    expect(hub.seen.some(({ authorization }) => authorization === 'Bearer hf_writer')).toBe(true)
+  })
+})
+
 describe('oneshot() of a model of the hub', () => {
   test('compresses it as its folder, and says where it comes from', async () => {
     const record = await run()
@@ -53,7 +75,7 @@ describe('oneshot() of a model of the hub', () => {
     const plan = await planRun({ model: 'org/tiny', recipe: 'W4A16' })
     expect(plan.output).toBe(join(process.cwd(), 'tiny-W4A16'))
     await plan.close()
-    expect((await inspect('org/tiny')).modelType).toBe('llama')
+    expect((await inspectModel('org/tiny')).modelType).toBe('llama')
     await run()
     expect((await verify(output, { against: 'org/tiny', localFilesOnly: true })).problems).toEqual([])
   })
@@ -135,8 +157,8 @@ describe('inspect() of a model of the hub', () => {
   }
 
   test('reads the headers where they are: what it says is what it says of the folder, and no weights are kept', async () => {
-    const { path: _, ...remote } = await inspect('org/tiny')
-    const { path: __, ...local } = await inspect(TINY)
+    const { path: _, ...remote } = await inspectModel('org/tiny')
+    const { path: __, ...local } = await inspectModel(TINY)
     expect(remote).toEqual(local)
     expect(await cachedWeights()).toEqual([])
   })
@@ -146,8 +168,8 @@ describe('inspect() of a model of the hub', () => {
     const files: Record<string, Buffer> = {}
     for (const name of await readdir(sharded)) files[name] = await readFile(join(sharded, name))
     hub.repos.set('models/org/tiny', files)
-    const { path: _, ...remote } = await inspect('org/tiny')
-    const { path: __, ...local } = await inspect(sharded)
+    const { path: _, ...remote } = await inspectModel('org/tiny')
+    const { path: __, ...local } = await inspectModel(sharded)
     expect(remote).toEqual(local)
     expect(remote.format).toBe('pack-quantized')
     expect(await cachedWeights()).toEqual([])
@@ -156,15 +178,15 @@ describe('inspect() of a model of the hub', () => {
   test('takes what is in the cache, without another request for weights', async () => {
     await run()
     const before = weightRequests().length
-    expect((await inspect('org/tiny')).tensors).toBeGreaterThan(0)
+    expect((await inspectModel('org/tiny')).tensors).toBeGreaterThan(0)
     expect(weightRequests().length).toBe(before)
-    expect((await inspect('org/tiny', { localFilesOnly: true })).tensors).toBeGreaterThan(0)
+    expect((await inspectModel('org/tiny', { localFilesOnly: true })).tensors).toBeGreaterThan(0)
   })
 
   test('a damaged header is an error of the checkpoint that names the file', async () => {
     const files = { ...hub.repos.get('models/org/tiny') } as Record<string, Buffer>
     files['model.safetensors'] = Buffer.concat([Buffer.alloc(8, 0xff), files['model.safetensors'].subarray(8)])
     hub.repos.set('models/org/tiny', files)
-    await expect(inspect('org/tiny')).rejects.toThrow(/model\.safetensors/)
+    await expect(inspectModel('org/tiny')).rejects.toThrow(/model\.safetensors/)
   })
 })

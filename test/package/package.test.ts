@@ -60,6 +60,24 @@ describe('npm pack', () => {
   })
 })
 
+test('no runtime dependency runs an install script', async () => {
+  const lock = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; peer?: boolean; optional?: boolean; hasInstallScript?: boolean }>
+  }
+  // The package itself builds on a clone, before it is packed.
+  const others = Object.entries(lock.packages).filter(([path]) => path !== '')
+  expect(others.length).toBeGreaterThan(20)
+  expect(others.filter(([, { dev, hasInstallScript }]) => hasInstallScript && !dev).map(([path]) => path)).toEqual([])
+  const installed = Object.keys(lock.packages).filter((path) => path !== '' && !lock.packages[path].dev && !lock.packages[path].peer)
+  for (const path of installed) {
+    const manifest = JSON.parse(await readFile(join(ROOT, path, 'package.json'), 'utf8').catch(() => '{}')) as { scripts?: object }
+    expect(
+      Object.keys(manifest.scripts ?? {}).filter((name) => /^(pre|post)?install$/.test(name)),
+      path,
+    ).toEqual([])
+  }
+})
+
 describe('the package installed in an empty folder', () => {
   test('npx llmpress runs', async () => {
     const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string }

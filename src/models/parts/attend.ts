@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { matMul } from '../../engine/mat-mul.ts'
-import type { BatchShape, LayerHooks } from '../architecture.ts'
+import { quickMatMul } from '../../engine/mat-mul.ts'
+import type { BatchShape, HostRequest, LayerHooks } from '../architecture.ts'
 import { softcap } from './activations.ts'
 import type { Scope } from './part.ts'
 import type { RotaryTables } from './tables.ts'
@@ -54,35 +54,44 @@ const QUERY_BLOCK = 128
 /**
  * Causal softmax attention with grouped queries (arXiv 2305.13245). q [tokens, heads * headDim], k [tokens, kvHeads * headDim], v
  * [tokens, kvHeads * valueDim]; tokens = rows * length. The query heads of a group are stacked under each other, so that keys and values
- * are never repeated: scores are [rows * kvHeads, group * block, keys up to the block's end].
+ * are never repeated: scores are [rows * kvHeads, group * block, keys up to the block's end]. It asks the host where the cache changes what
+ * it holds; `keep` outlives that.
  */
-export function attend(
+export function* attend(
   q: Tensor2D,
   k: Tensor2D,
   v: Tensor2D,
   { heads, kvHeads, headDim, valueDim = headDim, scale, softcap: cap = null }: AttentionShape,
   { rotation, mask, sinks, afterRotation = (x) => x }: AttentionContext,
   { rows, length }: BatchShape,
-  { cache }: LayerHooks = {},
-): Tensor2D {
-  return tf.tidy(() => {
+  { observeCache, throughCache }: LayerHooks = {},
+  keep: readonly Tensor[] = [],
+): Generator<HostRequest, Tensor2D, readonly Tensor2D[]> {
+  const [queries, keys, values] = tf.tidy(() => {
     const turned = (x: Tensor3D, of: 'queries' | 'keys') => afterRotation(rotation ? rotate(x, rotation) : x, of)
-    const queries = tf.mul(turned(splitHeads(q, heads, rows, length), 'queries'), scale)
-    const [keys, values] = throughCache(
+    return [
+      tf.mul(turned(splitHeads(q, heads, rows, length), 'queries'), scale),
       turned(splitHeads(k, kvHeads, rows, length), 'keys'),
       splitHeads(v, kvHeads, rows, length),
-      rows,
-      cache,
-    )
+    ] as [Tensor3D, Tensor3D, Tensor3D]
+  })
+  if (observeCache) tf.tidy(() => byRow(keys, values, rows, observeCache))
+  // A table that is cut to the rows' length is of this step, one that is not is of all batches: a clone is the walk's own either way.
+  const hiding = throughCache ? tf.clone(mask) : mask
+  const cached = throughCache ? yield* fromCache(keys, values, rows, throughCache, [...keep, queries, hiding]) : [keys, values]
+  const mixed = tf.tidy(() => {
     const groups = tf.reshape(queries, [rows * kvHeads, heads / kvHeads, length, headDim])
-    const mixed: Tensor[] = []
+    const [ownKeys, ownValues] = cached
+    const blocks: Tensor[] = []
     for (let from = 0; from < length; from += QUERY_BLOCK) {
       const to = Math.min(length, from + QUERY_BLOCK)
-      mixed.push(tf.tidy(() => mixBlock(groups, keys, values, from, to, { rows, heads, cap, mask, sinks })))
+      blocks.push(tf.tidy(() => mixBlock(groups, ownKeys, ownValues, from, to, { rows, heads, cap, mask: hiding, sinks })))
     }
-    const joined = tf.reshape(mixed.length === 1 ? mixed[0] : tf.concat(mixed, 2), [rows, heads, length, valueDim])
-    return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), [rows * length, heads * valueDim])
+    const joined = tf.reshape(blocks.length === 1 ? blocks[0] : tf.concat(blocks, 2), [rows, heads, length, valueDim])
+    return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), [rows * length, heads * valueDim]) as Tensor2D
   })
+  tf.dispose([queries, ...cached])
+  return mixed
 }
 
 /** What the values come to for queries `from` to `to` of each row: [rows * kvHeads, group, to - from, valueDim]. */
@@ -98,12 +107,12 @@ function mixBlock(
   const count = to - from
   const block = tf.reshape(tf.slice(queries, [0, 0, from, 0], [pairs, group, count, headDim]), [pairs, group * count, headDim])
   const seen = (x: Tensor3D) => (to === x.shape[1] ? x : tf.slice(x, [0, 0, 0], [pairs, to, x.shape[2]]))
-  const scores = softcap(tf.reshape(matMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
+  const scores = softcap(tf.reshape(quickMatMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
   const start = mask.shape.map(() => 0)
   start[start.length - 2] = from
   const hidden = tf.slice(mask, start, [...mask.shape.slice(0, -2), count, to])
   const weights = softmaxWithSinks(tf.add(scores, hidden), sinks)
-  return tf.reshape(matMul(tf.reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
+  return tf.reshape(quickMatMul(tf.reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
 }
 
 /** [rows * length, count * channels] as heads, [rows * count, length, channels]. */
@@ -111,12 +120,29 @@ function splitHeads(x: Tensor2D, count: number, rows: number, length: number): T
   return tf.reshape(tf.transpose(tf.reshape(x, [rows, length, count, -1]), [0, 2, 1, 3]), [rows * count, length, -1])
 }
 
-/** Keys and values [rows * kvHeads, length, channels] as the cache gives them back, which sees one row after the other. */
-function throughCache(keys: Tensor3D, values: Tensor3D, rows: number, cache: LayerHooks['cache']): readonly [Tensor3D, Tensor3D] {
-  if (!cache) return [keys, values]
+/** Shows keys and values [rows * kvHeads, length, channels] one row after the other. */
+function byRow(keys: Tensor3D, values: Tensor3D, rows: number, show: NonNullable<LayerHooks['observeCache']>): void {
   const rowsOfValues = tf.split<Tensor3D>(values, rows)
-  const given = tf.split<Tensor3D>(keys, rows).map((own, row) => cache(own, rowsOfValues[row]))
-  return [tf.concat(given.map(([k]) => k)), tf.concat(given.map(([, v]) => v))]
+  for (const [row, own] of tf.split<Tensor3D>(keys, rows).entries()) show(own, rowsOfValues[row])
+}
+
+/** Keys and values [rows * kvHeads, length, channels] as the cache gives them back. */
+function* fromCache(
+  keys: Tensor3D,
+  values: Tensor3D,
+  rows: number,
+  through: NonNullable<LayerHooks['throughCache']>,
+  keep: readonly Tensor[],
+): Generator<HostRequest, Tensor3D[], readonly Tensor2D[]> {
+  const flat = yield {
+    read: [keys, values],
+    work: ([k, v]) => [
+      tf.tensor2d(through(k, rows, 'keys'), [rows, k.length / rows]),
+      tf.tensor2d(through(v, rows, 'values'), [rows, v.length / rows]),
+    ],
+    keep,
+  }
+  return [keys, values].map(({ shape }, i) => tf.reshape(flat[i], shape))
 }
 
 /** Softmax of the scores [rows, heads, queries, keys], with one more logit a head where there are sinks (arXiv 2309.17453). */
@@ -139,12 +165,11 @@ function rotate(x: Tensor3D, { cos, sin, channels, interleaved }: Rotation): Ten
   return tf.concat([rotated, tf.slice(x, [0, 0, channels], [heads, length, headDim - channels])], -1)
 }
 
+/** `sin` with the sign of the half it is for. Halves change places by one reversal: a third of the time of two slices and a concat. */
 function rotateHalves(x: Tensor3D, cos: Tensor2D, sin: Tensor2D): Tensor3D {
   const [heads, length, channels] = x.shape
-  const half = channels / 2
-  const first = tf.slice(x, [0, 0, 0], [heads, length, half])
-  const second = tf.slice(x, [0, 0, half], [heads, length, half])
-  return tf.add(tf.mul(x, cos), tf.mul(tf.concat([tf.neg(second), first], -1), sin))
+  const exchanged = tf.reshape(tf.reverse(tf.reshape(x, [heads, length, 2, channels / 2]), 2), x.shape)
+  return tf.add(tf.mul(x, cos), tf.mul(exchanged, sin))
 }
 
 function neighboursToHalves(x: Tensor3D): Tensor3D {

@@ -1,6 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import type { LayerWalk, LinearSpec, StageSpec } from '../architecture.ts'
+import { asFloats } from '../../engine/as-floats.ts'
+import type { HostRequest, LayerWalk, LinearSpec, StageSpec } from '../architecture.ts'
 import { type Activation, silu } from './activations.ts'
 import type { Part, PartMaker, Scope } from './part.ts'
 import type { Router } from './router.ts'
@@ -50,11 +51,12 @@ export function experts(spec: ExpertsSpec): PartMaker {
         scope.hooks.route?.(module, weights)
         // What is routed nowhere is weighed as if it were, for statistics from all tokens.
         const shares = router.inputScores?.(input, scope) ?? null
-        const own: Tensor2D = shares ? tf.cast(tf.notEqual(weights, 0) as Tensor2D, 'float32') : weights
+        const own: Tensor2D = shares ? asFloats(tf.notEqual(weights, 0) as Tensor2D) : weights
         let mixed: Tensor2D = tf.zerosLike(input)
+        const routed = scope.hooks.routedOnly ? yield* routedTokens(own, [...keep, input, own, mixed, ...(shares ? [shares] : [])]) : null
         for (const [index, expert] of all.entries()) {
           const column = (x: Tensor2D): Tensor2D => tf.slice(x, [0, index], [-1, 1])
-          const tokens = scope.hooks.routedOnly ? routedTokens(column(own)) : null
+          const tokens = routed?.[index] ?? null
           if (tokens?.length === 0) continue
           const held = [...keep, input, own, mixed, ...(shares ? [shares] : [])]
           const read = shares ? tf.mul<Tensor2D>(input, column(shares)) : input
@@ -104,10 +106,19 @@ function* throughExpert(
   return out
 }
 
-/** Indices of the tokens whose weight [tokens, 1] is not zero. */
-function routedTokens(weights: Tensor2D): Int32Array {
-  const values = weights.dataSync<'float32'>()
-  return Int32Array.from(values.keys()).filter((token) => values[token] !== 0)
+/** By expert, the indices of the tokens whose weight in [tokens, experts] is not zero. */
+function* routedTokens(weights: Tensor2D, keep: readonly Tensor[]): Generator<HostRequest, Int32Array[], readonly Tensor2D[]> {
+  const count = weights.shape[1]
+  const tokens: number[][] = Array.from({ length: count }, () => [])
+  yield {
+    read: [weights],
+    work: ([values]) => {
+      for (let i = 0; i < values.length; i++) if (values[i] !== 0) tokens[i % count].push(Math.floor(i / count))
+      return []
+    },
+    keep,
+  }
+  return tokens.map((indices) => Int32Array.from(indices))
 }
 
 /** Rows put at their tokens among `count`; zeros elsewhere. */

@@ -73,7 +73,7 @@ function partOf(spec: LatentAttentionSpec, mask: ReturnType<typeof causalMask>, 
     const { k, v } = keysAndValues(kv, sharedKey, spec)
     const shape = { heads, kvHeads: heads, headDim, valueDim, scale: spec.scale }
     const context = { rotation: rotationOf(rotary, scope), mask: scope.table(mask) }
-    const mixed = attend(rotaryFirst(q, spec), k, v, shape, context, scope.batch, scope.hooks)
+    const mixed = yield* attend(rotaryFirst(q, spec), k, v, shape, context, scope.batch, scope.hooks, keep)
     const [out] = yield { stage: outputs, input: mixed, keep, ...(residual && { residual }) }
     return out
   }

@@ -46,8 +46,8 @@ export function parallelOfOneNorm(before: Norm, first: PartMaker, second: PartMa
 function* rest(walk: LayerWalk, outputs: readonly Tensor2D[], residual?: Tensor2D): LayerWalk {
   let step = walk.next(outputs)
   while (!step.done) {
-    const request = residual ? { ...step.value, keep: [...step.value.keep, residual], residual } : step.value
-    step = walk.next(yield request)
+    const request = residual ? { ...step.value, keep: [...step.value.keep, residual] } : step.value
+    step = walk.next(yield residual && 'stage' in request ? { ...request, residual } : request)
   }
   return step.value
 }

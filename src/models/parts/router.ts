@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { asFloats } from '../../engine/as-floats.ts'
 import { matMul } from '../../engine/mat-mul.ts'
 import type { ParameterSpec } from '../architecture.ts'
 import type { Scope } from './part.ts'
@@ -40,7 +41,7 @@ function largest(x: Tensor2D, count: number): Tensor2D {
   // oneHot of a single column is refused by tfjs.
   if (count >= x.shape[1]) return tf.onesLike(x)
   const { indices } = tf.topk(x, count)
-  return tf.sum(tf.oneHot(indices as Tensor, x.shape[1]), 1)
+  return tf.sum(asFloats(tf.oneHot(indices as Tensor, x.shape[1])), 1)
 }
 
 /** Softmax over all experts; the largest are kept (Mixtral, arXiv 2401.04088), and made to sum to one where `normalize` says so. */

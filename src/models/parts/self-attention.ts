@@ -85,7 +85,7 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
     const projected = yield { stage: inputs, input, keep }
     const [queries, keys, values] = fused ? splitFused(projected[0], spec, fused.order) : projected
     const rotation = rotary && rotationOf(rotary, scope)
-    const mixed = attend(
+    const mixed = yield* attend(
       spec.queryNorm?.apply(queries, scope) ?? queries,
       spec.keyNorm?.apply(keys, scope) ?? keys,
       values,
@@ -98,6 +98,7 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
       },
       scope.batch,
       scope.hooks,
+      keep,
     )
     const [out] = yield { stage: outputs, input: mixed, keep, ...(residual && { residual }) }
     return out

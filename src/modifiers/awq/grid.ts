@@ -1,6 +1,6 @@
 import type { QuantizationScheme } from '../../checkpoint/quantization-config.ts'
 import { gridShape } from '../../schemes/grid.ts'
-import { ranges } from '../../schemes/qparams.ts'
+import { largestOf } from '../../schemes/qparams.ts'
 import type { Linear } from '../modifier.ts'
 
 /** true: factors from inputs and weights; false: from inputs alone; both: half of the grid each. */
@@ -42,8 +42,7 @@ export function meanWeights(targets: ReadonlyMap<Linear, QuantizationScheme>): F
   for (const [{ weight, rows }, { weights: args }] of targets) {
     if (!args) continue
     const shape = gridShape(args, rows, columns)
-    const { low, high } = ranges(weight, rows, columns, shape)
-    const largest = high.map((value, tile) => Math.max(value, -low[tile]) + 1e-6)
+    const largest = largestOf(weight, rows, columns, shape).map((value) => value + 1e-6)
     total += rows
     for (let row = 0; row < rows; row++) {
       const firstTile = Math.floor(row / shape.rowSpan) * shape.gridColumns

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { QuantizationArgs, QuantizationScheme } from '../../checkpoint/quantization-config.ts'
 import { matMul } from '../../engine/mat-mul.ts'
 import { globalScaleOf } from '../../schemes/qparams.ts'
-import { dequantize, quantizeToGrid } from '../../schemes/quantize.ts'
+import { roundedValues } from '../../schemes/round-to-grid.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
 import type { Linear, Stage } from '../modifier.ts'
 import { diagonal } from '../statistics/hessian.ts'
@@ -79,7 +79,7 @@ async function roundingError(
   const globalScale = globalScaleOf(largest.reduce((most, value, c) => Math.max(most, Math.fround(value * (factors?.[c] ?? 1))), 0))
   const importance = meanSquare.map((square, c) => square / divisors[c] ** 2)
   const grid = await weightGrid(kernels, { ...linear, weight: scaled }, scheme, args, { importance, signed: true, globalScale })
-  const error = dequantize(quantizeToGrid(scaled, rows, columns, args, grid))
+  const error = await roundedValues(kernels, scaled, rows, columns, args, grid)
   for (let row = 0; row < rows; row++) {
     const base = row * columns
     for (let c = 0; c < columns; c++) error[base + c] = (error[base + c] - scaled[base + c]) / divisors[c]

@@ -7,6 +7,7 @@ import { codeRange } from '../../schemes/grid.ts'
 import { observedGrid } from '../../schemes/observed-grid.ts'
 import { type Grid, minMaxGrid } from '../../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../../schemes/quantize.ts'
+import { roundedValues } from '../../schemes/round-to-grid.ts'
 import { rowScales } from '../../schemes/row-scales.ts'
 import { schemeLabel } from '../../schemes/scheme.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
@@ -50,7 +51,7 @@ export async function compressLinear(task: Task): Promise<void> {
   correctBias(linear, weight, values, moments.fitted.mean)
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
-    ...span('step', 'errors', () => errorsOf(task, values)),
+    ...(await span('step', 'errors', () => errorsOf(task, values))),
     ...(target && { target }),
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
@@ -102,7 +103,7 @@ async function refined({ stage, moments, levers, linear, args, weight }: Task, s
       const error = difference(weight, dequantize(swept))
       return matMul(tf.tensor2d(error, [rows, columns]), tf.tensor2d(hessian, [columns, columns]))
     })
-    const product = products.dataSync<'float32'>()
+    const product = await products.data<'float32'>()
     products.dispose()
     const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
     const scaleDtype = fittedScales(swept)
@@ -130,20 +131,20 @@ const MANY_ROWS = 256
  * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and on those held back; and the
  * error of plain rounding, from minimum and maximum, of the original weight (of `ROUNDED_ROWS`).
  */
-function errorsOf(task: Task, values: Float32Array): Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'> {
+async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
   const { fitted, heldBack } = task.moments
   const { weight } = task
   const error = difference(values, weight)
-  const { step, lost } = plainRounding(task)
-  const [outputs, errors, rounded] = outputErrors(fitted.hessian, [weight, error, lost])
+  const { step, lost } = await plainRounding(task)
+  const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, lost])
   const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
   if (!heldBack) return found
-  const [heldBackOutputs, heldBackErrors] = outputErrors(heldBack.hessian, [weight, error])
+  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
   return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
 }
 
 /** What rounding loses of every `step`-th row of the original weight. Rows that share a scale are all rounded. */
-function plainRounding({ linear, args, plainGlobalScale }: Task): { step: number; lost: Float32Array } {
+async function plainRounding({ stage, linear, args, plainGlobalScale }: Task): Promise<{ step: number; lost: Float32Array }> {
   const { columns, dtype } = linear
   const step = linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? ROUNDED_ROWS : 1
   const rows = Math.ceil(linear.rows / step)
@@ -155,7 +156,7 @@ function plainRounding({ linear, args, plainGlobalScale }: Task): { step: number
     }
   }
   const grid = minMaxGrid(weight, rows, columns, args, dtype, plainGlobalScale)
-  return { step, lost: difference(dequantize(quantizeToGrid(weight, rows, columns, args, grid)), weight) }
+  return { step, lost: difference(await roundedValues(stage.kernels, weight, rows, columns, args, grid), weight) }
 }
 
 /** The sum of `lost` relative to that of every `step`-th of `whole`. */

@@ -23,30 +23,34 @@ export interface Aimed {
  * W + step D with D = G (H + lambda I)⁻¹, G the target's gradient on the fitted rows and lambda the damping of the factor. The step is
  * `most`, or less where rows that were held back say that less is better: the miss there is quadratic in the step, so its minimum is known.
  */
-export function aim(target: Target, weight: Float32Array, moments: StageMoments, factor: Factor, most: number): Aimed {
+export async function aim(target: Target, weight: Float32Array, moments: StageMoments, factor: Factor, most: number): Promise<Aimed> {
   const { n } = moments.fitted.hessian
-  const steps: number[] = []
-  // No array leaves a tidy: it looks for tensors in every element of what it gives back.
-  const direction = tf.tidy(() => {
+  const found = tf.tidy(() => {
     const w = tf.tensor2d(weight, [weight.length / n, n])
     const gradient = target.gradient(w, tensors(moments.fitted))
     const u = tf.tensor2d(naturalOrder(factor), [n, n])
-    const found = matMul(matMul(gradient, u, false, true), u)
-    if (moments.heldBack) steps.push(bestStep(target, w, found, moments.heldBack))
-    return found
+    const direction = matMul(matMul(gradient, u, false, true), u)
+    return [direction, ...(moments.heldBack ? slopeAndCurvature(target, w, direction, moments.heldBack) : [])]
   })
-  const values = direction.dataSync<'float32'>()
-  direction.dispose()
-  const step = Math.min(most, ...steps)
+  const [values, slopes, curvatures] = await Promise.all(found.map((tensor) => tensor.data<'float32'>()))
+  tf.dispose(found)
+  const step = Math.min(most, slopes ? bestStep(sum(slopes), sum(curvatures)) : most)
   return { weight: weight.map((value, i) => value + step * values[i]), step }
 }
 
-/** The step along `direction` [rows, n] with the least miss on some rows, at least 0: <D, G> / <D H, D>. */
-function bestStep(target: Target, weight: Tensor2D, direction: Tensor, moments: Moments): number {
-  const { hessian, pull } = tensors(moments)
-  const slope = dot(direction, target.gradient(weight, { hessian, pull }))
-  const curvature = dot(direction, matMul(direction, hessian))
+/** The step along a direction D with the least miss, at least 0: <D, G> / <D H, D>. */
+function bestStep(slope: number, curvature: number): number {
   return slope > 0 && curvature > 0 ? slope / curvature : 0
+}
+
+/**
+ * <D, G> and <D H, D> on some rows, of each row of the direction D [rows, n]: [rows] each. Rows are summed on the engine and the rest
+ * outside: TensorFlow's full sum depends on the number of threads.
+ */
+function slopeAndCurvature(target: Target, weight: Tensor2D, direction: Tensor, moments: Moments): Tensor[] {
+  const { hessian, pull } = tensors(moments)
+  const byRow = (x: Tensor) => tf.sum(tf.mul(direction, x), 1)
+  return [byRow(target.gradient(weight, { hessian, pull })), byRow(matMul(direction, hessian))]
 }
 
 function tensors({ hessian: { n, values }, pull }: Moments): { hessian: Tensor2D; pull: Tensor2D } {
@@ -62,10 +66,6 @@ function naturalOrder({ values, order }: Factor): Float32Array {
   return out
 }
 
-/** Σ a b. Rows are summed on the engine and the rest here: TensorFlow's full sum depends on the number of threads. */
-function dot(a: Tensor, b: Tensor): number {
-  return tf
-    .sum(tf.mul(a, b), 1)
-    .dataSync<'float32'>()
-    .reduce((sum, value) => sum + value, 0)
+function sum(values: Float32Array): number {
+  return values.reduce((total, value) => total + value, 0)
 }

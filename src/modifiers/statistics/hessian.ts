@@ -87,6 +87,6 @@ function meanOf(d: Float32Array): number {
 }
 
 /** e H eᵀ of every row e of matrices [rows, n]: the mean squared change of an output that the weight error e causes; [rows] for each. */
-export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Float32Array[] {
+export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Promise<Float32Array[]> {
   return quadraticForms(errors, values, n)
 }

@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { gramBands, readBands } from '../../engine/gram.ts'
-import { matMul } from '../../engine/mat-mul.ts'
+import { quickMatMul } from '../../engine/mat-mul.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
 import type { CalibrationBatch, Stage } from '../modifier.ts'
@@ -68,23 +68,23 @@ async function measured(stage: Stage, holdBack: boolean, view: TargetView | null
 /** Running sums on the engine: of x, of the target's pull where there is one, and the bands of the Hessian. */
 class MomentSum {
   tokens = 0
-  #weight = 0
   #sums: Tensor[] = []
+  /** Of each batch, where tokens have them; read all at once. */
+  #weights: Tensor2D[] = []
   #bands: Tensor2D[] = []
   #hasPull = false
 
   add(input: Tensor2D, batch: CalibrationBatch, view: TargetView | null): void {
     const before = this.#sums
     const bandsBefore = this.#bands
+    const [weights = null] = tf.tidy(() => [view?.weights(batch) ?? []].flat())
+    if (weights) this.#weights.push(weights)
     const { sums, bands } = tf.tidy(() => {
-      const weights = view?.weights(batch) ?? null
       const root = weights && tf.sqrt(weights)
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
-      const pull = view ? [matMul(x, weighted(view.pull(input, batch)), true)] : []
+      const pull = view ? [quickMatMul(x, weighted(view.pull(input, batch)), true)] : []
       const parts: Tensor[] = [tf.sum(input, 0), ...pull]
-      // Summed here: TensorFlow's full sum depends on the number of threads.
-      this.#weight += weights ? weights.dataSync<'float32'>().reduce((sum, value) => sum + value, 0) : input.shape[0]
       return { sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts, bands: gramBands(x, bandsBefore) }
     })
     this.#sums = sums
@@ -97,14 +97,14 @@ class MomentSum {
   async take(stage: string): Promise<Moments> {
     if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
     const [sum, pulled] = this.#sums
-    const values = readBands(this.#bands)
-    const read = (tensor: Tensor) => tensor.dataSync<'float32'>()
-    const mean = read(sum)
-    const pull = this.#hasPull ? read(pulled) : null
+    const values = await readBands(this.#bands)
+    const mean = await sum.data<'float32'>()
+    const pull = this.#hasPull ? await pulled.data<'float32'>() : null
+    const weight = await this.#totalWeight()
     const n = mean.length
-    for (let i = 0; i < values.length; i++) values[i] /= this.#weight
+    for (let i = 0; i < values.length; i++) values[i] /= weight
     for (let i = 0; i < n; i++) mean[i] /= this.tokens
-    if (pull) for (let i = 0; i < pull.length; i++) pull[i] /= this.#weight
+    if (pull) for (let i = 0; i < pull.length; i++) pull[i] /= weight
     for (let j = 0; j < n; j++) {
       if (!Number.isFinite(values[j * n + j])) {
         throw new RunError(`Cannot calibrate ${stage}: input channel ${j} is ${values[j * n + j]}, expected finite activations.`)
@@ -113,9 +113,17 @@ class MomentSum {
     return { hessian: { n, values, tokens: this.tokens }, pull: pull ? { values: pull, columns: pull.length / n } : null, mean }
   }
 
+  /** Summed here: TensorFlow's full sum depends on the number of threads. */
+  async #totalWeight(): Promise<number> {
+    if (this.#weights.length === 0) return this.tokens
+    const weights = await Promise.all(this.#weights.map((tensor) => tensor.data<'float32'>()))
+    return weights.reduce((total, own) => total + own.reduce((sum, value) => sum + value, 0), 0)
+  }
+
   dispose(): void {
-    tf.dispose([...this.#sums, ...this.#bands])
+    tf.dispose([...this.#sums, ...this.#bands, ...this.#weights])
     this.#sums = []
     this.#bands = []
+    this.#weights = []
   }
 }

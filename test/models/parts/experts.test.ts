@@ -21,7 +21,7 @@ async function through(name: string, layer: number, hooks: LayerHooks): Promise<
   const parameters = await loadParameters(source, model.parameters(layer))
   const shared = model.shared(length)
   const input = tf.tensor2d(random(rows * length * model.hidden, 5), [rows * length, model.hidden])
-  const walker = new Walker(model.walk(layer, input, parameters, shared, { rows, length }, hooks), input)
+  const walker = await Walker.start(model.walk(layer, input, parameters, shared, { rows, length }, hooks), input)
   let requests = 0
   while (!walker.result) {
     const { stage, input: x } = walker.request
@@ -31,7 +31,7 @@ async function through(name: string, layer: number, hooks: LayerHooks): Promise<
       outputs.push(applyLinear(x, linear))
       disposeLinear(linear)
     }
-    walker.answer(outputs)
+    await walker.answer(outputs)
     requests++
   }
   const values = Float32Array.from(walker.result.dataSync())

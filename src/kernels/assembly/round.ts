@@ -1,0 +1,138 @@
+import { formatOf, nearestFloat, patternOf } from './floats'
+
+/*
+ * Rounding to a grid that is given: four columns at a time where tiles are whole vectors, else one, the other lanes at zero. Each number
+ * sees the float32 operations of the twin (../reference-round.ts); sums are kept by lane in float64.
+ */
+
+/** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. In memory: see power.ts. */
+const INTEGER = memory.data<f32>([12582912])
+
+/** The value of the nearest code, its zero point taken off. */
+@inline
+function nearest(w: v128, s: v128, z: v128, min: v128, max: v128, format: usize): v128 {
+  if (format) return nearestFloat(f32x4.pmin(f32x4.pmax(f32x4.div(w, s), min), max), format)
+  const integer = v128.load_splat<f32>(INTEGER)
+  const x = f32x4.pmin(f32x4.pmax(f32x4.add(f32x4.div(w, s), z), min), max)
+  return f32x4.sub(f32x4.sub(f32x4.add(x, integer), integer), z)
+}
+
+/** Four codes as bytes in the low lane. */
+@inline
+function bytesOf(q: v128, z: v128, format: usize): i32 {
+  if (format) {
+    const words = i32x4.trunc_sat_f32x4_s(patternOf(q, format))
+    const halves = i16x8.narrow_i32x4_s(words, words)
+    return i32x4.extract_lane(i8x16.narrow_i16x8_u(halves, halves), 0)
+  }
+  const words = i32x4.trunc_sat_f32x4_s(f32x4.add(q, z))
+  const halves = i16x8.narrow_i32x4_s(words, words)
+  return i32x4.extract_lane(i8x16.narrow_i16x8_s(halves, halves), 0)
+}
+
+@inline
+function upper(x: v128): v128 {
+  return v128.shuffle<i32>(x, x, 2, 3, 2, 3)
+}
+
+@inline
+function plusSquares(sum: v128, x: v128): v128 {
+  const wide = f64x2.promote_low_f32x4(x)
+  return f64x2.add(sum, f64x2.mul(wide, wide))
+}
+
+@inline
+function total(low: v128, high: v128): f64 {
+  return f64x2.extract_lane(low, 0) + f64x2.extract_lane(low, 1) + (f64x2.extract_lane(high, 0) + f64x2.extract_lane(high, 1))
+}
+
+@inline
+function roundRow(
+  weight: usize,
+  scale: usize,
+  zero: usize,
+  codes: usize,
+  values: usize,
+  sums: usize,
+  columns: usize,
+  span: usize,
+  min: v128,
+  max: v128,
+  format: usize,
+  isWide: bool,
+): void {
+  let lost = f64x2.splat(0)
+  let lostHigh = f64x2.splat(0)
+  let all = f64x2.splat(0)
+  let allHigh = f64x2.splat(0)
+  for (let start: usize = 0; start < columns; start += span, scale += 4, zero += 1) {
+    const s = v128.load_splat<f32>(scale)
+    const z = f32x4.splat(<f32>load<i8>(zero))
+    const end = start + span < columns ? start + span : columns
+    for (let c = start; c < end; c += isWide ? 4 : 1) {
+      const w = isWide ? v128.load(weight + c * 4) : v128.load32_zero(weight + c * 4)
+      const q = nearest(w, s, z, min, max, format)
+      const value = f32x4.mul(q, s)
+      if (isWide) {
+        store<i32>(codes + c, bytesOf(q, z, format))
+        if (values) v128.store(values + c * 4, value)
+      } else {
+        store<u8>(codes + c, bytesOf(q, z, format))
+        if (values) v128.store32_lane(values + c * 4, value, 0)
+      }
+      const e = f32x4.sub(w, value)
+      lost = plusSquares(lost, e)
+      all = plusSquares(all, w)
+      if (isWide) {
+        lostHigh = plusSquares(lostHigh, upper(e))
+        allHigh = plusSquares(allHigh, upper(w))
+      }
+    }
+  }
+  store<f64>(sums, total(lost, lostHigh))
+  store<f64>(sums + 8, total(all, allHigh))
+}
+
+/**
+ * Rows `from` .. `to` of `weight` [rows, columns] to `codes` (bytes) and, unless 0, `values` (float32), both [rows, columns]. `scale` float32
+ * and `zero` int8 [.., groups]: a scale for `height` rows (the first of which is `top` rows above the matrix) and `span` columns. `sums`
+ * float64 [rows, 2]: what was lost, and all. `float`: the kind of codes (../small-floats.ts), 0 for integers.
+ */
+export function roundWeights(
+  weight: usize,
+  scale: usize,
+  zero: usize,
+  codes: usize,
+  values: usize,
+  sums: usize,
+  columns: usize,
+  height: usize,
+  span: usize,
+  top: usize,
+  least: f32,
+  most: f32,
+  float: i32,
+  from: usize,
+  to: usize,
+  lane: usize,
+): void {
+  const min = f32x4.splat(least)
+  const max = f32x4.splat(most)
+  const groups = (columns + span - 1) / span
+  const format = formatOf(float)
+  const isWide = span % 4 == 0 && columns % 4 == 0
+  for (let row = from; row < to; row++) {
+    const tile = ((top + row) / height) * groups
+    const w = weight + row * columns * 4
+    const s = scale + tile * 4
+    const z = zero + tile
+    const c = codes + row * columns
+    const v = values ? values + row * columns * 4 : 0
+    const sum = sums + row * 16
+    if (format) {
+      if (isWide) roundRow(w, s, z, c, v, sum, columns, span, min, max, format, true)
+      else roundRow(w, s, z, c, v, sum, columns, span, min, max, format, false)
+    } else if (isWide) roundRow(w, s, z, c, v, sum, columns, span, min, max, 0, true)
+    else roundRow(w, s, z, c, v, sum, columns, span, min, max, 0, false)
+  }
+}

@@ -1,0 +1,46 @@
+import type { Quantized } from '../checkpoint/layouts/layout.ts'
+import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import type { Kernels } from '../kernels/kernels.ts'
+import { codeRange, gridShape } from './grid.ts'
+import { effectiveScale, type Grid } from './qparams.ts'
+
+/** A rounded weight and what the rounding lost. */
+export interface Rounded {
+  readonly quantized: Quantized
+  /** Σ(w - q)² / Σw² over all weights, summed in float64; not finite where a weight is not. */
+  readonly error: number
+}
+
+/** What the kernels are asked of a weight [rows, columns] and its grid. */
+function roundInput(weight: Float32Array, rows: number, columns: number, args: QuantizationArgs, grid: Grid) {
+  const { rowSpan, columnSpan } = gridShape(args, rows, columns)
+  return { rows, columns, weight, rowSpan, columnSpan, scale: effectiveScale(grid), zeroPoint: grid.zeroPoint, ...codeRange(args) }
+}
+
+/** `quantizeToGrid` by the kernels, and the error of it. */
+export async function roundToGrid(
+  kernels: Pick<Kernels, 'roundWeights'>,
+  weight: Float32Array,
+  rows: number,
+  columns: number,
+  args: QuantizationArgs,
+  grid: Grid,
+): Promise<Rounded> {
+  const { codes, loss, power } = await kernels.roundWeights({ ...roundInput(weight, rows, columns, args, grid), values: false })
+  const [lost, all] = [loss, power].map((rows) => rows.reduce((sum, value) => sum + value, 0))
+  return { quantized: { args, rows, columns, codes, ...grid }, error: lost === 0 ? 0 : lost / all }
+}
+
+/** What `dequantize` gives for a weight [rows, columns] after `quantizeToGrid`, by the kernels. */
+export async function roundedValues(
+  kernels: Pick<Kernels, 'roundWeights'>,
+  weight: Float32Array,
+  rows: number,
+  columns: number,
+  args: QuantizationArgs,
+  grid: Grid,
+): Promise<Float32Array> {
+  const { values } = await kernels.roundWeights({ ...roundInput(weight, rows, columns, args, grid), values: true })
+  if (!values) throw new RangeError('Cannot round: the kernels gave no values, expected them')
+  return values
+}

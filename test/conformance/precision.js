@@ -1,0 +1,37 @@
+// Products in bfloat16 (--precision bfloat16), in a process of its own since TensorFlow is loaded for one precision: what is rounded, what
+// is not, and that threads change nothing. Prints JSON: the largest errors, relative to the largest element, and a hash of the products.
+//   node test/conformance/precision.js THREADS
+import { createHash } from 'node:crypto'
+import * as tf from '@tensorflow/tfjs-core'
+
+const dist = new URL('../../dist/', import.meta.url)
+const { openEngine } = await import(new URL('engine/open.js', dist).href)
+const { matMul, quickMatMul } = await import(new URL('engine/mat-mul.js', dist).href)
+const { gramBands } = await import(new URL('engine/gram.js', dist).href)
+
+await openEngine({ engine: 'native', threads: Number(process.argv[2]), precision: 'bfloat16' })
+const hash = createHash('sha256')
+/** @type {{ exact: number, quick: number }} */
+const worst = { exact: 0, quick: 0 }
+for (const [rows, depth, columns] of [
+  [256, 576, 192],
+  [512, 1536, 576],
+  [64, 100, 36],
+]) {
+  const [a, b] = [1, 2].map((seed) => tf.randomUniform(seed === 1 ? [rows, depth] : [depth, columns], -1, 1, 'float32', seed))
+  const [left, right] = [a.dataSync(), b.dataSync()]
+  const expected = new Float64Array(rows * columns)
+  for (let i = 0; i < rows; i++)
+    for (let k = 0; k < depth; k++)
+      for (let j = 0; j < columns; j++) expected[i * columns + j] += left[i * depth + k] * right[k * columns + j]
+  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  for (const [name, product] of /** @type {const} */ ([
+    ['exact', matMul(a, b)],
+    ['quick', quickMatMul(a, b)],
+  ])) {
+    const found = product.dataSync()
+    for (let i = 0; i < found.length; i++) worst[name] = Math.max(worst[name], Math.abs(found[i] - expected[i]) / largest)
+  }
+  for (const tensor of [quickMatMul(a, b), ...gramBands(a)]) hash.update(new Uint8Array(tensor.dataSync().buffer))
+}
+console.log(JSON.stringify({ ...worst, hash: hash.digest('hex') }))
