@@ -12,6 +12,9 @@ const SMALLEST_HALVED = 192
  */
 const LARGEST_WHOLE = 4096
 
+/** Rows of a block that are on the engine at a time, beside the block that they are multiplied with. */
+const STRIP = 1792
+
 /**
  * U (upper, row major [n, n]) with inverse(H) = UᵀU, float32, on the TensorFlow backend; it takes the place of H. With J the reversal of
  * rows and columns, JHJ = LLᵀ gives H = (JLJ)(JLJ)ᵀ, JLJ upper, so U = J L⁻¹ J: one factorisation instead of Cholesky, inverse, Cholesky.
@@ -38,20 +41,29 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
   }
   const middle = from + halfOf(n)
   invertInPlace(matrix, from, middle, largestWhole)
-  const [across, product] = tf.tidy(() => {
-    const first = matrix.read(from, middle, from, middle)
-    const across = matMul(matrix.read(middle, to, from, middle), first, false, true) as tf.Tensor2D
-    return [across, matMul(across, first) as tf.Tensor2D]
+  const strips: (readonly [top: number, bottom: number])[] = []
+  for (let top = middle; top < to; top += STRIP) strips.push([top, Math.min(to, top + STRIP)])
+  const first = matrix.read(from, middle, from, middle)
+  const across = strips.map(([top, bottom]) => {
+    const strip = tf.tidy(() => matMul(matrix.read(top, bottom, from, middle), first, false, true) as tf.Tensor2D)
+    matrix.write(top, from, () => matMul(strip, first) as tf.Tensor2D)
+    return strip
   })
-  matrix.write(middle, from, () => tf.clone(product))
-  product.dispose()
-  matrix.write(middle, middle, () => tf.sub(matrix.read(middle, to, middle, to), matMul(across, across, false, true)))
-  across.dispose()
+  first.dispose()
+  // On and below the diagonal alone: nobody reads what is above.
+  for (const [i, [top, bottom]] of strips.entries()) {
+    for (const [j, [left, right]] of strips.slice(0, i + 1).entries()) {
+      matrix.write(top, left, () => tf.sub(matrix.read(top, bottom, left, right), matMul(across[i], across[j], false, true)))
+    }
+  }
+  tf.dispose(across)
   invertInPlace(matrix, middle, to, largestWhole)
-  matrix.write(middle, from, () =>
-    tf.neg(matMul(matrix.read(middle, to, middle, to), matrix.read(middle, to, from, middle)) as tf.Tensor2D),
-  )
-  matrix.write(from, middle, () => tf.zeros([middle - from, to - middle]) as tf.Tensor2D)
+  const product = matrix.read(middle, to, from, middle)
+  for (const [top, bottom] of strips) {
+    matrix.write(top, from, () => tf.neg(matMul(matrix.read(top, bottom, middle, to), product) as tf.Tensor2D))
+  }
+  product.dispose()
+  matrix.clear(from, middle, middle, to)
 }
 
 /** A square matrix in memory whose blocks go to the engine and come back. */
@@ -71,6 +83,11 @@ class MatrixBlocks {
       part.set(this.#values.subarray(row * this.#n + left, row * this.#n + right), (row - top) * width)
     }
     return tf.tensor2d(part, [bottom - top, width])
+  }
+
+  /** Fills a block with zeros. */
+  clear(top: number, bottom: number, left: number, right: number): void {
+    for (let row = top; row < bottom; row++) this.#values.fill(0, row * this.#n + left, row * this.#n + right)
   }
 
   /** Puts what `make` gives at a place; its tensors are disposed of. */

@@ -107,9 +107,10 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
       const globalScale = stageGlobalScale(members)
       const plainGlobalScale = stageGlobalScale(members.map(({ linear: { weight }, args }) => ({ weight, args })))
-      for (const member of members) {
+      for (const [i, member] of members.entries()) {
         stage.signal.throwIfAborted()
-        await compressLinear({ stage, moments, levers, ...member, globalScale, plainGlobalScale })
+        const lastSweep = members.findLastIndex(({ factor }) => factor === member.factor) === i
+        await compressLinear({ stage, moments, levers, ...member, lastSweep, globalScale, plainGlobalScale })
         const { report } = member.linear
         if (report && dead > 0) report.deadColumns = dead
         if (report?.damping !== undefined && report.damping > dampening) report.dampingAsked = dampening

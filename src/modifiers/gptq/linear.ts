@@ -13,7 +13,7 @@ import { schemeLabel } from '../../schemes/scheme.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
 import { span } from '../../util/span.ts'
 import type { Linear, LinearReport, Stage } from '../modifier.ts'
-import { conditionalVariance, damped, diagonal, type Factor, outputErrors } from '../statistics/hessian.ts'
+import { conditionalVariance, diagonal, type Factor, outputErrors, withDamping } from '../statistics/hessian.ts'
 import type { StageMoments } from '../statistics/moments.ts'
 import { correctBias } from './bias-correction.ts'
 import type { Levers } from './quality.ts'
@@ -24,6 +24,8 @@ export interface Task {
   readonly moments: StageMoments
   /** Null where the Hessian could not be factored: then the linear is rounded. */
   readonly factor: Factor | null
+  /** No other linear is swept with this factor after it. */
+  readonly lastSweep: boolean
   readonly levers: Levers
   readonly linear: Linear
   readonly scheme: QuantizationScheme
@@ -65,19 +67,21 @@ async function gridOf({ stage, moments, factor, levers, linear, scheme, args, we
   return weightGrid(stage.kernels, matrix, scheme, args, options)
 }
 
-async function sweep({ stage, linear, args, weight }: Task, grid: Grid, { values, order }: Factor): Promise<Quantized> {
+async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Grid, factor: Factor): Promise<Quantized> {
+  const { order } = factor
   const { rows, columns } = linear
   const { groupSize, ...scales } = rowScales(args, rows, columns, grid)
   const result = await stage.kernels.sweep({
     rows,
     columns,
     weight: permuteColumns(weight, rows, columns, order),
-    factor: values,
+    factor: factor.values,
     ...scales,
     // A column keeps the scale of its original group, so that no order has to be stored.
     groupOf: order.map((column) => Math.floor(column / groupSize)),
     ...codeRange(args),
   })
+  if (lastSweep) factor.values = new Float32Array(0)
   const codes = result.codes.slice()
   for (let row = 0; row < rows; row++) {
     const base = row * columns
@@ -94,18 +98,19 @@ async function refine(task: Task, swept: Quantized, factor: Factor): Promise<Qua
 async function refined({ stage, moments, levers, linear, args, weight }: Task, swept: Quantized, factor: Factor): Promise<Quantized> {
   const { rows, columns } = linear
   if (levers.refinementRounds === 0) return swept
-  const hessian = damped(moments.fitted.hessian, factor)
-  const products = tf.tidy(() => {
-    const error = difference(weight, dequantize(swept))
-    return matMul(tf.tensor2d(error, [rows, columns]), tf.tensor2d(hessian, [columns, columns]))
+  return withDamping(moments.fitted.hessian, factor, async (hessian) => {
+    const products = tf.tidy(() => {
+      const error = difference(weight, dequantize(swept))
+      return matMul(tf.tensor2d(error, [rows, columns]), tf.tensor2d(hessian, [columns, columns]))
+    })
+    const product = await products.data<'float32'>()
+    products.dispose()
+    const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
+    const scaleDtype = fittedScales(swept)
+    const problem = { rows, columns, weight, product, hessian, codes: swept.codes, groupSize, scale, zeroPoint, ...codeRange(args) }
+    const result = await stage.kernels.refine({ ...problem, scaleDtype, rounds: levers.refinementRounds })
+    return { ...swept, codes: result.codes, scale: scaleDtype ? result.scale : swept.scale }
   })
-  const product = await products.data<'float32'>()
-  products.dispose()
-  const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
-  const scaleDtype = fittedScales(swept)
-  const problem = { rows, columns, weight, product, hessian, codes: swept.codes, groupSize, scale, zeroPoint, ...codeRange(args) }
-  const result = await stage.kernels.refine({ ...problem, scaleDtype, rounds: levers.refinementRounds })
-  return { ...swept, codes: result.codes, scale: scaleDtype ? result.scale : swept.scale }
 }
 
 /**

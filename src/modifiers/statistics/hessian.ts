@@ -20,8 +20,8 @@ export function activationOrder(hessian: Hessian): Int32Array {
 
 /** A factor of the damped Hessian in sweep order. */
 export interface Factor {
-  /** U [n, n], upper, inverse(H + lambda I) = UᵀU. */
-  readonly values: Float32Array
+  /** U [n, n], upper, inverse(H + lambda I) = UᵀU; let go of (empty) once the last linear has been swept with it. */
+  values: Float32Array
   /** [n] the columns in sweep order. */
   readonly order: Int32Array
   /** What was added to the diagonal, as a fraction of its mean. */
@@ -58,13 +58,20 @@ export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32A
   return null
 }
 
-/** H + lambda I in the model's order, as the factor's: positive definite. */
-export function damped(hessian: Hessian, { lambda }: Factor): Float32Array {
-  const { n } = hessian
-  const mean = meanOf(diagonal(hessian))
-  const values = hessian.values.slice()
-  for (let j = 0; j < n; j++) values[j * n + j] = (values[j * n + j] || mean) + lambda
-  return values
+/**
+ * Shows `work` H + lambda I in the model's order, as the factor's: positive definite. It is H itself for as long as that takes, since a
+ * second one would be most of what a run holds where inputs are wide.
+ */
+export async function withDamping<T>(hessian: Hessian, { lambda }: Factor, work: (damped: Float32Array) => Promise<T>): Promise<T> {
+  const { n, values } = hessian
+  const before = diagonal(hessian)
+  const mean = meanOf(before)
+  try {
+    for (let j = 0; j < n; j++) values[j * n + j] = (before[j] || mean) + lambda
+    return await work(values)
+  } finally {
+    for (let j = 0; j < n; j++) values[j * n + j] = before[j]
+  }
 }
 
 /** [columns] the variance of each column that those after it in sweep order cannot make up for: what a squared rounding error weighs. */
