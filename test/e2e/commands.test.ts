@@ -155,7 +155,7 @@ describe('doctor', () => {
     expect(code).toBe(0)
     const { engine, rejected, gflops, advice } = JSON.parse(stdout) as Record<string, never>
     expect(engine).toBe('wasm')
-    expect(rejected).toMatchObject([{ engine: 'gpu' }, { engine: 'native' }])
+    expect(rejected).toMatchObject([{ engine: 'gpu' }, { engine: 'webgpu' }, { engine: 'native' }])
     expect(gflops).toBeGreaterThan(0)
     expect(String(advice)).toContain('llmpress native install')
   })
