@@ -17,6 +17,8 @@ const JOURNAL = 'journal.json'
  * rows take a while to write.
  */
 const SECONDS = 5
+/** Seconds that an entry may take without being put off: then entries are 2 % of the time, and they stay so. */
+const CHEAP = 0.1
 
 /** What a run has done so far: all that it takes to go on. */
 export interface Progress {
@@ -94,7 +96,9 @@ export class Journal {
   #hidden: string | null
   #written = performance.now()
   #isThere: boolean
-  readonly #seconds = Number(env.LLMPRESS_JOURNAL_SECONDS || SECONDS)
+  readonly #least = Number(env.LLMPRESS_JOURNAL_SECONDS || SECONDS)
+  /** How long the last entry took. */
+  #cost = 0
 
   /** `resumed`: what the run goes on from. */
   constructor(staging: string, fingerprint: Fingerprint, resumed: Resumable | null) {
@@ -109,13 +113,14 @@ export class Journal {
     return this.#isThere
   }
 
-  /** Whether enough time has passed since the last entry. */
+  /** Whether enough time has passed since the last entry: more where an entry takes more than a tenth of a second. */
   get isDue(): boolean {
-    return performance.now() - this.#written >= 1000 * this.#seconds
+    return performance.now() - this.#written >= 1000 * this.#least * Math.max(1, this.#cost / CHEAP)
   }
 
   /** Writes an entry in the place of the last one. The tensors it names are synced before. Errors: as `writeError`. */
   async write(progress: Progress, hidden: HiddenStates | null, store: TensorStore): Promise<void> {
+    const started = performance.now()
     const name = `hidden-${progress.layers}.f32`
     const file = hidden && (await writeHidden(join(this.#staging, name), name, hidden, store))
     const stored: Stored = { fingerprint: this.#fingerprint, progress: { ...progress, hidden: file } }
@@ -124,5 +129,6 @@ export class Journal {
     this.#hidden = file && name
     this.#isThere = true
     this.#written = performance.now()
+    this.#cost = (this.#written - started) / 1000
   }
 }
