@@ -9,7 +9,7 @@ import { EngineAbsent } from './engine-absent.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { type Precision, requirePrecision } from './precision.ts'
-import { loadTensorflow } from './tensorflow.ts'
+import { loadTensorflow, type TensorflowSettings } from './tensorflow.ts'
 import { loadWebgpu } from './webgpu.ts'
 
 export interface OpenOptions {
@@ -19,6 +19,8 @@ export interface OpenOptions {
   threads?: number
   /** What the large products are taken in; `bfloat16` on the native engine alone. */
   precision?: Precision
+  /** The native engine gives memory back as soon as it can, which takes time: for models with large tensors, and where memory is short. */
+  givesBack?: boolean
 }
 
 /**
@@ -36,7 +38,10 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
   const rejected: RejectedEngine[] = []
   for (const name of wanted) {
     try {
-      return { ...(await open(name, { threads, precision, software: options.engine === 'webgpu' })), rejected }
+      return {
+        ...(await open(name, { threads, precision, givesBack: options.givesBack ?? false, software: options.engine === 'webgpu' })),
+        rejected,
+      }
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       rejected.push({ engine: name, why, isPresent: !(error instanceof EngineAbsent) })
@@ -46,23 +51,21 @@ export async function openEngine(options: OpenOptions): Promise<OpenedEngine> {
 }
 
 /** What an engine is opened with; `software`: a software adapter will do for WebGPU. */
-interface Settings {
-  readonly threads: number
-  readonly precision: Precision
+interface Settings extends TensorflowSettings {
   readonly software: boolean
 }
 
-async function open(name: EngineName, { threads, precision, software }: Settings): Promise<Omit<OpenedEngine, 'rejected'>> {
+async function open(name: EngineName, { software, ...settings }: Settings): Promise<Omit<OpenedEngine, 'rejected'>> {
   return match(name)
-    .with('gpu', () => openGpu(threads))
+    .with('gpu', () => openGpu(settings))
     .with('webgpu', () => openWebgpu(software))
-    .with('native', () => openNative(threads, precision))
+    .with('native', () => openNative(settings))
     .with('wasm', () => openWasm())
     .exhaustive()
 }
 
-async function openGpu(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
-  const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', threads)
+async function openGpu(settings: TensorflowSettings): Promise<Omit<OpenedEngine, 'rejected'>> {
+  const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', settings)
   if (!usesGpu) throw new UserError(`TensorFlow ${version} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES`)
   return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
 }
@@ -71,11 +74,11 @@ async function openWebgpu(software: boolean): Promise<Omit<OpenedEngine, 'reject
   return { name: 'webgpu', detail: `WebGPU on ${await loadWebgpu(software)}` }
 }
 
-async function openNative(threads: number, precision: Precision): Promise<Omit<OpenedEngine, 'rejected'>> {
-  const { version } = await loadTensorflow('@tensorflow/tfjs-node', threads, precision)
+async function openNative(settings: TensorflowSettings): Promise<Omit<OpenedEngine, 'rejected'>> {
+  const { version } = await loadTensorflow('@tensorflow/tfjs-node', settings)
   // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
-  const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? threads)
-  const products = precision === 'bfloat16' ? ', bfloat16 products' : ''
+  const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? settings.threads)
+  const products = settings.precision === 'bfloat16' ? ', bfloat16 products' : ''
   return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor }
 }
 

@@ -8,7 +8,7 @@ import { withEngine } from '../engine/with-engine.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
-import { type OpenModel, openModel } from '../models/open-model.ts'
+import { isWide, type OpenModel, openModel } from '../models/open-model.ts'
 import { UserError } from '../util/errors.ts'
 import { forward } from './forward.ts'
 import { checkPerplexity } from './options.ts'
@@ -75,8 +75,9 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
       hub: options,
     })
     const { engine = 'auto', threads, signal } = options
-    const { sum, tokens } = await withEngine({ engine, ...(threads && { threads }), ...(signal && { signal }) }, () =>
-      scoreRows(source, rows, options, Math.min(BLOCK_TOKENS, Math.ceil(BLOCK_ELEMENTS / model.hidden))),
+    const { sum, tokens } = await withEngine(
+      { engine, givesBack: isWide(source), ...(threads && { threads }), ...(signal && { signal }) },
+      () => scoreRows(source, rows, options, Math.min(BLOCK_TOKENS, Math.ceil(BLOCK_ELEMENTS / model.hidden))),
     )
     const seconds = (performance.now() - started) / 1000
     return {

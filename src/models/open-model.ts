@@ -195,3 +195,11 @@ export function transpose(values: Float32Array, rows: number, columns: number): 
 export function storedName(model: Model, linear: string): string {
   return linear === model.head().name && model.tied ? `${model.embedding}.weight` : `${linear}.weight`
 }
+
+/** Hidden sizes from which on a tensor of a batch is tens of megabytes, so that memory which is kept for later adds up. */
+const WIDE = 2048
+
+/** Whether an engine should rather give memory back than be fast. */
+export function isWide({ model }: OpenModel): boolean {
+  return model.hidden >= WIDE
+}

@@ -10,6 +10,7 @@ import { type PushedRepo, pushFolder, requirePushable } from '../hub/push-folder
 import type { RepoId } from '../hub/repo-id.ts'
 import { type HubSettings, hubSettings } from '../hub/settings.ts'
 import { openKernels } from '../kernels/open.ts'
+import { isWide } from '../models/open-model.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
@@ -201,7 +202,13 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     warnings: passedOver,
   } = rows
     ? await withEngine(
-        { engine: options.engine ?? 'auto', precision: options.precision ?? 'float32', ...withThreads(options), signal },
+        {
+          engine: options.engine ?? 'auto',
+          precision: options.precision ?? 'float32',
+          givesBack: options.maxMemory !== undefined || isWide(plan.source),
+          ...withThreads(options),
+          signal,
+        },
         (opened) => computeLayers(run, options, opened, rows.rows),
       )
     : await computeLayers(run, options, NO_ENGINE, null)
