@@ -87,7 +87,7 @@ describe('loadTokenizer', () => {
       const { user } = process.cpuUsage()
       tokenizer.encode(text)
       // A quarter of a megabyte; small vocabularies make more tokens. Uncut words took 6 s.
-      expect((process.cpuUsage().user - user) / 1e6).toBeLessThan(2.5)
+      expect((process.cpuUsage().user - user) / 1e6).toBeLessThan(5)
     }
   })
 
