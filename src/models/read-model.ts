@@ -16,10 +16,13 @@ async function architectures(): Promise<Map<string, Architecture>> {
   return known
 }
 
+/** What a config says it is; no architecture has an empty name. */
+const modelType = (config: Config | undefined) => (typeof config?.model_type === 'string' ? config.model_type : '')
+
 /** A checkpoint with the experts that it stores in one tensor one by one. */
 export async function expertReader(config: Config, stored: TensorReader): Promise<TensorReader> {
   const known = await architectures()
-  const architecture = known.get(String(config.model_type)) ?? known.get(String(section(config, 'text_config')?.model_type))
+  const architecture = known.get(modelType(config)) ?? known.get(modelType(section(config, 'text_config')))
   const pieces = expertPieces(stored.tensors, architecture?.alternatingExperts ?? false)
   return pieces.size === 0 ? stored : new PiecewiseReader(stored, pieces)
 }
@@ -30,16 +33,16 @@ export async function expertReader(config: Config, stored: TensorReader): Promis
  */
 export async function readModel(config: Config, reader: TensorReader): Promise<Model> {
   const known = await architectures()
-  const architecture = typeof config.model_type === 'string' ? known.get(config.model_type) : undefined
+  const architecture = known.get(modelType(config))
   const text = section(config, 'text_config')
-  const inner = text && !architecture ? known.get(String(text.model_type)) : undefined
+  const inner = text && !architecture ? known.get(modelType(text)) : undefined
   if (text && inner) return textModel(inner, config, text, reader)
   if (!architecture) {
     const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
     const unknown =
       `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}; ` +
       'only recipes that need no data (QuantizationModifier with W4A16, W8A16, FP8_DYNAMIC ...) work without its architecture'
-    const generic = await genericModel(String(config.model_type), reader, unknown)
+    const generic = await genericModel(modelType(config), reader, unknown)
     if (generic) return generic
     throw new CheckpointError(`Cannot read the model: ${unknown}, and here neither their linears nor an output projection were found.`, {
       file: 'config.json',
@@ -101,10 +104,11 @@ function requirePossibleSizes(config: Config, { tensors }: Pick<TensorReader, 't
     if (typeof layers !== 'number' || layers <= tensors.size) continue
     throw wrong(key, `there are ${tensors.size} tensors, expected at least one for each layer`)
   }
-  const large = Object.keys(config).filter((key) => DIMENSION.test(key) && Number(config[key]) > HARMLESS)
+  const exceeds = (key: string, bound: number) => typeof config[key] === 'number' && config[key] > bound
+  const large = Object.keys(config).filter((key) => DIMENSION.test(key) && exceeds(key, HARMLESS))
   if (large.length === 0) return
   let largest = 0
   for (const { shape } of tensors.values()) for (const size of shape) largest = Math.max(largest, size)
-  const impossible = large.find((key) => Number(config[key]) > largest)
+  const impossible = large.find((key) => exceeds(key, largest))
   if (impossible !== undefined) throw wrong(impossible, `no tensor has more than ${largest} rows or columns, expected one that has as many`)
 }

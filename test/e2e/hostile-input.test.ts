@@ -289,6 +289,17 @@ test('a head dimension of a billion is refused before tables of that size are ma
   })
 })
 
+test.each([
+  ['hidden_size', { toString: '' }],
+  ['model_type', { toString: '' }],
+  ['text_config', { model_type: { toString: '' } }],
+])('a config.json with an object for %s that does not turn into text', async (key, value) => {
+  const model = await copyModel(join(await temporaryFolder(), 'tiny'))
+  const path = join(model, 'config.json')
+  await writeFile(path, JSON.stringify({ ...((await json(path)) as object), ...(key === 'text_config' && { model_type: 1 }), [key]: value }))
+  await survives(async () => (await openModel(model)).close())
+})
+
 test('a model folder whose tokenizer is a link to a file elsewhere is refused, and that file copied nowhere', async () => {
   const folder = await temporaryFolder()
   const model = await copyModel(join(folder, 'tiny'))

@@ -68,7 +68,8 @@ function apply(root: unknown, { steps, action, value }: Mutation): void {
       parent = child
       continue
     }
-    if (action === 'replace') holder[key] = value
+    // A copy: a later mutation may change it, or put it into itself.
+    if (action === 'replace') holder[key] = structuredClone(value)
     else if (action === 'remove') delete holder[key]
     else if (action === 'repeat') holder[`${key}${key}`] = child
     else {
