@@ -17,7 +17,7 @@ async function architectures(): Promise<Map<string, Architecture>> {
 }
 
 /** What a config says it is; no architecture has an empty name. */
-const modelType = (config: Config | undefined) => (typeof config?.model_type === 'string' ? config.model_type : '')
+const modelType = (config: Config | null) => (typeof config?.model_type === 'string' ? config.model_type : '')
 
 /** A checkpoint with the experts that it stores in one tensor one by one. */
 export async function expertReader(config: Config, stored: TensorReader): Promise<TensorReader> {
