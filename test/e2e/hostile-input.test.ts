@@ -296,7 +296,10 @@ test.each([
 ])('a config.json with an object for %s that does not turn into text', async (key, value) => {
   const model = await copyModel(join(await temporaryFolder(), 'tiny'))
   const path = join(model, 'config.json')
-  await writeFile(path, JSON.stringify({ ...((await json(path)) as object), ...(key === 'text_config' && { model_type: 1 }), [key]: value }))
+  await writeFile(
+    path,
+    JSON.stringify({ ...((await json(path)) as object), ...(key === 'text_config' && { model_type: 1 }), [key]: value }),
+  )
   await survives(async () => (await openModel(model)).close())
 })
 
