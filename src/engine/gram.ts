@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
 import { matMul, quickMatMul } from './mat-mul.ts'
 
 /*
@@ -10,6 +11,11 @@ import { matMul, quickMatMul } from './mat-mul.ts'
 const MOST_BANDS = 4
 /** Rows of a band below which products are too small to pay. */
 const SMALLEST_BAND = 192
+
+/** Up to this side a product with a symmetric matrix is taken at once: beyond, memory counts for more. */
+const LARGEST_WHOLE = 4096
+/** Rows that forms with a larger one are taken of at a time. */
+const FORM_ROWS = 1024
 
 /** Where the bands of a symmetric matrix of n rows begin, and n. */
 function bandCuts(n: number): number[] {
@@ -42,84 +48,81 @@ export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = []): 
   })
 }
 
-/** Side of the squares that are mirrored at a time: both fit a first-level cache. */
-const MIRROR = 64
-
-/**
- * The symmetric matrix of the bands, [n, n], symmetric to the last bit in its off-diagonal blocks. The bands are disposed of one by one, so
- * that little more than the matrix is held.
- */
-export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Float32Array> {
-  const n = bands[0].shape[1]
-  if (bands.length === 1) {
-    const values = await bands[0].data<'float32'>()
-    bands[0].dispose()
-    return values
-  }
-  const cuts = bandCuts(n)
-  const out = new Float32Array(n * n)
-  for (const [i, band] of bands.entries()) {
-    const from = cuts[i]
-    const width = n - from
-    const values = await band.data<'float32'>()
+/** The symmetric matrix of the bands, in memory. The bands are disposed of one by one, so that little more than the matrix is held. */
+export async function readBands(bands: readonly tf.Tensor2D[]): Promise<SymmetricMatrix> {
+  const parts: Float32Array[] = []
+  for (const band of bands) {
+    parts.push(await band.data<'float32'>())
     band.dispose()
-    for (let row = from; row < cuts[i + 1]; row++) {
-      const at = (row - from) * width
-      out.set(values.subarray(at, at + width), row * n + from)
-    }
-    mirror(out, n, from, cuts[i + 1])
   }
-  return out
-}
-
-/** Rows `from` to `to`, columns from `to` on, to the other side of the diagonal. */
-function mirror(values: Float32Array, n: number, from: number, to: number): void {
-  for (let top = to; top < n; top += MIRROR) {
-    const bottom = Math.min(n, top + MIRROR)
-    for (let left = from; left < to; left += MIRROR) {
-      const right = Math.min(to, left + MIRROR)
-      for (let row = top; row < bottom; row++)
-        for (let column = left; column < right; column++) values[row * n + column] = values[column * n + row]
-    }
-  }
+  return new SymmetricMatrix(bandCuts(bands[0].shape[1]), parts)
 }
 
 /**
  * e H eᵀ of every row e of matrices [rows, n], H [n, n] symmetric: [rows] for each. Of H only its bands are multiplied, the part beyond the
- * diagonal block counting twice, and one band at a time is on the engine.
+ * diagonal block counting twice, and one band at a time is on the engine; of a wide H some rows at a time, too.
  */
-export async function quadraticForms(errors: readonly Float32Array[], hessian: Float32Array, n: number): Promise<Float32Array[]> {
+export async function quadraticForms(errors: readonly Float32Array[], hessian: SymmetricMatrix): Promise<Float32Array[]> {
+  const { n } = hessian
   const found: Float32Array[] = []
   for (const e of errors) {
-    const sums = tf.tidy(() => formsOf(tf.tensor2d(e, [e.length / n, n]), hessian))
-    found.push(await sums.data<'float32'>())
-    sums.dispose()
+    const forms = new Float32Array(e.length / n)
+    const strip = n > LARGEST_WHOLE ? FORM_ROWS : forms.length
+    for (let top = 0; top < forms.length; top += strip) {
+      const part = e.subarray(top * n, (top + strip) * n)
+      const sums = tf.tidy(() => formsOf(tf.tensor2d(part, [part.length / n, n]), hessian))
+      forms.set(await sums.data<'float32'>(), top)
+      sums.dispose()
+    }
+    found.push(forms)
   }
   return found
 }
 
-function formsOf(e: tf.Tensor2D, hessian: Float32Array): tf.Tensor1D {
+function formsOf(e: tf.Tensor2D, hessian: SymmetricMatrix): tf.Tensor1D {
   const [rows, n] = e.shape
   const cuts = bandCuts(n)
+  const block = (top: number, bottom: number, left: number, right: number) =>
+    tf.tensor2d(hessian.block(top, bottom, left, right), [bottom - top, right - left])
   const parts = cuts.slice(1).map((to, i) =>
     tf.tidy(() => {
       const from = cuts[i]
       const left = tf.slice(e, [0, from], [rows, to - from])
-      const diagonal = tf.mul(matMul(left, block(hessian, n, from, to, from, to)), left)
+      const diagonal = tf.mul(matMul(left, block(from, to, from, to)), left)
       if (to === n) return tf.sum<tf.Tensor1D>(diagonal, 1)
       const right = tf.slice(e, [0, to], [rows, n - to])
-      const beyond = tf.mul(matMul(left, block(hessian, n, from, to, to, n)), right)
+      const beyond = tf.mul(matMul(left, block(from, to, to, n)), right)
       return tf.add<tf.Tensor1D>(tf.sum(diagonal, 1), tf.mul(tf.sum(beyond, 1), 2))
     }),
   )
   return tf.addN<tf.Tensor1D>(parts)
 }
 
-/** Rows `top` to `bottom`, columns `left` to `right` of a matrix [n, n], on the engine. */
-function block(values: Float32Array, n: number, top: number, bottom: number, left: number, right: number): tf.Tensor2D {
-  const width = right - left
-  if (width === n) return tf.tensor2d(values.subarray(top * n, bottom * n), [bottom - top, n])
-  const part = new Float32Array((bottom - top) * width)
-  for (let row = top; row < bottom; row++) part.set(values.subarray(row * n + left, row * n + right), (row - top) * width)
-  return tf.tensor2d(part, [bottom - top, width])
+/** e H of every row e of a matrix [rows, n], H [n, n] symmetric; of a wide H so many columns at a time are on the engine. */
+export async function timesSymmetric(e: Float32Array, hessian: SymmetricMatrix, largestWhole = LARGEST_WHOLE): Promise<Float32Array> {
+  const { n } = hessian
+  const rows = e.length / n
+  const product = (left: tf.Tensor, from: number, to: number) =>
+    matMul(left, tf.tensor2d(hessian.block(0, n, from, to), [n, to - from])) as tf.Tensor2D
+  if (n <= largestWhole) {
+    const whole = tf.tidy(() => product(tf.tensor2d(e, [rows, n]), 0, n))
+    const values = await whole.data<'float32'>()
+    whole.dispose()
+    return values
+  }
+  const out = new Float32Array(rows * n)
+  const left = tf.tensor2d(e, [rows, n])
+  try {
+    const step = Math.ceil(n / Math.ceil(n / (largestWhole / 2)))
+    for (let from = 0; from < n; from += step) {
+      const to = Math.min(n, from + step)
+      const part = tf.tidy(() => product(left, from, to))
+      const values = await part.data<'float32'>()
+      part.dispose()
+      for (let row = 0; row < rows; row++) out.set(values.subarray(row * (to - from), (row + 1) * (to - from)), row * n + from)
+    }
+    return out
+  } finally {
+    left.dispose()
+  }
 }

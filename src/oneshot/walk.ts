@@ -9,6 +9,7 @@ import { attentionOf } from '../models/attention-of.ts'
 import { longestRow } from '../models/batches.ts'
 import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
@@ -153,6 +154,9 @@ async function throughStages(
   }
 }
 
+/** Weights from which on what a stage leaves behind is collected at once, lest it lies beside what the next one takes: 64 MB of float32. */
+const LARGE_STAGE = 2 ** 24
+
 /** Compresses one stage, and lets the batches go on with its outputs. */
 async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
   return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams))
@@ -164,6 +168,8 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   const planned = layer.planned.filter(({ stage }) => stage === spec)
   if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
+  const isLarge = planned.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0) >= LARGE_STAGE
+  if (isLarge) collectGarbage()
   const inHand = await span('io', 'read weights', () => readLinears(plan, planned))
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
@@ -173,6 +179,8 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   for (const entry of inHand) entry.inputRange = ranges.get(entry.linear.name) ?? null
   for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })
   if (streams && index < layers) {
+    // The moments above all.
+    if (isLarge) collectGarbage()
     const compressed = span('step', 'dequantize', () =>
       inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry]),
     )
