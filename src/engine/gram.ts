@@ -12,10 +12,10 @@ const MOST_BANDS = 4
 /** Rows of a band below which products are too small to pay. */
 const SMALLEST_BAND = 192
 
-/** Up to this side a product with a symmetric matrix is taken at once: beyond, memory counts for more. */
+/** Up to this side a symmetric matrix is on the engine whole in `timesSymmetric`. */
 const LARGEST_WHOLE = 4096
-/** Rows that forms with a larger one are taken of at a time. */
-const FORM_ROWS = 1024
+/** Elements of a matrix that are multiplied at a time, 64 MB: it and what comes of it are there several times. Rows come out the same. */
+const STRIP = 2 ** 24
 
 /** Where the bands of a symmetric matrix of n rows begin, and n. */
 function bandCuts(n: number): number[] {
@@ -67,9 +67,7 @@ export async function quadraticForms(errors: readonly Float32Array[], hessian: S
   const found: Float32Array[] = []
   for (const e of errors) {
     const forms = new Float32Array(e.length / n)
-    const strip = n > LARGEST_WHOLE ? FORM_ROWS : forms.length
-    for (let top = 0; top < forms.length; top += strip) {
-      const part = e.subarray(top * n, (top + strip) * n)
+    for (const [top, part] of strips(e, n)) {
       const sums = tf.tidy(() => formsOf(tf.tensor2d(part, [part.length / n, n]), hessian))
       forms.set(await sums.data<'float32'>(), top)
       sums.dispose()
@@ -77,6 +75,12 @@ export async function quadraticForms(errors: readonly Float32Array[], hessian: S
     found.push(forms)
   }
   return found
+}
+
+/** Some rows after the others of a matrix [rows, n], with the number of the first. */
+function* strips(e: Float32Array, n: number): Generator<readonly [top: number, part: Float32Array]> {
+  const rows = Math.max(1, Math.floor(STRIP / n))
+  for (let top = 0; top * n < e.length; top += rows) yield [top, e.subarray(top * n, (top + rows) * n)]
 }
 
 function formsOf(e: tf.Tensor2D, hessian: SymmetricMatrix): tf.Tensor1D {
@@ -101,28 +105,21 @@ function formsOf(e: tf.Tensor2D, hessian: SymmetricMatrix): tf.Tensor1D {
 /** e H of every row e of a matrix [rows, n], H [n, n] symmetric; of a wide H so many columns at a time are on the engine. */
 export async function timesSymmetric(e: Float32Array, hessian: SymmetricMatrix, largestWhole = LARGEST_WHOLE): Promise<Float32Array> {
   const { n } = hessian
-  const rows = e.length / n
-  const product = (left: tf.Tensor, from: number, to: number) =>
-    matMul(left, tf.tensor2d(hessian.block(0, n, from, to), [n, to - from])) as tf.Tensor2D
-  if (n <= largestWhole) {
-    const whole = tf.tidy(() => product(tf.tensor2d(e, [rows, n]), 0, n))
-    const values = await whole.data<'float32'>()
-    whole.dispose()
-    return values
-  }
-  const out = new Float32Array(rows * n)
-  const left = tf.tensor2d(e, [rows, n])
-  try {
-    const step = Math.ceil(n / Math.ceil(n / (largestWhole / 2)))
-    for (let from = 0; from < n; from += step) {
-      const to = Math.min(n, from + step)
-      const part = tf.tidy(() => product(left, from, to))
-      const values = await part.data<'float32'>()
-      part.dispose()
-      for (let row = 0; row < rows; row++) out.set(values.subarray(row * (to - from), (row + 1) * (to - from)), row * n + from)
+  const out = new Float32Array(e.length)
+  const step = n <= largestWhole ? n : Math.ceil(n / Math.ceil(n / (largestWhole / 2)))
+  for (let from = 0; from < n; from += step) {
+    const width = Math.min(n, from + step) - from
+    const columns = tf.tensor2d(hessian.block(0, n, from, from + width), [n, width])
+    try {
+      for (const [top, part] of strips(e, n)) {
+        const product = tf.tidy(() => matMul(tf.tensor2d(part, [part.length / n, n]), columns))
+        const values = await product.data<'float32'>()
+        product.dispose()
+        for (let at = 0, row = top; at < values.length; at += width, row++) out.set(values.subarray(at, at + width), row * n + from)
+      }
+    } finally {
+      columns.dispose()
     }
-    return out
-  } finally {
-    left.dispose()
   }
+  return out
 }

@@ -34,7 +34,8 @@ export async function withSourceHashes<T>(
   }
 }
 
-async function hashSource(source: OpenModel, signal: AbortSignal): Promise<WrittenFile[]> {
+/** Sizes and SHA-256 of a model's config.json and shards. Errors: RunError where a file cannot be read; the signal's reason. */
+export async function hashSource(source: OpenModel, signal: AbortSignal): Promise<WrittenFile[]> {
   const names = [CONFIG_FILE, ...shardNames(source)]
   const paths = names.map((name) => join(source.path, name))
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size))
