@@ -53,7 +53,7 @@ const GIB = 2 ** 30
 const plain = (name: string): string => name.toLowerCase().replace(/nvidia|geforce|tesla|[\s_-]+/g, '')
 
 /** Names of the GPUs that are known. */
-export const GPU_NAMES: readonly string[] = Object.keys(GPUS)
+const GPU_NAMES: readonly string[] = Object.keys(GPUS)
 
 /** A device by the name of its GPU, however spelled, by a size of memory (`24GB`), or `cpu`. Errors: UserError with the nearest name. */
 export function deviceOf(wanted: string): Device {
