@@ -18,7 +18,6 @@ export { type InspectedLayer, type InspectedModule, type Inspection, type Inspec
 export { type InspectedCodes, type InspectedTensor, type InspectTensorOptions, inspectTensor } from './eval/inspect-tensor.ts'
 export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perplexity.ts'
 export type { SizeReport } from './eval/size-report.ts'
-export type { ValueStatistics } from './eval/value-statistics.ts'
 export { type Verification, type VerifiedLinear, type VerifyOptions, verify } from './eval/verify.ts'
 export type { DownloadProgress, HubOptions } from './hub/settings.ts'
 export type { Kernels } from './kernels/kernels.ts'
@@ -26,6 +25,7 @@ export { defineModifier } from './modifiers/define.ts'
 export { leverOptions, type Quality } from './modifiers/gptq/quality.ts'
 export type {
   CalibrationBatch,
+  Int8Report,
   Linear,
   LinearReport,
   Mapping,
@@ -37,8 +37,10 @@ export type {
   Stage,
 } from './modifiers/modifier.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
+export type { ValueStatistics } from './numerics/value-statistics.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { forecastRun, type RunForecast } from './oneshot/forecast.ts'
+export { type Int8Options, Int8Quantizer } from './oneshot/int8-quantizer.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
 export { type Plan, type PlanOptions, planRun } from './oneshot/plan.ts'
 export { type RebuildOptions, type Rebuilt, rebuild } from './oneshot/rebuild.ts'

@@ -10,6 +10,7 @@ import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
 import { addInspect } from './inspect.ts'
+import { addInt8 } from './int8.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
@@ -42,6 +43,7 @@ function buildProgram(): Command {
   for (const add of [
     addOneshot,
     addCompress,
+    addInt8,
     addPlan,
     addEstimate,
     addRecommend,

@@ -186,6 +186,19 @@ describe('llmpress', () => {
   })
 })
 
+test('int8 logs each layer and the sizes, and refuses what it cannot write', async () => {
+  const flags = ['--model_name', TINY, '--calibration_samples', '4', '--max-seq-length', '32', '-o', join(dir, 'int8')]
+  const { code, stdout } = await runCli(['int8', ...flags, '--use_bnb', 'False'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /^Calibration samples: 4\nCalibration started\nLayer model\.layers\.0\.self_attn\.q_proj:\n {2}mean: -?\d\.\d{4}$/m,
+  )
+  expect(stdout).toMatch(/^Model Size Information:\n {2}original_size_gb: 0\.00\n/m)
+  const refused = await runCli(['int8', ...flags, '--use_bnb', 'True'])
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('bitsandbytes checkpoints are not written in this version')
+})
+
 describe('looking at checkpoints', () => {
   test('estimate sizes a model by its config.json, for people and as JSON', async () => {
     const text = await runCli(['estimate', join(TINY, 'config.json'), '--recipe', 'W4A16'])
