@@ -29,7 +29,7 @@ describe('TextStream', () => {
   test('never gives part of a character, and all of the text in the end, for any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string(), (text, prompt) => {
-        fc.pre(text.isWellFormed() && !text.includes('\ufffd') && !text.includes('\ufeff') && !prompt.includes('\ufeff'))
+        fc.pre(!/\p{Surrogate}/u.test(text) && !text.includes('\ufffd') && !text.includes('\ufeff') && !prompt.includes('\ufeff'))
         const { parts, stream } = streamed(text, prompt)
         expect(parts.join('')).toBe(text)
         expect(stream.text).toBe(text)
