@@ -119,20 +119,30 @@ function int8Row(row: usize, x: usize, scale: usize, zero: usize, groups: usize,
   return total(sum)
 }
 
+/** The lower and upper four of eight bfloat16 as float32: their bits above zeros. */
+@inline
+function lowerHalves(pairs: v128): v128 {
+  return v128.shuffle<i16>(i16x8.splat(0), pairs, 0, 8, 1, 9, 2, 10, 3, 11)
+}
+
+@inline
+function upperHalves(pairs: v128): v128 {
+  return v128.shuffle<i16>(i16x8.splat(0), pairs, 4, 12, 5, 13, 6, 14, 7, 15)
+}
+
 @inline
 function bf16Row(row: usize, x: usize, pitch: usize): f32 {
   let a = f32x4.splat(0)
   let b = a
   let c = a
   let d = a
-  const upper = i32x4.splat(0xffff0000)
   for (const end = row + pitch; row < end; row += 32, x += 64) {
     let pairs = v128.load(row)
-    a = plus(a, i32x4.shl(i32x4.extend_low_i16x8_u(pairs), 16), x)
-    b = plus(b, i32x4.shl(i32x4.extend_high_i16x8_u(pairs), 16), x + 16)
+    a = plus(a, lowerHalves(pairs), x)
+    b = plus(b, upperHalves(pairs), x + 16)
     pairs = v128.load(row, 16)
-    c = plus(c, i32x4.shl(i32x4.extend_low_i16x8_u(pairs), 16), x + 32)
-    d = plus(d, i32x4.shl(i32x4.extend_high_i16x8_u(pairs), 16), x + 48)
+    c = plus(c, lowerHalves(pairs), x + 32)
+    d = plus(d, upperHalves(pairs), x + 48)
   }
   return total(folded(a, b, c, d))
 }
