@@ -9,6 +9,7 @@ import { addDoctor } from './doctor.ts'
 import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
+import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
 import { addInt8 } from './int8.ts'
 import { addNative } from './native.ts'
@@ -51,6 +52,7 @@ function buildProgram(): Command {
     addCompare,
     addVerify,
     addEval,
+    addGenerate,
     addData,
     addDoctor,
     addNative,

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { compareEngines } from './engines.js'
 import { compressFamilies } from './families.js'
+import { compareGeneration } from './generation.js'
 import { dumpLogits } from './logits.js'
 import { compareStages } from './stages.js'
 
@@ -157,6 +158,10 @@ try {
   }
   await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
+  // Others by CONFORMANCE_GENERATE, folders separated by colons: SmolLM2-135M writes the same too.
+  const others = (process.env.CONFORMANCE_GENERATE ?? '').split(':').filter((folder) => folder !== '')
+  const generating = { 'docs-llama-4m': MODELS['docs-llama-4m'], ...Object.fromEntries(others.map((folder) => [folder, folder])) }
+  await compareGeneration(generating, process.env.CONFORMANCE_PYTHON ?? 'python3', check)
   await webgpu()
 
   if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
