@@ -7,6 +7,7 @@ import { addData } from './data.ts'
 import { addDoctor } from './doctor.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
+import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
@@ -36,7 +37,8 @@ function buildProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, red('error:'))) })
     .addHelpText('after', AFTER_HELP)
     .hook('preAction', (_, command) => refuseEmpty(command))
-  for (const add of [addOneshot, addCompress, addPlan, addInspect, addVerify, addEval, addData, addDoctor, addNative]) add(program)
+  for (const add of [addOneshot, addCompress, addPlan, addInspect, addVerify, addEval, addGenerate, addData, addDoctor, addNative])
+    add(program)
   return program
 }
 

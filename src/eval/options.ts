@@ -2,7 +2,20 @@ import { datasetRule } from '../data/load-rows.ts'
 import { engineRule } from '../engine/open.ts'
 import { threadsRule } from '../kernels/open.ts'
 import { targetRule } from '../servers/targets.ts'
-import { checkFolder, checkOptions, flag, folder, handler, type Rules, signal, whole } from '../util/check-options.ts'
+import {
+  checkFolder,
+  checkOptions,
+  flag,
+  folder,
+  handler,
+  isObject,
+  type Rule,
+  type Rules,
+  signal,
+  text,
+  whole,
+} from '../util/check-options.ts'
+import { UserError } from '../util/errors.ts'
 
 const HUB: Rules = { localFilesOnly: flag, onDownload: handler, signal }
 
@@ -16,6 +29,54 @@ const PERPLEXITY: Rules = {
   threads: threadsRule,
   ...HUB,
   onLayer: handler,
+}
+
+const atMost = (most: number): Rule => ({
+  expected: `a number above 0, at most ${most}`,
+  fits: (value) => typeof value === 'number' && value > 0 && value <= most,
+})
+
+const GENERATE: Rules = {
+  model: { ...folder, required: true },
+  prompt: text('a text'),
+  messages: {
+    expected: 'a list of { role, content }',
+    fits: (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((turn) => isObject(turn) && isText(turn.role) && isText(turn.content)),
+  },
+  maxNewTokens: whole(1),
+  maxLength: whole(1),
+  greedy: flag,
+  temperature: atMost(1000),
+  topK: whole(0),
+  topP: atMost(1),
+  seed: whole(0, 2 ** 32 - 1),
+  stop: { expected: 'a list of texts', fits: (value) => Array.isArray(value) && value.every((item) => isText(item) && item !== '') },
+  engine: engineRule,
+  threads: threadsRule,
+  ...HUB,
+  onLoad: handler,
+  onPrompt: handler,
+  onToken: handler,
+}
+
+/** Checks the options of `generate`. Errors: UserError that names the option. */
+export function checkGenerate(options: unknown): void {
+  checkOptions('generate', options, GENERATE)
+  const given = (name: string) => isObject(options) && options[name] !== undefined
+  if (given('prompt') === given('messages'))
+    throw new UserError(
+      `Cannot run generate: found ${given('prompt') ? 'a prompt and messages' : 'no prompt'}, expected prompt or messages.`,
+    )
+  if (given('maxLength') && given('maxNewTokens'))
+    throw new UserError('Cannot run generate: found maxLength and maxNewTokens, expected one of them.')
+  const sampled = ['temperature', 'topK', 'topP'].find(given)
+  if (isObject(options) && options.greedy === true && sampled)
+    throw new UserError(`Cannot run generate: found greedy and ${sampled}, expected one of them: nothing is drawn where greedy is true.`)
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
 /** Checks the arguments of `verify`. Errors: UserError that names the argument or option. */

@@ -18,3 +18,6 @@ export const refineStep = 8
 /** Rows and columns of H that `refine` copies together into its first-level cache (16 KiB). */
 export const refineDepth = 64
 export const refineColumns = 64
+
+/** Columns of a block in products with a vector: rows of stored matrices are padded to whole ones. */
+export const productColumns = 32
