@@ -1,17 +1,18 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { breathe } from '../engine/breathe.ts'
-import { cutBatches } from '../models/batches.ts'
 import { CheckpointError } from '../util/errors.ts'
 import type { Contestant } from './contestant.ts'
 import { LOGITS } from './forward.ts'
 import type { Head } from './forward-pass.ts'
-import { type BatchTargets, batchTargets, cutBlocks, type ScoredRow } from './scored-row.ts'
+import { type BatchTargets, batchTargets, cutBlocks, cutRowBatches, type ScoredRow } from './scored-row.ts'
 
 export interface ScoreOptions {
   signal?: AbortSignal
   /** Called as each layer begins and when all is done; `of` is the layers, times the blocks that many rows are scored in. */
   onLayer?(layer: number, of: number): void
+  /** Rows of one length that go through a layer together, at most; as many as are fast by default. */
+  batch?: number
   /** Tokens that go through the layers together; as many as memory has room for by default. */
   blockTokens?: number
 }
@@ -29,15 +30,15 @@ export async function scoreRows(
   contestants: readonly Contestant[],
   original: Contestant | null,
   rows: readonly ScoredRow[],
-  { signal, onLayer, blockTokens }: ScoreOptions = {},
+  { signal, onLayer, batch, blockTokens }: ScoreOptions = {},
 ): Promise<void> {
   const width = contestants.reduce((sum, { source }) => sum + source.model.hidden, 0)
   const layers = Math.max(...contestants.map(({ source }) => source.model.layers))
-  const blocks = cutBlocks(rows, blockTokens ?? Math.min(BLOCK_TOKENS, Math.ceil(BLOCK_ELEMENTS / width)))
+  const blocks = cutBlocks(rows, blockTokens ?? Math.min(BLOCK_TOKENS, Math.ceil(BLOCK_ELEMENTS / width)), batch)
   for (const [i, block] of blocks.entries()) {
     const report = (layer: number) => onLayer?.(i * layers + layer, blocks.length * layers)
     try {
-      await scoreBlock(contestants, original, block, layers, report, signal)
+      await scoreBlock(contestants, original, block, layers, report, batch, signal)
     } finally {
       for (const contestant of contestants) contestant.end()
     }
@@ -50,9 +51,10 @@ async function scoreBlock(
   block: readonly ScoredRow[],
   layers: number,
   report: (layer: number) => void,
+  batch: number | undefined,
   signal?: AbortSignal,
 ): Promise<void> {
-  const batches = cutBatches(block.map(({ ids }) => ids))
+  const batches = cutRowBatches(block, batch)
   for (const contestant of contestants) await contestant.begin(batches)
   await compareHidden(contestants, original, 0)
   for (let layer = 0; layer < layers; layer++) {
@@ -61,7 +63,7 @@ async function scoreBlock(
     await compareHidden(contestants, original, layer + 1)
   }
   report(layers)
-  const targets = batchTargets(block)
+  const targets = batchTargets(block, batch)
   // Two heads at most at a time: those of large vocabularies are the largest matrices of a model.
   const others = contestants.filter((one) => one !== original && comparable(one, original))
   const alone = contestants.filter((one) => !others.includes(one) && (one !== original || others.length === 0))

@@ -1,4 +1,4 @@
-import { cutBatches } from '../models/batches.ts'
+import { type Batch, cutBatches } from '../models/batches.ts'
 
 /** Tokens to read, and which next tokens are scored. */
 export interface ScoredRow {
@@ -21,10 +21,18 @@ export interface BatchTargets {
   readonly targets: Int32Array
 }
 
+/** Rows of one length that go together, `most` of them at most. */
+export function cutRowBatches(rows: readonly ScoredRow[], most?: number): Batch[] {
+  return cutBatches(
+    rows.map(({ ids }) => ids),
+    most,
+  )
+}
+
 /** The targets of each batch that `cutBatches` makes of rows. */
-export function batchTargets(rows: readonly ScoredRow[]): BatchTargets[] {
+export function batchTargets(rows: readonly ScoredRow[], most?: number): BatchTargets[] {
   let next = 0
-  return cutBatches(rows.map(({ ids }) => ids)).map(({ shape }) => {
+  return cutRowBatches(rows, most).map(({ shape }) => {
     const own = rows.slice(next, next + shape.rows)
     next += shape.rows
     const positions = own.flatMap(({ first, targets }, row) => Array.from(targets, (_, i) => row * shape.length + first + i))
@@ -33,11 +41,11 @@ export function batchTargets(rows: readonly ScoredRow[]): BatchTargets[] {
 }
 
 /** Consecutive rows, cut where batches end: a batch more would exceed `tokens`. */
-export function cutBlocks(rows: readonly ScoredRow[], tokens: number): ScoredRow[][] {
+export function cutBlocks(rows: readonly ScoredRow[], tokens: number, most?: number): ScoredRow[][] {
   const blocks: ScoredRow[][] = []
   let size = Number.POSITIVE_INFINITY
   let next = 0
-  for (const { shape, ids } of cutBatches(rows.map((row) => row.ids))) {
+  for (const { shape, ids } of cutRowBatches(rows, most)) {
     if (size + ids.length > tokens) {
       blocks.push([])
       size = 0

@@ -26,12 +26,12 @@ export interface TextRequest {
 /** Stands for all windows there are. */
 const ALL = Number.MAX_SAFE_INTEGER
 
-// What windows have been in this program from the start; that of transformers' and of the usual single-document figures.
-const WINDOW: Readonly<Record<TextForm, number>> = { windows: 512, rows: 1024, text: Number.POSITIVE_INFINITY }
+// 512 is what windows have been in this program from the start; 1024 is what those who score documents one by one cut them at.
+const WINDOW: Readonly<Record<Exclude<TextForm, 'text'>, number>> = { windows: 512, rows: 1024 }
 
 /**
- * The token rows that a model is scored on. `context`: what is long enough for all models that are to read the same rows.
- * Errors: UserError for windows that the model has no positions for, DataError as `loadRows`.
+ * The token rows that a model is scored on. `context`: positions that all models have that are to read the same rows.
+ * Errors: UserError for windows that the model has no positions for, and for a `text` that is longer; DataError as `loadRows`.
  */
 export async function textRows(
   { model }: OpenModel,
@@ -40,22 +40,25 @@ export async function textRows(
   context: number,
   hub: HubOptions,
 ): Promise<Rows> {
-  const length = window ?? Math.min(WINDOW[form], context)
-  if (length < 2 || length > context)
-    throw new UserError(`Cannot score windows of ${length} tokens: the model has ${context} positions, expected 2 to that.`)
+  if (window !== undefined && (window < 2 || window > context))
+    throw new UserError(`Cannot score windows of ${window} tokens: the model has ${context} positions, expected 2 to that.`)
+  const request = { dataset, tokenizer, seed: 0, vocab: model.vocab, purpose: 'evaluation', hub } as const
+  if (form === 'text') return wholeText(await loadRows({ ...request, samples: 1, length: ALL }), window, context)
   const { rows, source, warnings } = await loadRows({
-    dataset,
-    tokenizer,
-    samples: form === 'text' ? 1 : windows,
-    length: Number.isFinite(length) ? length : ALL,
-    seed: 0,
-    vocab: model.vocab,
+    ...request,
+    samples: form === 'rows' ? ALL : windows,
+    length: window ?? Math.min(WINDOW[form], context),
     context,
-    purpose: 'evaluation',
-    hub,
-    ...(form === 'rows' && { rows: 'truncate' }),
+    ...(form === 'rows' && { rows: 'truncate', documents: windows }),
   })
-  // That there are fewer windows than ALL says nothing, nor that a text that is to be one window is.
-  const said = warnings.filter((warning) => !warning.includes(String(ALL)) && !(form === 'text' && warning.includes('fewer than one row')))
-  return { rows, source, warnings: said }
+  // That there are fewer windows than ALL says nothing.
+  return { rows, source, warnings: warnings.filter((warning) => !warning.includes(String(ALL))) }
+}
+
+function wholeText({ rows: [row], source }: Rows, window: number | undefined, context: number): Rows {
+  if (window === undefined && row.length > context)
+    throw new UserError(
+      `Cannot score ${source} as one text: it has ${row.length} tokens and the model ${context} positions, expected no more. Give --window to score its beginning, or leave --form out`,
+    )
+  return { rows: [row.subarray(0, window)], source, warnings: [] }
 }

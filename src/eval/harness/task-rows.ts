@@ -39,7 +39,10 @@ async function hubFiles({ repo, config }: Task['data'], split: string, hub: HubO
   const id = parseRepoId(repo, 'dataset')
   if (!id) throw new RangeError(`Cannot open the data set ${repo}: it is no name of the hub`)
   const found = await openHubDataset(id, { config, split, files: null }, hub)
-  return { source: found.name, files: found.files.map(({ name, path }) => async () => ({ path: await path(), label: name })) }
+  return {
+    source: found.name,
+    files: found.files.map(({ name, path }) => async () => ({ path: await path(), label: name })),
+  }
 }
 
 async function localFiles(folder: string, config: string | null, split: string): Promise<Files> {
@@ -50,7 +53,10 @@ async function localFiles(folder: string, config: string | null, split: string):
     throw new DataError(
       `Cannot read the task's rows from ${folder}: found ${paths.join(', ') || 'nothing'}, expected ${split}.jsonl, .json, .csv or .parquet`,
     )
-  return { source: join(folder, found[0]), files: found.map((name) => async () => ({ path: join(folder, name), label: join(folder, name) })) }
+  return {
+    source: join(folder, found[0]),
+    files: found.map((name) => async () => ({ path: join(folder, name), label: join(folder, name) })),
+  }
 }
 
 async function listed(folder: string): Promise<string[]> {

@@ -50,21 +50,21 @@ export interface Task {
 
 /** A text of a row. Errors: DataError. */
 export function textOf(row: DataRecord, column: string): string {
-  const found = valueOf(row, column)
+  const found = cellOf(row, column)
   return typeof found === 'string' ? found : refuse(row, column, found, 'a text')
 }
 
 /** A list of texts of a row, or of an object in it. Errors: DataError. */
 export function textsOf(row: DataRecord, column: string, within?: string): readonly string[] {
-  const outer = valueOf(row, column)
-  const found = within === undefined ? outer : valueOf({ ...row, value: outer }, within)
+  const outer = cellOf(row, column)
+  const found = within === undefined ? outer : cellOf({ ...row, value: outer }, within)
   const isList = Array.isArray(found) && found.length > 0 && found.every((item) => typeof item === 'string')
   return isList ? found : refuse(row, within === undefined ? column : `${column}.${within}`, found, 'a list of texts')
 }
 
 /** A column's index into `choices`, given as a number or its digits. Errors: DataError. */
 export function indexOf(row: DataRecord, column: string, choices: readonly string[]): number {
-  const found = valueOf(row, column)
+  const found = cellOf(row, column)
   const index = typeof found === 'string' && /^\d+$/.test(found) ? Number(found) : found
   const fits = typeof index === 'number' && Number.isInteger(index) && index >= 0 && index < choices.length
   return fits ? index : refuse(row, column, found, `the number of the right choice, 0 to ${choices.length - 1}`)
@@ -76,7 +76,7 @@ export function refuse({ where }: DataRecord, column: string, found: unknown, ex
   throw new DataError(`Cannot use the task's row at ${where}: "${column}" holds ${what}, expected ${expected}`)
 }
 
-function valueOf({ value }: DataRecord, column: string): unknown {
+function cellOf({ value }: DataRecord, column: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[column] : undefined
 }
 

@@ -1,5 +1,5 @@
-import { CHOICE_SETTINGS, indexOf, type Task, textOf, textsOf } from '../harness/task.ts'
 import { capitalize, strip } from '../harness/python-string.ts'
+import { CHOICE_SETTINGS, indexOf, type Task, textOf, textsOf } from '../harness/task.ts'
 
 /** HellaSwag (Zellers et al. 2019): which ending follows; `hellaswag.yaml` of lm-evaluation-harness. */
 export const task: Task = {
