@@ -80,8 +80,9 @@ export async function truncatedRows(
   const drawn = seed === 0 ? source.items(0) : await drawItems(source.items(seed), sizeOf, samples, seed, source.shuffles)
   for await (const item of drawn) {
     if (rows.length >= samples || seen++ >= documents) break
-    const row = truncated(documentOf(item, tokenizer), tokenizer, length)
-    if (row.length < SHORTEST_ROW) short++
+    const document = documentOf(item, tokenizer)
+    const row = truncated(document, tokenizer, length)
+    if (row.length < SHORTEST_ROW || document.text.trim() === '') short++
     else rows.push(row)
   }
   return { rows, short }
