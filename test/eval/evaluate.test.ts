@@ -154,6 +154,21 @@ describe('the forms of perplexity', () => {
     expect((await perplexity(TINY, { dataset: texts, form: 'rows', windows: 2, engine: 'wasm' })).windows).toBe(1)
   })
 
+  test('a model that gives every token the same probability has the vocabulary as its perplexity', async () => {
+    const folder = await folderOf({})
+    await cp(TINY, folder, { recursive: true })
+    const file = join(folder, 'model.safetensors')
+    const weights = await readFile(file)
+    const start = 8 + Number(weights.readBigUInt64LE())
+    const header = JSON.parse(weights.subarray(8, start).toString()) as Record<string, { data_offsets: [number, number] }>
+    // Without a last norm all logits are 0.
+    const [from, to] = header['model.norm.weight'].data_offsets
+    weights.fill(0, start + from, start + to)
+    await writeFile(file, weights)
+    const { perplexity: uniform } = await perplexity(folder, { dataset: ROWS, window: 64, engine: 'wasm' })
+    expect(uniform / 320).toBeCloseTo(1, 6)
+  })
+
   test('text: one window, which is refused where the model has fewer positions', async () => {
     const long = [texts[2].repeat(40)]
     await expect(perplexity(TINY, { dataset: long, form: 'text', engine: 'wasm' })).rejects.toThrow(

@@ -38,7 +38,7 @@ function fileName(model: string): string {
 }
 
 /** The document of `writeResults`. */
-export async function resultsDocument(found: ModelEvaluation, { started, limit, batch = 'auto' }: ResultsRequest): Promise<JsonObject> {
+async function resultsDocument(found: ModelEvaluation, { started, limit, batch = 'auto' }: ResultsRequest): Promise<JsonObject> {
   const { model, tasks, text, divergence, error, failedTasks, notes, verdict } = found
   const byTask = <T>(of: (score: TaskScore) => T) => Object.fromEntries(tasks.map((score) => [score.task, of(score)]))
   const settings = new Map<string, JsonObject>()
