@@ -16,15 +16,21 @@ import {
   whole,
 } from '../util/check-options.ts'
 import { UserError } from '../util/errors.ts'
+import { TEXT_FORMS } from './text-form.ts'
 
 const HUB: Rules = { localFilesOnly: flag, onDownload: handler, signal }
 
 const VERIFY: Rules = { against: folder, target: targetRule, ...HUB }
 
-const PERPLEXITY: Rules = {
+const TEXT: Rules = {
   dataset: { ...datasetRule, required: true },
+  form: { expected: TEXT_FORMS.join(', '), fits: (value) => TEXT_FORMS.some((form) => form === value) },
   window: whole(2),
   windows: whole(1),
+}
+
+const PERPLEXITY: Rules = {
+  ...TEXT,
   engine: engineRule,
   threads: threadsRule,
   ...HUB,
@@ -77,6 +83,48 @@ export function checkGenerate(options: unknown): void {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string'
+}
+
+const TASKS: Rules = {
+  shots: whole(0),
+  limit: {
+    expected: 'a number above 0',
+    fits: (value) => typeof value === 'number' && value > 0 && (value < 1 || Number.isInteger(value)),
+  },
+  data: text('a folder'),
+}
+
+const EVALUATE: Rules = {
+  models: {
+    expected: 'a list of checkpoint folders, or org/name on the hub',
+    fits: (value) => Array.isArray(value) && value.length > 0 && value.every((item) => folder.fits(item)),
+    required: true,
+  },
+  against: folder,
+  text: { expected: 'an object with dataset', fits: isObject },
+  tasks: {
+    expected: 'a list of names',
+    fits: (value) => Array.isArray(value) && value.every((item) => isText(item) && item.trim() !== ''),
+  },
+  taskOptions: { expected: 'an object with shots, limit or data', fits: isObject },
+  addBosToken: flag,
+  batch: whole(1),
+  engine: engineRule,
+  threads: threadsRule,
+  ...HUB,
+  onStep: handler,
+  onFound: handler,
+}
+
+/** Checks the options of `evaluate`. Errors: UserError that names the option. */
+export function checkEvaluate(options: unknown): void {
+  checkOptions('evaluate', options, EVALUATE)
+  if (!isObject(options)) return
+  const { text: asked, tasks, taskOptions } = options
+  if (asked !== undefined) checkOptions('evaluate with text', asked, TEXT)
+  if (taskOptions !== undefined) checkOptions('evaluate with taskOptions', taskOptions, TASKS)
+  if (asked === undefined && !(Array.isArray(tasks) && tasks.length > 0))
+    throw new UserError('Cannot run evaluate: found neither text nor tasks, expected one of them or both.')
 }
 
 /** Checks the arguments of `verify`. Errors: UserError that names the argument or option. */
