@@ -19,7 +19,7 @@ export async function checkSaved({ linears }: Plan, folder: string, reports: rea
       signal.throwIfAborted()
       const stored = codesChecksum(await readCodes(reader, { scheme, layout }, scheme.weights, spec))
       if (stored === made) continue
-      const file = [...reader.tensors.values()].find(({ name }) => name.startsWith(`${spec.name}.weight_`))?.file
+      const file = [...reader.tensors.values()].find(({ name }) => name.startsWith(`${spec.name}.`))?.file
       throw new RunError(
         `Cannot vouch for ${spec.name}: its codes in ${file} read back with the checksum ${stored}, expected ${made}, as they were made. ` +
           'Check the disk, and pass --restart to begin again.',
