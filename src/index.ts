@@ -1,6 +1,6 @@
 /** llmpress: recipe-based compression of language models. */
 
-export type { Quantized } from './checkpoint/layouts/layout.ts'
+export type { Method, Quantized } from './checkpoint/layouts/layout.ts'
 export type { QuantizationArgs, QuantizationScheme } from './checkpoint/quantization-config.ts'
 export type { ChatMessage } from './data/chat.ts'
 export type { DataSurvey } from './data/data-survey.ts'
@@ -29,6 +29,7 @@ export type {
   Stage,
 } from './modifiers/modifier.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
+export { type Conversion, type ConvertOptions, convert } from './oneshot/convert.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { forecastRun, type RunForecast } from './oneshot/forecast.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'

@@ -33,6 +33,7 @@ export function gptqConfig(format: string, { scheme, linears, left, head, quanti
   const { weights } = scheme
   const within = linears.filter((name) => name !== head)
   const outside = left.filter((name) => name !== head)
+  const { dynamic } = leftOut(outside)
   const section: JsonObject = {
     quant_method: 'gptq',
     bits: weights?.num_bits,
@@ -43,13 +44,15 @@ export function gptqConfig(format: string, { scheme, linears, left, head, quanti
     format,
     checkpoint_format: format,
     pack_dtype: 'int32',
-    ...(outside.length > 0 && {
-      dynamic: Object.fromEntries(outside.map((name) => [`-:${patternOf(name)}`, {}])),
-      modules_in_block_to_quantize: [shortest(within, outside)],
-    }),
+    ...(dynamic && { dynamic, modules_in_block_to_quantize: [shortest(within, outside)] }),
     meta: { quantizer: [quantizer] },
   }
   return { section, file: { name: 'quantize_config.json', text: textOf(section) } }
+}
+
+/** Patterns of GPTQModel for modules to leave alone; nothing where there are none. */
+function leftOut(outside: readonly string[]): { dynamic?: JsonObject } {
+  return outside.length === 0 ? {} : { dynamic: Object.fromEntries(outside.map((name) => [`-:${patternOf(name)}`, {}])) }
 }
 
 /** A full name as a regular expression; one that is a pattern already (`re:`) as it is. */
@@ -66,13 +69,13 @@ function shortest(within: readonly string[], outside: readonly string[]): string
 
 /**
  * The configuration of an AWQ checkpoint in AutoAWQ's GEMM format, with the names of transformers in config.json and AutoAWQ's own in the file.
- * Zero points are always there, of symmetric weights too.
+ * Zero points are always there, of symmetric weights too. GPTQModel 7.7 does not look at `modules_to_not_convert`, and has `dynamic`.
  */
-export function awqConfig({ scheme: { weights }, left }: ExchangeModel): ExchangeConfig {
+export function awqConfig({ scheme: { weights }, left, head }: ExchangeModel): ExchangeConfig {
   // Loaders look for these names within the full ones: patterns would find nothing, and what they stand for is named as well.
   const names = left.filter((name) => !name.startsWith('re:'))
   const group = weights?.group_size ?? -1
-  const others = { modules_to_not_convert: names.length > 0 ? names : null }
+  const others = { modules_to_not_convert: names.length > 0 ? names : null, ...leftOut(left.filter((name) => name !== head)) }
   const own = { zero_point: true, q_group_size: group, w_bit: 4, version: 'GEMM', ...others, quant_method: 'awq' }
   return {
     section: { quant_method: 'awq', bits: 4, group_size: group, zero_point: true, version: 'gemm', ...others },

@@ -3,6 +3,7 @@ import { UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
 import { addCompress } from './compress.ts'
+import { addConvert } from './convert.ts'
 import { addData } from './data.ts'
 import { addDoctor } from './doctor.ts'
 import { addEval } from './eval.ts'
@@ -36,7 +37,8 @@ function buildProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, red('error:'))) })
     .addHelpText('after', AFTER_HELP)
     .hook('preAction', (_, command) => refuseEmpty(command))
-  for (const add of [addOneshot, addCompress, addPlan, addInspect, addVerify, addEval, addData, addDoctor, addNative]) add(program)
+  for (const add of [addOneshot, addCompress, addPlan, addInspect, addVerify, addConvert, addEval, addData, addDoctor, addNative])
+    add(program)
   return program
 }
 

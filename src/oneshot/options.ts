@@ -87,6 +87,22 @@ export function checkRebuild(checkpoint: unknown, options: unknown): void {
   checkOptions('rebuild', options, REBUILD)
 }
 
+const CONVERT: Rules = {
+  format: { ...formatRule, required: true },
+  output: ONESHOT.output,
+  overwrite: flag,
+  localFilesOnly: flag,
+  onDownload: handler,
+  signal,
+  onProgress: handler,
+}
+
+/** Checks the arguments of `convert`. Errors: UserError that names the argument or option. */
+export function checkConvert(checkpoint: unknown, options: unknown): void {
+  checkFolder('convert', checkpoint)
+  checkOptions('convert', options, CONVERT)
+}
+
 /** Checks the options of `oneshot` or `planRun` before anything is done with them. Errors: UserError that names the option. */
 export function checkOneshot(options: unknown, call = 'oneshot'): void {
   checkOptions(call, options, ONESHOT)

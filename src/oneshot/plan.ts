@@ -1,9 +1,6 @@
-import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { patchConfig } from '../checkpoint/config.ts'
-import { availableBytes } from '../checkpoint/disk-space.ts'
 import type { Method } from '../checkpoint/layouts/layout.ts'
-import { requireUsableOutput } from '../checkpoint/output-folder.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, totalBytes } from '../checkpoint/shards.ts'
 import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
@@ -17,9 +14,9 @@ import type { Recipe } from '../recipe/recipe.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
-import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier } from './assign.ts'
 import { checkOneshot } from './options.ts'
+import { requireSpace, requireTarget } from './output-target.ts'
 import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
 import { foreignTensors, modelWarnings } from './plan-warnings.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
@@ -132,9 +129,7 @@ async function settle(
     )
   }
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
-  if (writes && (await sameFolder(target, source.path)))
-    throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
-  if (writes) await requireUsableOutput(target, overwrite)
+  if (writes) await requireTarget(target, source.path, overwrite)
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
   const linears: PlannedLinear[] = []
@@ -196,13 +191,6 @@ function needsOf(modifiers: readonly PlannedModifier[], linears: readonly Planne
   return cache || linears.some(({ scheme }) => scheme && needsInputs(scheme)) ? 'inputs' : 'weights'
 }
 
-/** By device and inode, so that links and other spellings of a path are seen through. */
-async function sameFolder(output: string, model: string): Promise<boolean> {
-  const there = await stat(output).catch(() => null)
-  const original = await stat(model)
-  return there !== null && there.dev === original.dev && there.ino === original.ino
-}
-
 function stagedLinears({ model }: OpenModel): StagedLinear[] {
   const layers = Array.from({ length: model.layers }, (_, layer) =>
     model.linears(layer).map((spec) => ({ spec, layer, stage: stageOf(model.stages(layer), spec.name, model.layerName(layer)) })),
@@ -238,12 +226,4 @@ function cacheScheme({ modifiers }: Recipe): QuantizationArgs | null {
     found = scheme
   }
   return found
-}
-
-async function requireSpace(output: string, needed: number): Promise<void> {
-  const available = await availableBytes(output)
-  if (available >= needed) return
-  throw new UserError(
-    `Cannot write ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(needed)} for the checkpoint's tensors.`,
-  )
 }

@@ -74,6 +74,7 @@ describe('oneshot with a format', () => {
     const { output } = await runTiny(left, { format: 'awq' })
     expect(await configOf(output)).toMatchObject({
       modules_to_not_convert: ['model.layers.0.mlp.down_proj', 'model.layers.1.mlp.down_proj', 'lm_head'],
+      dynamic: { '-:^model\\.layers\\.0\\.mlp\\.down_proj$': {}, '-:^model\\.layers\\.1\\.mlp\\.down_proj$': {} },
     })
     expect((await verify(output, { against: TINY })).problems).toEqual([])
   })
