@@ -62,13 +62,15 @@ try {
   for (const [name, model, format, recipe] of chosen) {
     const output = join(work, name)
     await oneshot({ model, recipe, output, format, engine: 'wasm', numCalibrationSamples: 16, maxSeqLength: 128 })
+    // GPTQModel loads no model without a tokenizer.
+    for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(TINY, file), join(output, file), { force: false })
   }
   for (const name of ['gptq-w4-g32-desc-act', 'awq-w4-g32']) {
     if (process.argv.length > 2 && !process.argv.includes(name)) continue
     // Others' files, and what comes of them by way of compressed-tensors.
-    const theirs = join(ROOT, 'test', 'oracles', 'gptq-awq', name)
-    await cp(theirs, join(work, name), { recursive: true })
-    await convert(theirs, { format: 'compressed-tensors', output: join(work, `${name}-ct`) })
+    await cp(join(ROOT, 'test', 'oracles', 'gptq-awq', name), join(work, name), { recursive: true })
+    for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(TINY, file), join(work, name, file))
+    await convert(join(work, name), { format: 'compressed-tensors', output: join(work, `${name}-ct`) })
     await convert(join(work, `${name}-ct`), { format: name.split('-')[0], output: join(work, `${name}-again`) })
     await rm(join(work, `${name}-ct`), { recursive: true })
   }

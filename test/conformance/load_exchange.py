@@ -81,10 +81,11 @@ def main(work):
     for name in sorted(os.listdir(work)):
         folder = os.path.join(work, name)
         config = json.load(open(os.path.join(folder, "config.json")))["quantization_config"]
-        backend = BACKEND.TORCH_AWQ if config["quant_method"] == "awq" else BACKEND.TORCH
+        awq = config["quant_method"] == "awq"
+        backend = BACKEND.TORCH_AWQ if awq else BACKEND.TORCH
         compare(name, folder, GPTQModel.load(folder, backend=backend, device="cpu", dtype=torch.float16).model, "GPTQModel")
         # Not the kernels that are compiled on the spot, which also take outputs in multiples of 32 alone.
-        plain = AwqConfig(backend="torch_awq") if config["quant_method"] == "awq" else GPTQConfig(bits=config["bits"], backend="torch")
+        plain = AwqConfig(backend="torch_awq") if awq else GPTQConfig(bits=config["bits"], backend="torch")
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16, device_map="cpu", quantization_config=plain)
         compare(name, folder, model, "transformers")
 
