@@ -42,7 +42,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const definition = await readJsonObject(file)
   const config = existsSync(configFile) ? await readJsonObject(configFile) : {}
   const model = existsSync(modelConfig) ? await readJsonObject(modelConfig) : {}
-  const prepared = preparedDefinition(file, definition, config, String(model.model_type))
+  const prepared = preparedDefinition(file, definition, config, typeof model.model_type === 'string' ? model.model_type : '')
   return wrap(file, build(file, prepared, config), await loadChatTemplate(modelDir, config))
 }
 
