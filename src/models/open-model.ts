@@ -43,9 +43,10 @@ export async function openModel(path: string): Promise<OpenModel> {
   const stored = await openCheckpoint(path)
   try {
     const reader = await expertReader(config, stored)
-    const model = await readModel(config, reader)
-    requireLayers(config, model, reader)
-    const compressed = await storedSchemes(config, model, reader)
+    const described = await readModel(config, reader)
+    requireLayers(config, described, reader)
+    const compressed = await storedSchemes(config, described, reader)
+    const model = withStoredBiases(described, reader, compressed)
     const opened: OpenModel = { path, name: basename(resolve(path)), config, model, reader, compressed, close: () => reader.close() }
     checkTensors(opened)
     return opened
@@ -107,6 +108,17 @@ function requireLayers(config: Config, model: Model, { tensors }: TensorReader):
     `Cannot use the checkpoint: num_hidden_layers is ${config.num_hidden_layers ?? model.layers} in config.json, but no tensor is named ${prefix}*, expected one layer for each.`,
     { file: 'config.json', tensor: prefix },
   )
+}
+
+/**
+ * A bias that stands beside a GPTQ or AWQ linear is added, whatever the architecture has: AutoGPTQ gave every linear one, of zeros where
+ * there was none.
+ */
+function withStoredBiases(model: Model, reader: TensorReader, compressed: ReadonlyMap<string, StoredScheme>): Model {
+  const isStored = ({ name, bias }: LinearSpec) => bias || (compressed.get(name)?.layout.scales === 'scales' && reader.has(`${name}.bias`))
+  if (!allLinears(model).some((spec) => !spec.bias && isStored(spec))) return model
+  const withBias = (spec: LinearSpec): LinearSpec => ({ ...spec, bias: isStored(spec) })
+  return { ...model, linears: (layer) => model.linears(layer).map(withBias), head: () => withBias(model.head()) }
 }
 
 /** GPTQ and AWQ say nothing of which linears they leave out: those without scales are. */

@@ -6,16 +6,19 @@ import { describe, expect, it, test } from 'vitest'
 import { parseQuantizationConfig } from '../../src/checkpoint/config.ts'
 import type { Quantized } from '../../src/checkpoint/layouts/layout.ts'
 import { layoutNamed } from '../../src/checkpoint/layouts.ts'
+import type { TensorData } from '../../src/checkpoint/tensor.ts'
 import { verify } from '../../src/eval/verify.ts'
+import { uncomputable } from '../../src/models/computable.ts'
 import { allLinears, openModel, readCodes, readWeight } from '../../src/models/open-model.ts'
-import { roundToDtype } from '../../src/numerics/float-dtype.ts'
+import { loadBias } from '../../src/models/weights.ts'
+import { encodeFloats, roundToDtype } from '../../src/numerics/float-dtype.ts'
 import { bytesOf, viewAs } from '../../src/numerics/view.ts'
 import { dequantize } from '../../src/schemes/quantize.ts'
 import { CheckpointError } from '../../src/util/errors.ts'
 import { editWeights, tensorStart } from '../e2e/model-copy.ts'
 import { oracleFolder, oracleNames } from '../models/oracles.ts'
 import { openForTest, sameBytes } from '../oneshot/runs.ts'
-import { temporaryFolder } from './folders.ts'
+import { folderOf, safetensorsFile, temporaryFolder } from './folders.ts'
 import { args } from './schemes.ts'
 
 const NAMES = oracleNames('gptq-awq')
@@ -65,6 +68,22 @@ describe('checkpoints that GPTQModel wrote', () => {
     expect(new Set(groupOf)).toEqual(new Set([0, 1, 2, 3]))
     expect(groupOf?.some((group, column) => group !== Math.floor(column / 32))).toBe(true)
   })
+})
+
+test('a bias that AutoGPTQ gave a linear is added, whatever the architecture has', async () => {
+  const { reader } = await openForTest(oracle('gptq-w4-g32'))
+  const tensors: TensorData[] = []
+  for (const { name, dtype, shape } of reader.tensors.values()) tensors.push({ name, dtype, shape, bytes: await reader.read(name) })
+  const values = Float32Array.from({ length: 128 }, (_, i) => i / 128)
+  tensors.push({ name: 'model.layers.0.mlp.down_proj.bias', dtype: 'F16', shape: [128], bytes: encodeFloats(values, 'F16') })
+  const config = JSON.parse(await readFile(join(oracle('gptq-w4-g32'), 'config.json'), 'utf8'))
+  const folder = await folderOf({ 'config.json': config, 'model.safetensors': safetensorsFile(tensors) })
+  const source = await openForTest(folder)
+  expect(uncomputable(source)).toBeNull()
+  const spec = source.model.linears(0).find(({ name }) => name.endsWith('down_proj'))
+  if (!spec) throw new Error('no down_proj')
+  expect(await loadBias(source, spec)).toEqual(values)
+  expect((await verify(folder)).problems).toEqual([])
 })
 
 /** A copy of a checkpoint of GPTQModel's with another quantization_config. */

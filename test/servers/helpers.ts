@@ -45,6 +45,7 @@ export const SCHEMES = {
   W3A16_G64: scheme('pack-quantized', group(3, 64)),
   W4A16_G48: scheme('pack-quantized', group(4, 48)),
   GPTQ: scheme('gptq', group(4, 128)),
+  GPTQ_G256: scheme('gptq', group(4, 256)),
   GPTQ_8: scheme('gptq', group(8, 128)),
   GPTQ_3: scheme('gptq', group(3, 128)),
   GPTQ_ASYM: scheme('gptq_v2', group(4, 128, false)),

@@ -56,6 +56,7 @@ describe('hardware', () => {
     ['W8A16_G64_ASYM', ['GPU sm75+'], []],
     ['W3A16_G64', ['GPU sm75+'], []],
     ['GPTQ', ['GPU sm75+', 'CPU'], ['GPU sm80+']],
+    ['GPTQ_G256', [], ['GPU sm75+']],
     ['GPTQ_8', ['GPU sm75+'], ['GPU sm80+']],
     ['GPTQ_3', [], ['GPU sm75+']],
     ['GPTQ_ASYM', [], ['GPU sm75+']],
