@@ -1,9 +1,10 @@
 // Checks GPTQ and AWQ checkpoints against GPTQModel, loaded by itself and through transformers, on the CPU: tools/conformance-exchange.sh calls it
 // with CONFORMANCE_PYTHON set. One line per check, `ok ...` or `not ok ...`.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { dumpTokenLogits } from './logits.js'
 
@@ -80,17 +81,32 @@ try {
   }
   const env = { ...process.env, HF_HUB_OFFLINE: '1', TRANSFORMERS_VERBOSITY: 'error', TOKENIZERS_PARALLELISM: 'false' }
   const program = fileURLToPath(new URL('load_exchange.py', import.meta.url))
-  const { stdout, status, stderr } = spawnSync(process.env.CONFORMANCE_PYTHON ?? 'python3', ['-W', 'ignore', program, work], {
-    encoding: 'utf8',
+  const child = spawn(process.env.CONFORMANCE_PYTHON ?? 'python3', ['-W', 'ignore', program, work], {
     env,
-    maxBuffer: 2 ** 28,
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const checks = stdout.split('\n').filter((line) => /^(not )?ok /.test(line))
-  for (const line of checks) console.log(line)
-  if (status !== 0) console.log(`not ok load_exchange.py ended with ${status}: ${stderr.slice(-2000)}`)
-  const failed = checks.filter((line) => line.startsWith('not')).length + (status === 0 ? 0 : 1)
-  console.log(`conformance of GPTQ and AWQ: ${checks.length - failed} passed, ${failed} failed`)
-  process.exitCode = failed > 0 || checks.length === 0 ? 1 : 0
+  // GPTQModel says much on both: what is no check is shown only when something went wrong.
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+    said = (said + text).slice(-4000)
+  })
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  let passed = 0
+  let failed = 0
+  for await (const line of createInterface({ input: child.stdout })) {
+    const [, not] = /^(not )?ok /.exec(line) ?? [null, null]
+    if (not === null) continue
+    if (not) failed++
+    else passed++
+    console.log(line)
+  }
+  const status = await ended
+  if (status !== 0) {
+    failed++
+    console.log(`not ok load_exchange.py ended with ${status}: ${said}`)
+  }
+  console.log(`conformance of GPTQ and AWQ: ${passed} passed, ${failed} failed`)
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0
 } finally {
   await rm(work, { recursive: true, force: true })
 }
