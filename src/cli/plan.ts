@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { DEFAULT_DATASET } from '../oneshot/calibration.ts'
 import type { RunForecast } from '../oneshot/forecast.ts'
@@ -14,14 +15,24 @@ import { formatBytes, formatCount, formatSeconds, plural } from './format.ts'
 import { foldLayers } from './layer-names.ts'
 import { print, printJson } from './output.ts'
 import { LENGTH_HELP, ROWS_HELP } from './run-options.ts'
-import { findingsText, plannedModel, targetOption } from './servers.ts'
-import { engineOption, jsonOption, localFilesOption, MODEL_HELP, maxMemoryOption, modifiersOption, recipeOption } from './shared-options.ts'
+import { findingsText, targetOption } from './servers.ts'
+import {
+  engineOption,
+  formatOption,
+  jsonOption,
+  localFilesOption,
+  MODEL_HELP,
+  maxMemoryOption,
+  modifiersOption,
+  recipeOption,
+} from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
 interface Flags {
   recipe: string
   modifiers?: string[]
   output?: string
+  format?: Method
   overwrite?: boolean
   strict?: boolean
   target?: Target
@@ -74,6 +85,7 @@ export function addPlan(program: Command): void {
     .addOption(recipeOption())
     .addOption(modifiersOption())
     .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
+    .addOption(formatOption())
     .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
     .addOption(targetOption())
@@ -92,6 +104,7 @@ async function runPlan(
   { json = false, target, engine, numCalibrationSamples, maxSeqLength, ...flags }: Flags,
 ): Promise<void> {
   const { planRun, forecastRun } = await import('../index.ts')
+  const { plannedModel } = await import('../oneshot/planned-model.ts')
   const { servedBy, serverProblems, targetVersion } = await import('../servers/servers.ts')
   const plan = await withDownloads((hub) => planRun({ model, ...flags, ...hub }))
   try {

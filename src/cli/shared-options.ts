@@ -2,6 +2,7 @@ import { Option } from 'commander'
 import { ENGINES } from '../engine/engine.ts'
 import { PRECISIONS } from '../engine/precision.ts'
 import { MOST_THREADS } from '../kernels/open.ts'
+import { FORMATS } from '../oneshot/written-format.ts'
 import { memorySize, wholeNumber } from './flags.ts'
 
 /** `--engine`, for every command that computes. */
@@ -55,4 +56,23 @@ export function localFilesOption(): Option {
 /** `--json` */
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document to stdout; where an error prevents it, stdout stays empty')
+}
+
+/** A flag with underscores, as in the programs whose flags a command follows, and the same with dashes; `value` is empty for a switch. */
+export function bothSpellings(name: string, value: string, description: string, parser?: (text: string) => unknown): Option[] {
+  const dashed = name.replaceAll('_', '-')
+  const spellings = [
+    new Option(`--${name} ${value}`.trim(), description),
+    new Option(`--${dashed} ${value}`.trim(), description).hideHelp(),
+  ]
+  const [first, second] = spellings.map((option) => (parser ? option.argParser(parser) : option))
+  return [first.conflicts(second.attributeName()), second]
+}
+
+/** `--format`, for every command that compresses or plans. */
+export function formatOption(): Option {
+  return new Option(
+    '--format <format>',
+    'whose format the checkpoint is written in: gptq (GPTQModel, AutoGPTQ) and awq (AutoAWQ) take integer weights alone (default: compressed-tensors)',
+  ).choices(FORMATS)
 }

@@ -71,7 +71,7 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
 }
 
 /**
- * Compresses a model as a recipe says and writes a compressed-tensors checkpoint.
+ * Compresses a model as a recipe says and writes a compressed-tensors checkpoint, or a GPTQ or AWQ one.
  * Runs with data take turns where a process starts several, since they share one engine.
  * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
  */
@@ -205,6 +205,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     model: plan.origin.reference,
     output: plan.output,
     recipe: { name, text },
+    ...(plan.format !== 'compressed-tensors' && { format: plan.format }),
     hashes: { model: run.fingerprint.model, recipe: run.fingerprint.recipe, data: run.fingerprint.data },
     sources,
     engine: { name: engine.name, detail: engine.detail, threads },
@@ -232,6 +233,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   }
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
+  for (const { name, text } of plan.configFiles) await writer.writeFile(name, text)
   await writer.writeFile('config.json', config)
   await span('io', 'check', () => checkSaved(plan, writer.staging, linears, signal))
   record.files = await span('io', 'hash', () => writer.files())

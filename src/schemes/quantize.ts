@@ -62,7 +62,8 @@ export function quantizeToGrid(weight: Float32Array, rows: number, columns: numb
  * float32.
  */
 export function dequantize(quantized: Quantized): Float32Array {
-  const { args, rows, columns, codes, zeroPoint } = quantized
+  const { args, rows, columns, codes, zeroPoint, groupOf } = quantized
+  if (groupOf) return dequantizeOrdered(quantized, groupOf)
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
   const scale = effectiveScale(quantized)
   const values = codes instanceof Int8Array ? new Float32Array(codes) : args.num_bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
@@ -73,6 +74,19 @@ export function dequantize(quantized: Quantized): Float32Array {
       const zero = zeroPoint === null ? 0 : zeroPoint[firstTile + g]
       const end = r * columns + Math.min(columns, (g + 1) * columnSpan)
       for (let i = r * columns + g * columnSpan; i < end; i++) values[i] = (values[i] - zero) * s
+    }
+  }
+  return values
+}
+
+/** `dequantize` where each column has a group of its own. */
+function dequantizeOrdered({ rows, columns, codes, scale, scaleShape, zeroPoint }: Quantized, groupOf: Int32Array): Float32Array {
+  const groups = scaleShape[1]
+  const values = new Float32Array(codes)
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const tile = r * groups + groupOf[c]
+      values[r * columns + c] = (values[r * columns + c] - (zeroPoint === null ? 0 : zeroPoint[tile])) * scale[tile]
     }
   }
   return values
