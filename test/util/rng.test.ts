@@ -41,7 +41,7 @@ describe('sampleIndices', () => {
 })
 
 describe('drawAt', () => {
-  test('gives any draw of the sequence by its place', () => {
+  it('gives any draw of the sequence by its place', () => {
     const next = seededUint32(4_000_000_000)
     for (let i = 0; i < 100; i++) expect(drawAt(4_000_000_000, i)).toBe(next())
   })
