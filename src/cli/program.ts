@@ -15,7 +15,8 @@ import { addVerify } from './verify.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
-On errors stdout stays empty, also under --json, and the message is on stderr (verify prints what it found, then fails).
+On errors the message is on stderr and stdout stays empty, also under --json (verify prints what it found, then fails; a run that streams
+events ends without "done").
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16

@@ -6,7 +6,7 @@ import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, jsonOption, localFilesOption, maxMemoryOption, precisionOption, threadsOption } from './shared-options.ts'
+import { engineOption, eventsOption, localFilesOption, maxMemoryOption, precisionOption, threadsOption } from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -58,6 +58,6 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--allow-fallback', 'round plainly, and say so, where a modifier gives NaN or changes nothing; else that is an error')
     .option('--strict', 'treat warnings as errors')
     .addOption(profileOption())
-    .addOption(jsonOption())
+    .addOption(eventsOption())
     .option('-q, --quiet', 'no progress')
 }

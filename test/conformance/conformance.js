@@ -64,7 +64,7 @@ function check(good, what) {
 function compress(model, recipe, output, engine) {
   const args = ['oneshot', model, '--recipe', recipe, '--output', output, '--engine', engine, '--quiet', '--json', ...ROWS]
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', maxBuffer: 2 ** 28 })
-  if (status === 0) return JSON.parse(stdout)
+  if (status === 0) return JSON.parse(stdout.trim().split('\n').pop() ?? '').record
   check(false, `llmpress ${args.join(' ')} ended with ${status}: ${stderr.trim().split('\n').pop()}`)
   return null
 }
