@@ -8,8 +8,8 @@ const LAYERS = [
   ['models', 'data', 'servers'],
   ['modifiers'],
   ['recipe'],
-  ['oneshot', 'eval'],
   ['report'],
+  ['oneshot', 'eval'],
 ]
 
 /** @param {string[]} folders */

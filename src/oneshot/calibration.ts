@@ -3,9 +3,9 @@ import type { Dataset, RowMode, Rows } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import type { Model } from '../models/architecture.ts'
+import type { RowsWanted } from '../report/record.ts'
 import { UserError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
-import type { RowsWanted } from './record.ts'
 
 /**
  * What calibrates when nothing else is said: texts of fourteen kinds that come with the package, so that nothing is downloaded. On

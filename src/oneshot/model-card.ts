@@ -1,9 +1,9 @@
 import { basename } from 'node:path'
 import type { LinearReport } from '../modifiers/modifier.ts'
+import type { RunRecord } from '../report/record.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import type { Plan } from './plan.ts'
-import type { RunRecord } from './record.ts'
 
 /** README.md of the checkpoint: what it is, how it was made, how good it is, how it is served. The front matter is what model hubs read. */
 export function modelCard(plan: Plan, record: RunRecord): string {

@@ -14,6 +14,7 @@ import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
+import type { KindSize } from '../report/record.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
@@ -23,6 +24,7 @@ import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
 import { ignoredNames, type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
 import { foreignTensors, modelWarnings } from './plan-warnings.ts'
+import { sizeByKind } from './size-kinds.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
 
 export interface PlanOptions extends HubOptions {
@@ -68,6 +70,7 @@ export interface Plan {
   readonly config: Readonly<Record<string, unknown>>
   /** Bytes of all tensors. */
   readonly size: { readonly before: number; readonly after: number }
+  readonly kinds: readonly KindSize[]
   readonly warnings: readonly string[]
   close(): Promise<void>
 }
@@ -170,6 +173,7 @@ async function settle(
     shards: planShards(tensors),
     config: patchConfig(source.config, quantization, { ...(untied && { tied: false }) }),
     size,
+    kinds: sizeByKind(source, staged, tensors),
     warnings: allWarnings,
     close: () => source.close(),
   }
