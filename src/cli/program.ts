@@ -11,7 +11,9 @@ import { addInspect } from './inspect.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
+import { addReport } from './report.ts'
 import { addVerify } from './verify.ts'
+import { addWeights } from './weights.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
@@ -37,7 +39,20 @@ function buildProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, red('error:'))) })
     .addHelpText('after', AFTER_HELP)
     .hook('preAction', (_, command) => refuseEmpty(command))
-  for (const add of [addOneshot, addCompress, addPlan, addInspect, addVerify, addEval, addData, addDoctor, addNative]) add(program)
+  for (const add of [
+    addOneshot,
+    addCompress,
+    addPlan,
+    addInspect,
+    addVerify,
+    addEval,
+    addReport,
+    addWeights,
+    addData,
+    addDoctor,
+    addNative,
+  ])
+    add(program)
   return program
 }
 

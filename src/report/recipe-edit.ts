@@ -25,6 +25,9 @@ const NAMES: Readonly<Record<string, Quantizer['algorithm']>> = {
 }
 const GPTQ: Readonly<Record<string, string>> = { QuantizationModifier: 'GPTQModifier', rtn: 'gptq' }
 
+/** As recipes are usually written. */
+const LAYOUT = { flowCollectionPadding: false }
+
 type Found = Pair<Scalar<string>, YAMLMap>
 
 /** Looks a recipe over; null where it has several quantizing modifiers, or one that this cannot edit. */
@@ -48,8 +51,8 @@ export function editRecipe(recipe: string, { algorithm, set = {}, ignore = [] }:
     if (isSeq(known)) for (const name of ignore) known.add(after.createNode(name))
     else options.set('ignore', after.createNode([...(typeof known === 'string' ? [known] : []), ...ignore]))
   }
-  const text = String(after)
-  return { recipe: text, diff: diffLines(String(before), text) }
+  const text = after.toString(LAYOUT)
+  return { recipe: text, diff: diffLines(before.toString(LAYOUT), text) }
 }
 
 function find(document: Document): Found | null {

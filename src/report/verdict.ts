@@ -77,8 +77,11 @@ export function keyFigures(record: RunRecord): KeyFigure[] {
           },
         ]),
     { name: 'Linears', value: formatCount(linears.length), note: schemes(linears) },
-    { name: 'Time', value: formatSeconds(seconds.total), note: `${formatSeconds(seconds.layers)} for the layers, ${engine.name} engine` },
-    { name: 'Memory', value: formatBytes(peakMemory), note: 'at most' },
+    {
+      name: 'Time',
+      value: formatSeconds(seconds.total),
+      note: `${engine.name === 'none' ? '' : `on the ${engine.name} engine, `}${formatBytes(peakMemory)} of memory at most`,
+    },
     {
       name: 'Data',
       value: data ? `${formatCount(data.tokens)} tokens` : 'none needed',

@@ -73,3 +73,14 @@ export function formatNumber(value) {
   if (value === 0 || (size >= 1e-3 && size < 1e5)) return String(Number(value.toPrecision(3)))
   return value.toExponential(1)
 }
+
+/**
+ * A count with a power of ten that three divides: `400`, `12.5e3`, `1.2e6`.
+ * @param {number} value
+ * @returns {string}
+ */
+export function formatEngineering(value) {
+  const size = Math.abs(value)
+  const power = size < 1000 ? 0 : 3 * Math.floor(Math.log10(size) / 3)
+  return power === 0 ? String(Number(value.toPrecision(3))) : `${Number((value / 10 ** power).toPrecision(3))}e${power}`
+}

@@ -26,7 +26,7 @@ async function stopped(recipe: string | object, output: string, options: Partial
 
 /** The files of a checkpoint but for the report, which has seconds in it. */
 async function filesOf(folder: string): Promise<Map<string, Buffer>> {
-  const names = (await readdir(folder)).filter((name) => name !== 'llmpress-report.json').sort()
+  const names = (await readdir(folder)).filter((name) => !['llmpress-report.json', 'report.html'].includes(name)).sort()
   return new Map(await Promise.all(names.map(async (name): Promise<[string, Buffer]> => [name, await readFile(join(folder, name))])))
 }
 

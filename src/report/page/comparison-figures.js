@@ -103,7 +103,7 @@ function byLayer(runs) {
     note: kindsOfError(runs),
     height: 320,
     draw: (theme) => ({
-      ...base(theme, { bottom: 28 }),
+      ...base(theme, { bottom: 4 }),
       tooltip: { ...base(theme).tooltip, trigger: 'axis', valueFormatter: (/** @type {any} */ value) => percentOrNone(value) },
       xAxis: { ...axis(theme, 'Layer'), nameGap: 24, type: 'category', data: layers, splitLine: { show: false } },
       yAxis: {

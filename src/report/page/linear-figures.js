@@ -47,7 +47,8 @@ function histogramFigure({ name, low, high, before, after, counted, total }, log
     note: `${bins} bins${part}.`,
     height: 280,
     draw: (theme) => ({
-      ...base(theme, { bottom: 28 }),
+      ...base(theme, { bottom: 4 }),
+      legend: { ...base(theme).legend, data: ['original', 'dequantized'] },
       tooltip: {
         ...base(theme).tooltip,
         trigger: 'axis',
@@ -98,10 +99,10 @@ function channels(stage, { largest, medianRms, min, max, tokens, channels: count
   return {
     id: 'channels',
     title: 'Inputs: the largest channels',
-    note: `Root mean square over ${formatCount(tokens)} tokens; values from ${formatNumber(min)} to ${formatNumber(max)}. The line is the middle one of ${formatCount(count)} channels.`,
+    note: `Root mean square over ${formatCount(tokens)} tokens; values from ${formatNumber(min)} to ${formatNumber(max)}. The line is the middle one of ${formatCount(count)} channels, ${formatNumber(medianRms)}.`,
     height: 280,
     draw: (theme) => ({
-      ...base(theme, { top: 16, bottom: 28 }),
+      ...base(theme, { top: 16, bottom: 4 }),
       legend: { show: false },
       tooltip: {
         ...base(theme).tooltip,
@@ -130,7 +131,7 @@ function channels(stage, { largest, medianRms, min, max, tokens, channels: count
             symbol: 'none',
             silent: true,
             lineStyle: { color: theme.ink, type: 'dashed' },
-            label: { color: theme.soft, position: 'insideEndTop', formatter: `median ${formatNumber(medianRms)}` },
+            label: { show: false },
             data: [{ yAxis: medianRms }],
           },
         },

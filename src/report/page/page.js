@@ -121,12 +121,14 @@ function select(article, run, name, reveal = false) {
   )
   const box = /** @type {HTMLInputElement | null} */ (find(panel, 'input[type="checkbox"]'))
   const figures = linearFigures(run, name, { logarithmic: box?.checked ?? false })
-  for (const id of ['weights', 'channels']) {
-    const shell = find(panel, `[data-figure="${id}"]`)
-    const figure = figures.find((own) => own.id === id)
-    if (!shell) continue
-    shell.hidden = !figure
-    if (!figure) continue
+  const shells = ['weights', 'channels'].map((id) => ({
+    shell: find(panel, `[data-figure="${id}"]`),
+    figure: figures.find((own) => own.id === id),
+  }))
+  // All before the first is drawn: they share the width.
+  for (const { shell, figure } of shells) if (shell) shell.hidden = !figure
+  for (const { shell, figure } of shells) {
+    if (!shell || !figure) continue
     const [note, place] = [find(shell, '.note'), find(shell, '.chart')]
     if (note) note.textContent = figure.note
     place?.setAttribute('aria-label', `${figure.title} of ${name}`)

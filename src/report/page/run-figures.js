@@ -92,8 +92,9 @@ export function errorCells({ linears }) {
 function errors(run) {
   const { layers, kinds, cells } = errorCells(run)
   if (cells.length === 0) return null
-  const shown = cells.filter(({ linear }) => linear.error > 0).map(({ linear }) => Math.log10(linear.error))
-  const [least, most] = shown.length > 0 ? [Math.min(...shown), Math.max(...shown)] : [-6, -5]
+  const shown = cells.flatMap(({ linear }) => (linear.error > 0 ? [Math.log10(linear.error)] : [])).sort((a, b) => a - b)
+  // A few that lose next to nothing would take most of the colours.
+  const [least, most] = shown.length > 0 ? [shown[Math.floor(shown.length / 20)], shown[shown.length - 1]] : [-6, -5]
   const name = errorName(run)
   return {
     id: 'errors',
@@ -136,14 +137,14 @@ function errors(run) {
         itemHeight: Math.min(180, width / 3),
         itemWidth: 12,
         inRange: { color: [...theme.heat] },
-        text: [formatPercent(10 ** most), formatPercent(10 ** least)],
+        text: [formatPercent(10 ** most), `${formatPercent(10 ** least)} or less`],
         textStyle: { color: theme.soft },
       },
       series: [
         {
           type: 'heatmap',
           name,
-          data: cells.map(({ x, y, linear }, at) => ({ name: linear.name, value: [x, y, Math.log10(Math.max(linear.error, 1e-12)), at] })),
+          data: cells.map(({ x, y, linear }, at) => ({ name: linear.name, value: [x, y, Math.max(least, Math.log10(linear.error)), at] })),
           itemStyle: { borderColor: theme.card, borderWidth: 1, borderRadius: 2 },
           emphasis: { itemStyle: { borderColor: theme.ink, borderWidth: 2 } },
         },
@@ -261,7 +262,7 @@ function stageLines({ stages }) {
 function overLayers(run, value, name, tell) {
   const { layers, byKind } = stageLines(run)
   return (theme) => ({
-    ...base(theme, { bottom: 28 }),
+    ...base(theme, { bottom: 4 }),
     tooltip: {
       ...base(theme).tooltip,
       trigger: 'axis',
@@ -355,7 +356,7 @@ function dampings({ linears }) {
     note: 'What was added to the diagonal of the Hessian, as a share of its mean, until it could be factored. Rings: more than asked for.',
     height: 280,
     draw: (theme) => ({
-      ...base(theme, { bottom: 28 }),
+      ...base(theme, { bottom: 4 }),
       tooltip: { ...base(theme).tooltip, formatter: (/** @type {any} */ { data }) => tip(data.name, [['damping', String(data.value[1])]]) },
       xAxis: { ...axis(theme, 'Layer'), nameGap: 24, type: 'category', data: layers, splitLine: { show: false } },
       yAxis: { ...axis(theme, ''), type: 'log' },

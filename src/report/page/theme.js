@@ -30,5 +30,5 @@ export const THEMES = {
   },
 }
 
-/** What figures are written in: the system's own font, and the one that pictures are drawn with. */
-export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Inter Variable", sans-serif'
+/** What figures are set in: the system's own font, and the one that pictures are drawn with. Unquoted, since echarts does not escape them in SVG. */
+export const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, Inter, sans-serif'
