@@ -1,5 +1,5 @@
 // Checks llmpress against transformers and compressed-tensors, and its engines against each other: bash tools/conformance.sh calls it with
-// CONFORMANCE_PYTHON and CONFORMANCE_VULKAN set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
+// CONFORMANCE_PYTHON, CONFORMANCE_VULKAN and CONFORMANCE_CHROMIUM set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -104,6 +104,13 @@ async function webgpu() {
   await checksOf(process.execPath, [fileURLToPath(new URL('webgpu.js', import.meta.url))], env)
 }
 
+/** Opens reports in CONFORMANCE_CHROMIUM, and the command line in a terminal. */
+async function report() {
+  check(Boolean(process.env.CONFORMANCE_CHROMIUM), 'there is a Chromium for the reports')
+  if (!process.env.CONFORMANCE_CHROMIUM) return
+  await checksOf(process.execPath, [fileURLToPath(new URL('report.js', import.meta.url))], { ...process.env, CONFORMANCE_WORK: work })
+}
+
 /**
  * Runs a program whose lines are checks too.
  * @param {string} command
@@ -158,6 +165,7 @@ try {
   await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
   await webgpu()
+  await report()
 
   if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
     const found = ['1', '2', '4'].map((threads) => {

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { ProgressEvent } from '../../src/oneshot/events.ts'
 import type { OneshotOptions } from '../../src/oneshot/oneshot.ts'
+import { readRun } from '../../src/report/read-run.ts'
 import { RunError, RunStopped, UserError } from '../../src/util/errors.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
 import { useEngine } from '../engine/engines.ts'
@@ -75,6 +76,7 @@ describe('oneshot, stopped and called again', () => {
     expect(timeless(JSON.stringify(record.linears))).toEqual(timeless(JSON.stringify(whole.linears)))
     expect([...record.rewritten].sort()).toEqual([...whole.rewritten].sort())
     expect(record.warnings).toEqual(whole.warnings)
+    expect((await readRun(output)).statistics).toEqual((await readRun(whole.output)).statistics)
     expect(record.files).toEqual(expect.arrayContaining(whole.files.filter(({ name }) => name !== 'README.md')))
   })
 

@@ -67,7 +67,7 @@ describe('verify', () => {
     const { output } = await runTiny(RTN)
     const sound = await verify(output)
     expect(sound).toMatchObject({ problems: [], files: sound.files })
-    expect(sound.files).toBe((await readdir(output)).length - 1)
+    expect(sound.files).toBe((await readdir(output)).length - 2)
     await editWeights(output, (bytes) => {
       bytes[tensorStart(bytes, CODES)] ^= 1
       return bytes

@@ -293,7 +293,6 @@ function overLayers(run, value, name, tell) {
       type: 'line',
       symbolSize: 7,
       lineStyle: { width: 2 },
-      triggerLineEvent: true,
       data: points.map((point) => ({ name: point?.stage, value: point && value(point) > 0 ? value(point) : null, point })),
     })),
   })
