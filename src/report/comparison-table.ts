@@ -11,7 +11,7 @@ export function comparisonTable(runs: readonly ReportRun[]): Html {
 }
 
 /** The same as cells: a row for each key figure that a run has. */
-export function comparisonRows(runs: readonly ReportRun[]): { columns: string[]; rows: string[][] } {
+function comparisonRows(runs: readonly ReportRun[]): { columns: string[]; rows: string[][] } {
   const names = [...new Set(runs.flatMap(({ figures }) => figures.map(({ name }) => name)))]
   const cell = (run: ReportRun, name: string) => {
     const figure = run.figures.find((own) => own.name === name)

@@ -63,7 +63,7 @@ export function axis(theme, name) {
  * @param {string} text
  * @returns {string}
  */
-export function escaped(text) {
+function escaped(text) {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 }
 
