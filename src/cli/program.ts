@@ -17,11 +17,14 @@ import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
 import { addRecommend } from './recommend.ts'
+import { addReport } from './report.ts'
 import { addVerify } from './verify.ts'
+import { addWeights } from './weights.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
-On errors stdout stays empty, also under --json, and the message is on stderr (verify prints what it found, then fails).
+On errors the message is on stderr and stdout stays empty, also under --json (verify prints what it found, then fails; a run that streams
+events ends without "done").
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
@@ -55,6 +58,8 @@ function buildProgram(): Command {
     addConvert,
     addEval,
     addGenerate,
+    addReport,
+    addWeights,
     addData,
     addDoctor,
     addNative,

@@ -6,7 +6,12 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { copyModel, editWeights, TINY, tensorStart } from './model-copy.ts'
-import { type CliResult, runCli } from './run-cli.ts'
+import { type CliResult, eventsOf, runCli } from './run-cli.ts'
+
+interface Done {
+  type: string
+  record: { output: string; linears: unknown[]; data: { rows: number; tokens: number }; size: unknown }
+}
 
 let dir: string
 let output: string
@@ -21,9 +26,13 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 describe('oneshot', () => {
-  test('writes to MODEL-RECIPE in the working directory, and --json prints the record that it also writes', async () => {
+  test('writes to MODEL-RECIPE in the working directory, and --json streams events as JSON lines, the record that it also writes last', async () => {
     expect(run.code).toBe(0)
-    const record = JSON.parse(run.stdout) as { output: string; linears: unknown[]; data: { rows: number; tokens: number } }
+    const events = eventsOf<Done>(run.stdout)
+    expect(new Set(events.map(({ type }) => type))).toEqual(
+      new Set(['plan', 'data', 'engine', 'layer:start', 'stage', 'linear', 'layer:done', 'done']),
+    )
+    const { record } = events[events.length - 1]
     expect(record).toEqual(JSON.parse(await readFile(join(output, 'llmpress-report.json'), 'utf8')))
     expect(record.linears).toHaveLength(14)
     expect(record.data).toMatchObject({ rows: 16, tokens: 1024 })
@@ -60,7 +69,7 @@ describe('plan', () => {
   test('--json foretells the size that oneshot arrives at', async () => {
     const { stdout } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--json'])
     const { size } = JSON.parse(stdout) as { size: { after: number } }
-    expect(size).toEqual((JSON.parse(run.stdout) as { size: unknown }).size)
+    expect(size).toEqual(eventsOf<Done>(run.stdout).slice(-1)[0].record.size)
   })
 })
 
