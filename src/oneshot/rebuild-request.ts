@@ -17,6 +17,8 @@ export interface RebuildRequest {
   /** Null for a run without data. */
   readonly rows: RowsWanted | null
   readonly hashes: { readonly model: string; readonly recipe: string; readonly data: string }
+  /** SHA-256 of the model's files, by name; empty where the report has none. */
+  readonly sources: ReadonlyMap<string, string>
   /** Null for a run that multiplied nothing. */
   readonly engine: { readonly name: EngineName; readonly detail: string } | null
 }
@@ -35,6 +37,7 @@ export async function readRebuildRequest(folder: string): Promise<RebuildRequest
     seed: whole(path, report, 'seed'),
     rows: report.data === null ? null : rowsOf(path, object(path, object(path, report, 'data'), 'request')),
     hashes: hashesOf(path, object(path, report, 'hashes')),
+    sources: sourcesOf(report.sources),
     engine: engine ? { name: engine, detail: text(path, object(path, report, 'engine'), 'detail') } : null,
   }
 }
@@ -56,6 +59,11 @@ function rowsOf(path: string, request: JsonObject): RowsWanted {
 
 function hashesOf(path: string, hashes: JsonObject): RebuildRequest['hashes'] {
   return { model: text(path, hashes, 'model'), recipe: text(path, hashes, 'recipe'), data: text(path, hashes, 'data') }
+}
+
+function sourcesOf(sources: unknown): Map<string, string> {
+  const files = Array.isArray(sources) ? sources.filter(isJsonObject) : []
+  return new Map(files.flatMap(({ name, sha256 }) => (typeof name === 'string' && typeof sha256 === 'string' ? [[name, sha256]] : [])))
 }
 
 function object(path: string, from: JsonObject, key: string): JsonObject {

@@ -51,8 +51,10 @@ export interface RunRecord {
   recipe: { name: string; text: string }
   /** Absent for compressed-tensors. */
   format?: Method
-  /** SHA-256 of what the bytes follow from; see `Fingerprint`. */
+  /** SHA-256 of what the bytes follow from; see `Fingerprint`, which has the model by its sizes and times of change. */
   hashes: { model: string; recipe: string; data: string }
+  /** The model's config.json and shards as they were read, with their sizes in bytes and their SHA-256. */
+  sources: WrittenFile[]
   engine: { name: string; detail: string; threads: number }
   seed: number
   /** Null for a recipe that needs no data. */
