@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
+import { addBench } from './bench.ts'
 import { colorsFor } from './colors.ts'
 import { addCompare } from './compare.ts'
 import { addCompress } from './compress.ts'
@@ -58,6 +59,7 @@ function buildProgram(): Command {
     addConvert,
     addEval,
     addGenerate,
+    addBench,
     addReport,
     addWeights,
     addData,

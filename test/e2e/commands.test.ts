@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -206,6 +206,22 @@ test('int8 logs each layer and the sizes, and refuses what it cannot write', asy
   const refused = await runCli(['int8', ...flags, '--use_bnb', 'True'])
   expect(refused).toMatchObject({ code: 2, stdout: '' })
   expect(refused.stderr).toContain('bitsandbytes checkpoints are not written in this version')
+})
+
+test('bench measures every checkpoint of a folder, goes on after one that fails, and writes a document for each', async () => {
+  const folder = join(dir, 'bench')
+  await copyModel(join(folder, 'a'))
+  await copyModel(join(folder, 'c'))
+  await mkdir(join(folder, 'b'))
+  await writeFile(join(folder, 'b', 'config.json'), '{"model_type": "frog"}')
+  const { code, stdout, stderr } = await runCli(['bench', folder, '--max-new-tokens', '2', '--threads', '1'], dir)
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/error: .*bench\/b: Cannot /)
+  expect(stdout).toMatch(/bench\/b +failed/)
+  const found = JSON.parse(await readFile(join(dir, 'perf_results', 'summary.json'), 'utf8')) as { results: { error?: string }[] }
+  expect(found.results.map(({ error }) => error !== undefined)).toEqual([false, true, false])
+  expect(JSON.parse(await readFile(join(dir, 'perf_results', 'c.json'), 'utf8'))).toMatchObject({ max_new_tokens: 2 })
+  expect(await runCli(['bench'], dir)).toMatchObject({ code: 2, stdout: '' })
 })
 
 describe('looking at checkpoints', () => {
