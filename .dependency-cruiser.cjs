@@ -9,7 +9,7 @@ const LAYERS = [
   ['modifiers'],
   ['recipe'],
   ['oneshot', 'eval'],
-  ['report'],
+  ['report', 'advice'],
 ]
 
 /** @param {string[]} folders */

@@ -2,9 +2,11 @@ import { Command } from 'commander'
 import { UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
+import { addCompare } from './compare.ts'
 import { addCompress } from './compress.ts'
 import { addData } from './data.ts'
 import { addDoctor } from './doctor.ts'
+import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
 import { addGenerate } from './generate.ts'
@@ -12,6 +14,7 @@ import { addInspect } from './inspect.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
+import { addRecommend } from './recommend.ts'
 import { addVerify } from './verify.ts'
 
 const AFTER_HELP = `
@@ -37,7 +40,21 @@ function buildProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, red('error:'))) })
     .addHelpText('after', AFTER_HELP)
     .hook('preAction', (_, command) => refuseEmpty(command))
-  for (const add of [addOneshot, addCompress, addPlan, addInspect, addVerify, addEval, addGenerate, addData, addDoctor, addNative])
+  for (const add of [
+    addOneshot,
+    addCompress,
+    addPlan,
+    addEstimate,
+    addRecommend,
+    addInspect,
+    addCompare,
+    addVerify,
+    addEval,
+    addGenerate,
+    addData,
+    addDoctor,
+    addNative,
+  ])
     add(program)
   return program
 }

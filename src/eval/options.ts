@@ -136,7 +136,22 @@ export function checkVerify(checkpoint: unknown, options: unknown): void {
 /** Checks the arguments of `inspect`. Errors: UserError. */
 export function checkInspect(checkpoint: unknown, options: unknown): void {
   checkFolder('inspect', checkpoint)
-  checkOptions('inspect', options, HUB)
+  checkOptions('inspect', options, { against: folder, ...HUB })
+}
+
+/** Checks the arguments of `inspectTensor`. Errors: UserError. */
+export function checkInspectTensor(checkpoint: unknown, tensor: unknown, options: unknown): void {
+  checkFolder('inspectTensor', checkpoint)
+  if (typeof tensor !== 'string' || tensor.trim() === '')
+    throw new UserError(`Cannot run inspectTensor: tensor is ${JSON.stringify(tensor)}, expected the name of a tensor or a module.`)
+  checkOptions('inspectTensor', options, { first: whole(0), ...HUB })
+}
+
+/** Checks the arguments of `compare`. Errors: UserError. */
+export function checkCompare(a: unknown, b: unknown, options: unknown): void {
+  checkFolder('compare', a)
+  checkFolder('compare', b)
+  checkOptions('compare', options, { onTensor: handler, ...HUB })
 }
 
 /** Checks the arguments of `perplexity`. Errors: UserError that names the argument or option. */
