@@ -19,7 +19,7 @@ import { addVerify } from './verify.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
-On errors stdout stays empty, also under --json, and the message is on stderr (verify prints what it found, then fails).
+On errors stdout stays empty, also under --json, and the message is on stderr (verify, and eval or generate of several models, print what they found, then fail).
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
