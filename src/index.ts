@@ -4,7 +4,7 @@ export type { Device } from './advice/devices.ts'
 export { type Estimate, type EstimateOptions, estimate, type SizedWeights } from './advice/estimate.ts'
 export type { Goal } from './advice/goals.ts'
 export { type Judged, type Recommendation, type RecommendOptions, recommend } from './advice/recommend.ts'
-export type { Quantized } from './checkpoint/layouts/layout.ts'
+export type { Method, Quantized } from './checkpoint/layouts/layout.ts'
 export type { QuantizationArgs, QuantizationScheme } from './checkpoint/quantization-config.ts'
 export type { ChatMessage } from './data/chat.ts'
 export type { DataSurvey } from './data/data-survey.ts'
@@ -25,14 +25,15 @@ export { type InspectedCodes, type InspectedTensor, type InspectTensorOptions, i
 export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perplexity.ts'
 export type { SizeReport } from './eval/size-report.ts'
 export type { TextForm, TextRequest } from './eval/text-form.ts'
-export type { ValueStatistics } from './eval/value-statistics.ts'
 export { type Verification, type VerifiedLinear, type VerifyOptions, verify } from './eval/verify.ts'
+export { type WeightHistogram, type WeightHistogramOptions, type WeightHistograms, weightHistograms } from './eval/weight-histograms.ts'
 export type { DownloadProgress, HubOptions } from './hub/settings.ts'
 export type { Kernels } from './kernels/kernels.ts'
 export { defineModifier } from './modifiers/define.ts'
 export { leverOptions, type Quality } from './modifiers/gptq/quality.ts'
 export type {
   CalibrationBatch,
+  Int8Report,
   Linear,
   LinearReport,
   Mapping,
@@ -44,16 +45,20 @@ export type {
   Stage,
 } from './modifiers/modifier.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
+export type { ValueStatistics } from './numerics/value-statistics.ts'
+export { type Conversion, type ConvertOptions, convert } from './oneshot/convert.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { forecastRun, type RunForecast } from './oneshot/forecast.ts'
+export { type Int8Options, Int8Quantizer } from './oneshot/int8-quantizer.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
 export { type Plan, type PlanOptions, planRun } from './oneshot/plan.ts'
 export { type RebuildOptions, type Rebuilt, rebuild } from './oneshot/rebuild.ts'
-export type { RunRecord } from './oneshot/record.ts'
 export type { PlannedLinear } from './oneshot/staged-linear.ts'
 export { type SurveyOptions, surveyData } from './oneshot/survey-data.ts'
 export { defineRecipe } from './recipe/define.ts'
 export type { Recipe } from './recipe/recipe.ts'
+export type { RunRecord } from './report/record.ts'
+export { report } from './report/report.ts'
 export { type Grid, minMaxGrid } from './schemes/qparams.ts'
 export { dequantize, quantizeToGrid, relativeError } from './schemes/quantize.ts'
 export { schemeLabel } from './schemes/scheme.ts'

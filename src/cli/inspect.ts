@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { Inspection } from '../eval/inspect.ts'
 import type { InspectedTensor } from '../eval/inspect-tensor.ts'
-import type { ValueStatistics } from '../eval/value-statistics.ts'
+import type { ValueStatistics } from '../numerics/value-statistics.ts'
 import { UserError } from '../util/errors.ts'
 import { colorsFor } from './colors.ts'
 import { withDownloads } from './downloads.ts'

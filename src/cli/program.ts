@@ -4,6 +4,7 @@ import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
 import { addCompare } from './compare.ts'
 import { addCompress } from './compress.ts'
+import { addConvert } from './convert.ts'
 import { addData } from './data.ts'
 import { addDoctor } from './doctor.ts'
 import { addEstimate } from './estimate.ts'
@@ -11,15 +12,19 @@ import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
 import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
+import { addInt8 } from './int8.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
 import { addRecommend } from './recommend.ts'
+import { addReport } from './report.ts'
 import { addVerify } from './verify.ts'
+import { addWeights } from './weights.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
-On errors stdout stays empty, also under --json, and the message is on stderr (verify, and eval or generate of several models, print what they found, then fail).
+On errors the message is on stderr and stdout stays empty, also under --json (verify, and eval or generate of several models,
+print what they found, then fail; a run that streams events ends without "done").
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
@@ -43,14 +48,18 @@ function buildProgram(): Command {
   for (const add of [
     addOneshot,
     addCompress,
+    addInt8,
     addPlan,
     addEstimate,
     addRecommend,
     addInspect,
     addCompare,
     addVerify,
+    addConvert,
     addEval,
     addGenerate,
+    addReport,
+    addWeights,
     addData,
     addDoctor,
     addNative,

@@ -2,6 +2,7 @@ import { Option } from 'commander'
 import { ENGINES } from '../engine/engine.ts'
 import { PRECISIONS } from '../engine/precision.ts'
 import { MOST_THREADS } from '../kernels/open.ts'
+import { FORMATS } from '../oneshot/written-format.ts'
 import { memorySize, wholeNumber } from './flags.ts'
 
 /** `--engine`, for every command that computes. */
@@ -52,6 +53,11 @@ export function localFilesOption(): Option {
   return new Option('--local-files-only', 'take models and datasets of the hub from its cache alone')
 }
 
+/** `--json` of commands that compress. */
+export function eventsOption(): Option {
+  return new Option('--json', 'print what happens to stdout as it happens, one JSON object a line; the last is { type: "done", record }')
+}
+
 /** `--json` */
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document to stdout; where an error prevents it, stdout stays empty')
@@ -66,4 +72,12 @@ export function bothSpellings(name: string, value: string, description: string, 
   ]
   const [first, second] = spellings.map((option) => (parser ? option.argParser(parser) : option))
   return [first.conflicts(second.attributeName()), second]
+}
+
+/** `--format`, for every command that compresses or plans. */
+export function formatOption(): Option {
+  return new Option(
+    '--format <format>',
+    'whose format the checkpoint is written in: gptq (GPTQModel, AutoGPTQ) and awq (AutoAWQ) take integer weights alone (default: compressed-tensors)',
+  ).choices(FORMATS)
 }

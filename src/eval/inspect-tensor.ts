@@ -5,13 +5,13 @@ import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { allLinears, openModel, readCodes } from '../models/open-model.ts'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import { type ValueStatistics, valueStatistics } from '../numerics/value-statistics.ts'
 import { viewAs } from '../numerics/view.ts'
 import { dequantize } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { checkInspectTensor } from './options.ts'
-import { type ValueStatistics, valueStatistics } from './value-statistics.ts'
 
 export interface InspectTensorOptions extends HubOptions {
   /** How many of the first values to give; 8 by default. */

@@ -31,7 +31,8 @@ export interface Matrices {
   add(input: MatrixInput): number
   /**
    * x Wᵀ + b for some matrices of as many columns, which read the same x [tokens, columns]: [tokens, rows] each. At once, in this thread and
-   * its helpers. Float32: sums of a group of columns by the column's place modulo 16, added in pairs; times the scale; groups in order.
+   * its helpers. Floats in float32, 16 sums by the column's place, added in pairs. Integers: x in fixed point (`fixedPoint`), exact sums of
+   * up to 1024 columns of a group, four by the column's place; those as float32 times the scale, groups in order.
    */
   multiply(matrices: readonly number[], x: Float32Array, tokens: number): Float32Array[]
   /** What the codes stand for, (code - zero point) * scale in float32: [rows, columns], without the bias. */

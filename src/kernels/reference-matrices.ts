@@ -1,7 +1,9 @@
 import { decodeBf16 } from '../numerics/bf16.ts'
 import { unpackRows } from '../numerics/int-pack.ts'
 import { viewAs } from '../numerics/view.ts'
+import { fixedPoint } from './fixed-point.ts'
 import { checkMatrix, checkProduct, type Matrices, type MatrixInput } from './matrices.ts'
+import { productColumns, productSegment } from './tiles.ts'
 
 const { fround } = Math
 
@@ -55,41 +57,52 @@ function elementsOf({ format, data, rows, columns, groupSize, zeroPoint }: Matri
   })
 }
 
-/** Where a column's product goes among the 16 sums: codes of four bits are taken by even places of a block first. */
-function placeOf(format: MatrixInput['format'], column: number): number {
-  return format === 'int4' ? Math.floor((column % 32) / 2) : column % 16
-}
-
-function product({ rows, columns, groupSize, format, elements, scale, bias }: Held, x: Float32Array, tokens: number): Float32Array {
+function product(matrix: Held, x: Float32Array, tokens: number): Float32Array {
+  const { rows, columns, bias } = matrix
   const out = new Float32Array(tokens * rows)
-  const groups = columns / groupSize
-  const parts = new Float32Array(16)
-  const sum = new Float32Array(4)
-  // Within a block of 32 the columns of even places come before the others.
-  const order = Int32Array.from({ length: 32 }, (_, i) => (format === 'int4' ? (i % 16) * 2 + Math.floor(i / 16) : i))
-  for (let row = 0; row < rows; row++) {
-    for (let token = 0; token < tokens; token++) {
-      sum.fill(0)
-      for (let group = 0; group < groups; group++) {
-        parts.fill(0)
-        for (let block = group * groupSize; block < (group + 1) * groupSize; block += 32) {
-          for (const place of order) {
-            const column = block + place
-            // Padding adds +0, which changes -0.
-            const q = column < columns ? elements[row * columns + column] : 0
-            const at = placeOf(format, column)
-            parts[at] = parts[at] + fround(q * (column < columns ? x[token * columns + column] : 0))
-          }
-        }
-        const factor = scale ? scale[row * groups + group] : 1
-        for (let lane = 0; lane < 4; lane++) {
-          const folded = fround(fround(parts[lane] + parts[4 + lane]) + fround(parts[8 + lane] + parts[12 + lane]))
-          sum[lane] = scale ? sum[lane] + fround(folded * factor) : folded
-        }
-      }
-      const y = fround(fround(sum[0] + sum[1]) + fround(sum[2] + sum[3]))
+  for (let token = 0; token < tokens; token++) {
+    const own = x.subarray(token * columns, (token + 1) * columns)
+    const fixed = new Int16Array(Math.ceil(columns / productColumns) * productColumns * 2)
+    const unit = matrix.scale ? fixedPoint(own, fixed, false) : 1
+    for (let row = 0; row < rows; row++) {
+      const y = matrix.scale ? fround(unit * integerRow(matrix, matrix.scale, row, fixed)) : floatRow(matrix, row, own)
       out[token * rows + row] = bias ? y + bias[row] : y
     }
   }
   return out
+}
+
+function added([a, b, c, d]: Float32Array): number {
+  return fround(fround(a + b) + fround(c + d))
+}
+
+function floatRow({ columns, elements }: Held, row: number, x: Float32Array): number {
+  const parts = new Float32Array(16)
+  for (let column = 0; column < columns; column++) parts[column % 16] += fround(elements[row * columns + column] * x[column])
+  const folded = (lane: number) => fround(fround(parts[lane] + parts[4 + lane]) + fround(parts[8 + lane] + parts[12 + lane]))
+  return added(Float32Array.of(folded(0), folded(1), folded(2), folded(3)))
+}
+
+function integerRow({ columns, groupSize, format, elements }: Held, scale: Float32Array, row: number, fixed: Int16Array): number {
+  const sum = new Float32Array(4)
+  const groups = columns / groupSize
+  for (let group = 0; group < groups; group++) {
+    const part = new Float32Array(4)
+    const last = (group + 1) * groupSize
+    for (let from = group * groupSize; from < last; from += productSegment) {
+      const upper = new Float64Array(4)
+      const lower = new Float64Array(4)
+      for (let column = from; column < Math.min(last, from + productSegment); column++) {
+        // Neighbours that are multiplied at once share a sum: of codes of four bits those of even places, and those of odd ones.
+        const lane = ((format === 'int4' ? column >> 1 : column) & 7) >> 1
+        const place = column % productColumns
+        const at = 2 * (column - place) + place
+        upper[lane] += elements[row * columns + column] * fixed[at]
+        lower[lane] += elements[row * columns + column] * fixed[at + productColumns]
+      }
+      for (let lane = 0; lane < 4; lane++) part[lane] += fround(fround(fround(upper[lane]) * 32_768) + fround(lower[lane]))
+    }
+    for (let lane = 0; lane < 4; lane++) sum[lane] += fround(part[lane] * scale[row * groups + group])
+  }
+  return added(sum)
 }

@@ -21,3 +21,6 @@ export const refineColumns = 64
 
 /** Columns of a block in products with a vector: rows of stored matrices are padded to whole ones. */
 export const productColumns = 32
+
+/** Columns of integers that are summed before they become floats: 256 products a sum, of 255 by 32767 at most, are less than 2^31. */
+export const productSegment = 1024

@@ -2,6 +2,7 @@ import { decodeBf16 } from '../numerics/bf16.ts'
 import { unpackRows } from '../numerics/int-pack.ts'
 import { RunError } from '../util/errors.ts'
 import { Arena, sharedMemory } from './arena.ts'
+import { fixedPoint } from './fixed-point.ts'
 import { CONTROL_BYTES, Lanes } from './lanes.ts'
 import { checkMatrix, checkProduct, type Matrices, type MatrixInput, rowBytes } from './matrices.ts'
 import { productColumns } from './tiles.ts'
@@ -11,7 +12,7 @@ import { loadModule } from './wasm.ts'
 const FORMATS: Readonly<Record<MatrixInput['format'], number>> = { f32: 0, bf16: 1, int8: 2, int4: 3 }
 /** Words of a description, and of a job before its list of matrices. */
 const DESCRIPTION = 10
-const JOB = 7
+const JOB = 9
 /** Matrices of a job at most. */
 const MOST = 64
 /** Weights that a lane takes at a time: some microseconds' work, so that lanes end together. */
@@ -37,7 +38,7 @@ class WasmMatrices implements Matrices {
   readonly #job: number
   readonly #lanes: Lanes
   readonly #held: Held[] = []
-  /** Where x lies twice, and the products. */
+  /** Where x lies in its forms, and the products. */
   #x = { at: 0, bytes: 0 }
   #out = { at: 0, bytes: 0 }
   #bytes = 0
@@ -120,20 +121,28 @@ class WasmMatrices implements Matrices {
   #multiply(chosen: readonly Held[], x: Float32Array, tokens: number, from: number, outputs: readonly Float32Array[]): void {
     const { columns } = chosen[0]
     const width = Math.ceil(columns / productColumns) * productColumns
-    const half = tokens * width * 4
-    this.#x = this.#room(this.#x, 2 * half)
+    const form = tokens * width * 4
+    this.#x = this.#room(this.#x, 3 * form + tokens * 4)
     this.#out = this.#room(
       this.#out,
       chosen.reduce((sum, { rows }) => sum + tokens * rows * 4, 0),
     )
     const { buffer } = this.#memory
-    const plain = new Float32Array(buffer, this.#x.at, tokens * width)
-    const split = new Float32Array(buffer, this.#x.at + half, tokens * width)
+    const [plain, fixed, split, units] = [0, 1, 2, 3].map((i) => this.#x.at + i * form)
+    const has = (format: MatrixInput['format']) => chosen.some((matrix) => matrix.format === format)
+    const [hasFloats, hasBytes, hasNibbles] = [has('f32') || has('bf16'), has('int8'), has('int4')]
+    const unitOf = new Float32Array(buffer, units, tokens)
     for (let token = 0; token < tokens; token++) {
-      plain.set(x.subarray(token * columns, (token + 1) * columns), token * width)
-      plain.fill(0, token * width + columns, (token + 1) * width)
+      const own = x.subarray(token * columns, (token + 1) * columns)
+      const at = token * width * 4
+      if (hasFloats) {
+        const floats = new Float32Array(buffer, plain + at, width)
+        floats.set(own)
+        floats.fill(0, columns)
+      }
+      if (hasBytes) unitOf[token] = fixedPoint(own, new Int16Array(buffer, fixed + at, 2 * width), false)
+      if (hasNibbles) unitOf[token] = fixedPoint(own, new Int16Array(buffer, split + at, 2 * width), true)
     }
-    if (chosen.some(({ format }) => format === 'int4')) splitBlocks(plain, split)
     const job = new Int32Array(buffer, this.#job, JOB + 3 * chosen.length)
     let chunks = 0
     let out = this.#out.at
@@ -144,7 +153,7 @@ class WasmMatrices implements Matrices {
       chunks += own
       out += tokens * rows * 4
     }
-    job.set([0, chunks, chosen.length, tokens, this.#x.at, this.#x.at + half, width * 4])
+    job.set([0, chunks, chosen.length, tokens, plain, fixed, split, width * 4, units])
     this.#lanes.run()
     out = this.#out.at
     for (const [i, { rows }] of chosen.entries()) {
@@ -162,17 +171,6 @@ class WasmMatrices implements Matrices {
 
   #room(place: { at: number; bytes: number }, bytes: number): { at: number; bytes: number } {
     return bytes <= place.bytes ? place : { at: this.#arena.take(bytes), bytes }
-  }
-}
-
-/** Within each block the elements of even places before the others. */
-function splitBlocks(x: Float32Array, out: Float32Array): void {
-  const half = productColumns / 2
-  for (let block = 0; block < x.length; block += productColumns) {
-    for (let i = 0; i < half; i++) {
-      out[block + i] = x[block + 2 * i]
-      out[block + half + i] = x[block + 2 * i + 1]
-    }
   }
 }
 

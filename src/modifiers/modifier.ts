@@ -5,6 +5,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
+import type { SchemeOptions } from '../schemes/resolve.ts'
 
 /** A linear while it is worked on. The modifier that the recipe gives it to sets `quantized` and `report`. */
 export interface Linear {
@@ -12,8 +13,10 @@ export interface Linear {
   readonly name: string
   readonly rows: number
   readonly columns: number
-  /** The type its weight is stored in; scales are rounded to it before codes are computed. */
+  /** The type its scales are stored in, that of the weight unless the format fixes it; they are rounded to it before codes are computed. */
   readonly dtype: FloatDType
+  /** The type its bias is stored in; as `dtype` where absent. */
+  readonly biasDtype?: FloatDType
   /** What the recipe gives it in the end, by whichever modifier; null where it stays as it is. */
   readonly scheme: QuantizationScheme | null
   /** [rows, columns] float32: of the original model, with its columns rescaled where a transform did so. Not to be written to. */
@@ -68,6 +71,23 @@ export interface LinearReport {
   checksum?: string
   /** Set when the method asked for was not the one used. */
   fallback?: string
+  /** `Int8Modifier`: which mode was chosen, and why. */
+  int8?: Int8Report
+}
+
+/** How `Int8Modifier` came to what it stored. */
+export interface Int8Report {
+  mode: 'symmetric' | 'asymmetric'
+  /** exp(-|mean| / (std + epsilon)) of the inputs. */
+  score: number
+  inputs: { mean: number; std: number; min: number; max: number }
+  weight: { mean: number; std: number; min: number; max: number }
+  /** Smallest and largest of all rows; the same where a linear has one. */
+  scale: { min: number; max: number }
+  /** Counted from 0 to 255; null in the symmetric mode. */
+  zeroPoint: { min: number; max: number } | null
+  /** -127 to 127, or 0 to 255. */
+  codes: { min: number; max: number }
 }
 
 /** Calibration rows of one length that go through the model together. Tensors are valid during the visit only. */
@@ -173,6 +193,10 @@ export interface ModifierDefinition<Options = never> {
   needs(options: Options, schemes: readonly QuantizationScheme[]): Needs
   /** True when it measures second moments of a stage's inputs [columns, columns], which forecasts of memory and time have to count. */
   readonly secondMoments?: true
+  /** What options of its own say about schemes, in the words of `quantizationOptions`; those options themselves where it is left out. */
+  schemes?(options: Options): SchemeOptions
+  /** Rows of calibration data where the run does not say; the usual number where it is left out. */
+  calibrationRows?(options: Options): number
   /** Why it cannot use a scheme (of one that rescales: a scheme of linears that it rescales), or null: the plan asks before compute. */
   refuses?(scheme: QuantizationScheme, options?: Options): string | null
   /** Fills in what the modifier itself decides about a scheme, as it will stand in config.json (GPTQ: actorder). Throws UserError. */

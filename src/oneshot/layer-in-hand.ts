@@ -1,12 +1,14 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
 import type { StoredTensor } from '../checkpoint/layouts/layout.ts'
 import type { TensorData } from '../checkpoint/tensor.ts'
+import type { LinearSpec } from '../models/architecture.ts'
 import { attentionOf } from '../models/attention-of.ts'
 import { readWeight, transpose } from '../models/open-model.ts'
 import { loadBias } from '../models/weights.ts'
 import type { Linear } from '../modifiers/modifier.ts'
 import { elementCount } from '../numerics/dtype.ts'
 import { encodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import type { StageStatistics } from '../report/statistics.ts'
 import type { Range } from '../schemes/activation-range.ts'
 import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
 import { codesChecksum } from '../schemes/codes-checksum.ts'
@@ -36,6 +38,7 @@ export interface LayerInHand {
   readonly parameters: Map<string, Tensor>
   /** Of all stages so far. */
   readonly linears: LinearInHand[]
+  readonly statistics: StageStatistics[]
   /** Tensors that are not compressed and yet differ from the original's, by full name. */
   readonly edited: Map<string, Float32Array>
   /** Names of the weights and other tensors that were rescaled: what becomes of them cannot be compared with the original. */
@@ -63,6 +66,7 @@ export function layerInHand(
     planned,
     parameters,
     linears: [],
+    statistics: [],
     edited: new Map(),
     rescaled: new Set(),
     cache,
@@ -82,12 +86,19 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[])
     const bias = originalBias?.slice() ?? null
     inHand.push({
       planned: entry,
-      linear: { name, rows, columns, dtype, scheme, weight, bias, quantized: null, report: null },
+      linear: { name, rows, columns, dtype, ...biasType(plan, spec), scheme, weight, bias, quantized: null, report: null },
       originalBias,
       inputRange: null,
     })
   }
   return inHand
+}
+
+/** A bias keeps its own type, which need not be that of the scales. */
+function biasType({ source: { reader } }: Plan, { name, bias }: LinearSpec): Pick<Linear, 'biasDtype'> {
+  if (!bias) return {}
+  const { dtype } = reader.info(`${name}.bias`)
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' ? { biasDtype: dtype } : {}
 }
 
 /** The tensors that are stored for a layer beside those that are copied: compressed linears, then what was edited. */

@@ -1,15 +1,18 @@
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject, readJsonFile } from '../checkpoint/json-file.ts'
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { RowMode } from '../data/rows.ts'
 import { ENGINES, type EngineName } from '../engine/engine.ts'
+import { REPORT_FILE, type RowsWanted } from '../report/record.ts'
 import { CheckpointError } from '../util/errors.ts'
-import { REPORT_FILE, type RowsWanted } from './record.ts'
+import { FORMATS } from './written-format.ts'
 
 /** What a report says of the run that made a checkpoint, as far as the run can be repeated from it. */
 export interface RebuildRequest {
   readonly version: string
   readonly model: string
   readonly recipe: string
+  readonly format: Method
   readonly seed: number
   /** Null for a run without data. */
   readonly rows: RowsWanted | null
@@ -28,6 +31,7 @@ export async function readRebuildRequest(folder: string): Promise<RebuildRequest
     version: text(path, report, 'llmpress'),
     model: text(path, report, 'model'),
     recipe: text(path, object(path, report, 'recipe'), 'text'),
+    format: FORMATS.find((format) => format === report.format) ?? 'compressed-tensors',
     seed: whole(path, report, 'seed'),
     rows: report.data === null ? null : rowsOf(path, object(path, object(path, report, 'data'), 'request')),
     hashes: hashesOf(path, object(path, report, 'hashes')),

@@ -61,7 +61,8 @@ export async function rebuild(checkpoint: string, options: RebuildOptions = {}):
   const { localFilesOnly, onDownload, signal } = options
   const hub: HubOptions = { ...(localFilesOnly && { localFilesOnly }), ...(onDownload && { onDownload }), ...(signal && { signal }) }
   const model = options.against ?? request.model
-  const plan = await planRebuild({ model, recipe: request.recipe, ...(options.modifiers && { modifiers: options.modifiers }), ...hub })
+  const { recipe, format } = request
+  const plan = await planRebuild({ model, recipe, format, ...(options.modifiers && { modifiers: options.modifiers }), ...hub })
   try {
     const index = layerIndex(plan, options.layer ?? 0)
     const rows = plan.needs === 'weights' ? null : await rowsAgain(plan, request, options, hub)

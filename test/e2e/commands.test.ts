@@ -6,7 +6,12 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { copyModel, editWeights, TINY, tensorStart } from './model-copy.ts'
-import { type CliResult, runCli } from './run-cli.ts'
+import { type CliResult, eventsOf, runCli } from './run-cli.ts'
+
+interface Done {
+  type: string
+  record: { output: string; linears: unknown[]; data: { rows: number; tokens: number }; size: unknown }
+}
 
 let dir: string
 let output: string
@@ -21,9 +26,13 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 describe('oneshot', () => {
-  test('writes to MODEL-RECIPE in the working directory, and --json prints the record that it also writes', async () => {
+  test('writes to MODEL-RECIPE in the working directory, and --json streams events as JSON lines, the record that it also writes last', async () => {
     expect(run.code).toBe(0)
-    const record = JSON.parse(run.stdout) as { output: string; linears: unknown[]; data: { rows: number; tokens: number } }
+    const events = eventsOf<Done>(run.stdout)
+    expect(new Set(events.map(({ type }) => type))).toEqual(
+      new Set(['plan', 'data', 'engine', 'layer:start', 'stage', 'linear', 'layer:done', 'done']),
+    )
+    const { record } = events[events.length - 1]
     expect(record).toEqual(JSON.parse(await readFile(join(output, 'llmpress-report.json'), 'utf8')))
     expect(record.linears).toHaveLength(14)
     expect(record.data).toMatchObject({ rows: 16, tokens: 1024 })
@@ -60,7 +69,7 @@ describe('plan', () => {
   test('--json foretells the size that oneshot arrives at', async () => {
     const { stdout } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--json'])
     const { size } = JSON.parse(stdout) as { size: { after: number } }
-    expect(size).toEqual((JSON.parse(run.stdout) as { size: unknown }).size)
+    expect(size).toEqual(eventsOf<Done>(run.stdout).slice(-1)[0].record.size)
   })
 })
 
@@ -184,6 +193,19 @@ describe('llmpress', () => {
     expect(code).toBe(2)
     expect(stderr).toMatch(/^\s+at /m)
   })
+})
+
+test('int8 logs each layer and the sizes, and refuses what it cannot write', async () => {
+  const flags = ['--model_name', TINY, '--calibration_samples', '4', '--max-seq-length', '32', '-o', join(dir, 'int8')]
+  const { code, stdout } = await runCli(['int8', ...flags, '--use_bnb', 'False'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /^Calibration samples: 4\nCalibration started\nLayer model\.layers\.0\.self_attn\.q_proj:\n {2}mean: -?\d\.\d{4}$/m,
+  )
+  expect(stdout).toMatch(/^Model Size Information:\n {2}original_size_gb: 0\.00\n/m)
+  const refused = await runCli(['int8', ...flags, '--use_bnb', 'True'])
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('bitsandbytes checkpoints are not written in this version')
 })
 
 describe('looking at checkpoints', () => {

@@ -92,6 +92,29 @@ export function matricesContract(name: string, make: () => Promise<Matrices>, tw
       expect(matrices.multiply([], x, 70)).toEqual([])
     })
 
+    test.each(FORMATS)(
+      'multiply by %s keeps 22 bits beside an element that is 1000 times as large, and shows what is no number',
+      (format) => {
+        const { input, weight } = randomMatrix({ format, rows: 9, columns: 2080, asymmetric: true, seed: 5 })
+        const x = vector(2080, 4)
+        x[7] = 1000
+        const number = matrices.add({ ...input, data: input.data })
+        const [y] = matrices.multiply([number], x, 1)
+        for (let row = 0; row < 9; row++) {
+          let [sum, size] = [0, 0]
+          for (let j = 0; j < 2080; j++) {
+            sum += weight[row * 2080 + j] * x[j]
+            size += Math.abs(weight[row * 2080 + j] * x[j])
+          }
+          expect(Math.abs(y[row] - sum)).toBeLessThan(size * 2 ** -22)
+        }
+        for (const broken of [Number.NaN, Number.POSITIVE_INFINITY]) {
+          x[3] = broken
+          expect(matrices.multiply([number], x, 1)[0].every((value) => !Number.isFinite(value))).toBe(true)
+        }
+      },
+    )
+
     test('add and multiply refuse arrays of the wrong size, by name', () => {
       const { input } = randomMatrix({ format: 'int8', rows: 2, columns: 64, groupSize: 32 })
       expect(() => matrices.add({ ...input, data: new Uint8Array(127) })).toThrow('data has 127 elements, expected 128')
@@ -105,7 +128,7 @@ export function matricesContract(name: string, make: () => Promise<Matrices>, tw
       const shape = fc.record({
         format: fc.constantFrom(...FORMATS),
         rows: fc.integer({ min: 1, max: 600 }),
-        blocks: fc.integer({ min: 1, max: 6 }),
+        blocks: fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 31, max: 70 })),
         cut: fc.integer({ min: 0, max: 31 }),
         tokens: fc.integer({ min: 1, max: 40 }),
         grouped: fc.boolean(),

@@ -5,7 +5,7 @@ import type { Quantized } from '../../src/checkpoint/layouts/layout.ts'
 import type { LinearSpec } from '../../src/models/architecture.ts'
 import { allLinears, type OpenModel, openModel, scaleDtypeOf } from '../../src/models/open-model.ts'
 import { type OneshotOptions, oneshot } from '../../src/oneshot/oneshot.ts'
-import type { RunRecord } from '../../src/oneshot/record.ts'
+import type { RunRecord } from '../../src/report/record.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
 import { oracleFolder, oracleRows } from '../models/oracles.ts'
 
@@ -35,7 +35,7 @@ export async function storedLinears(source: OpenModel): Promise<{ spec: LinearSp
     const stored = source.compressed.get(spec.name)
     if (!stored?.scheme.weights) continue
     const read = (suffix: string) => source.reader.read(`${spec.name}.${suffix}`)
-    const dtype = scaleDtypeOf(source.reader, spec.name)
+    const dtype = scaleDtypeOf(source.reader, stored.layout, spec.name)
     linears.push({ spec, quantized: await stored.layout.decode(stored.scheme.weights, spec.rows, spec.columns, dtype, read) })
   }
   return linears

@@ -28,8 +28,12 @@ export class KeyValueCache {
   fill(x: Float32Array, rows: number, of: 'keys' | 'values', length: number): Float32Array {
     const taken = this.#quantized(x, rows, of)
     this.#append(taken, of, length)
-    if (of === 'values') this.#length += length
     return taken
+  }
+
+  /** Keeps the last `length` tokens that were taken in: until then they can be taken in again. */
+  advance(length: number): void {
+    this.#length += length
   }
 
   /** As `LayerHooks.attendCached`. */
@@ -38,8 +42,7 @@ export class KeyValueCache {
     const { rows, length } = step.batch
     this.#append(this.#quantized(step.keys, rows, 'keys'), 'keys', length)
     this.#append(this.#quantized(step.values, rows, 'values'), 'values', length)
-    this.#length += length
-    const seen = this.#length
+    const seen = this.#length + length
     const { keys, values } = this.#stored
     const headDim = keys.length / this.#heads / this.#capacity
     const valueDim = values.length / this.#heads / this.#capacity

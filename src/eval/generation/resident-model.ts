@@ -1,6 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { breathe } from '../../engine/breathe.ts'
+import { NotOnHost, onHost } from '../../engine/host/host-backend.ts'
 import type { Matrices } from '../../kernels/matrices.ts'
 import type { BatchShape, LayerHooks, LayerWalk, Parameters } from '../../models/architecture.ts'
 import { attentionOf } from '../../models/attention-of.ts'
@@ -11,6 +12,7 @@ import { disposeParameters, embeddingRows, loadParameters } from '../../models/w
 import { CheckpointError } from '../../util/errors.ts'
 import { type ServedCache, servedCache } from '../served-cache.ts'
 import { KeyValueCache } from './key-value-cache.ts'
+import { RecordedStep } from './recorded-step.ts'
 import { ResidentLinears } from './resident-linears.ts'
 
 /** A checkpoint in memory, its linears as they are stored: what text is generated with. */
@@ -19,7 +21,11 @@ export class ResidentModel {
   readonly linears: ResidentLinears
   /** Norms and the like by full name, on the engine that was open. */
   readonly parameters: Parameters
+  /** Whether steps of a token can be recorded; found out by the first. */
+  recordable = true
   readonly #caches: ReadonlyMap<number, ServedCache>
+  #onHost: Map<string, Tensor> | undefined
+  #values: Map<string, Float32Array> | undefined
 
   private constructor(source: OpenModel, linears: ResidentLinears, parameters: Parameters, caches: ReadonlyMap<number, ServedCache>) {
     this.source = source
@@ -52,9 +58,25 @@ export class ResidentModel {
     return new Sequence(this, this.#caches, rows, longest)
   }
 
+  /** The parameters as tensors of the host; made while it is the backend, from the `values` of all. */
+  hostParameters(values: ReadonlyMap<string, Float32Array>): Parameters {
+    this.#onHost ??= new Map(
+      [...this.parameters].map(([name, { shape }]) => [name, tf.keep(tf.tensor(values.get(name) ?? new Float32Array(0), shape))]),
+    )
+    return this.#onHost
+  }
+
+  /** The numbers of all parameters; read once. */
+  async parameterValues(): Promise<ReadonlyMap<string, Float32Array>> {
+    this.#values ??= new Map()
+    if (this.#values.size === 0) for (const [name, tensor] of this.parameters) this.#values.set(name, (await tensor.data()) as Float32Array)
+    return this.#values
+  }
+
   /** Disposes of what is on the engine. */
   dispose(): void {
     disposeParameters(this.parameters)
+    if (this.#onHost) disposeParameters(this.#onHost)
   }
 }
 
@@ -65,6 +87,7 @@ export class Sequence {
   readonly #longest: number
   readonly #caches: KeyValueCache[]
   #length = 0
+  #step: RecordedStep | undefined
 
   constructor(model: ResidentModel, served: ReadonlyMap<number, ServedCache>, rows: number, longest: number) {
     const { kvHeads } = attentionOf(model.source.model)
@@ -93,9 +116,13 @@ export class Sequence {
     const length = ids.length / this.#rows
     if (start + length > this.#longest)
       throw new RangeError(`Cannot read ${length} more tokens after ${start}: the rows were begun for ${this.#longest}`)
+    if (start > 0 && length === 1 && this.#model.recordable) {
+      const logits = await this.#readRecorded(ids)
+      if (logits) return logits
+    }
     const batch: BatchShape = start === 0 ? { rows: this.#rows, length } : { rows: this.#rows, length, start }
     const shared = model.shared(length, start, this.#longest)
-    let hidden = await this.#embed(ids, batch)
+    let hidden = await this.#embed(ids, batch, parameters)
     try {
       for (let layer = 0; layer < model.layers; layer++) {
         const walk = model.walk(layer, hidden, parameters, shared, batch, this.#hooks(layer, batch))
@@ -104,7 +131,7 @@ export class Sequence {
         await breathe()
         signal.throwIfAborted()
       }
-      this.#length += length
+      this.#advance(length)
       const last = tf.tidy(() => lastOfRows(hidden, batch))
       hidden.dispose()
       hidden = last
@@ -115,8 +142,39 @@ export class Sequence {
     }
   }
 
-  async #embed(ids: Int32Array, batch: BatchShape): Promise<Tensor2D> {
-    const { source, parameters } = this.#model
+  /** A token of each row by the recording of such a step, which the first one makes; null where none can be made. */
+  async #readRecorded(ids: Int32Array): Promise<Float32Array | null> {
+    const values = await this.#model.parameterValues()
+    try {
+      const logits = await onHost(async (host) => {
+        const parameters = this.#model.hostParameters(values)
+        const batch: BatchShape = { rows: this.#rows, length: 1, start: this.#length }
+        const hidden = await this.#embed(ids, batch, parameters)
+        const { model } = this.#model.source
+        const shared = model.shared(1, this.#length, this.#longest)
+        try {
+          this.#step ??= new RecordedStep(host, model, this.#model.linears, parameters, batch, (layer) => this.#hooks(layer, batch))
+          return this.#step.run(hidden, shared)
+        } finally {
+          tf.dispose([hidden, ...shared])
+        }
+      })
+      this.#advance(1)
+      return logits
+    } catch (error) {
+      if (!(error instanceof NotOnHost)) throw error
+      this.#model.recordable = false
+      return null
+    }
+  }
+
+  #advance(length: number): void {
+    this.#length += length
+    for (const cache of this.#caches) cache.advance(length)
+  }
+
+  async #embed(ids: Int32Array, batch: BatchShape, parameters: Parameters): Promise<Tensor2D> {
+    const { source } = this.#model
     const rows = await embeddingRows(source, ids)
     try {
       return tf.tidy(() => source.model.embed(rows, batch, parameters))

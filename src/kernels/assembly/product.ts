@@ -1,8 +1,9 @@
-import { productColumns } from '../tiles'
+import { productColumns, productSegment } from '../tiles'
 
 /*
- * y = W x + b for weight matrices that stay in memory. Every sum is taken in one order, as the twin does (../reference-matrices.ts): within a
- * group of columns 16 sums by the column's place in a block, which are added in pairs; groups in order, each times its scale.
+ * y = W x + b for weight matrices that stay in memory, each sum in one order, as the twin does (../reference-matrices.ts). Floats: 16 sums by
+ * the column's place, added in pairs. Integers: exact sums of codes times x in fixed point (../fixed-point.ts), its upper and its lower half
+ * apart, four of each; as floats times the group's scale; groups in order; last times the scale of x.
  */
 
 /** Fields of a matrix's description, four bytes each: see ../wasm-matrices.ts. */
@@ -26,29 +27,24 @@ const NEXT: usize = 0
 const CHUNKS: usize = 4
 const MATRICES: usize = 8
 const TOKENS: usize = 12
-/** x in the order of the columns, and within each block those of even places first; a token's begins `WIDTH` bytes after the last one's. */
+/** x as float32; in fixed point, the upper halves of a block before the lower; so, with even places first. A token's is `WIDTH` bytes wide. */
 const PLAIN: usize = 16
-const SPLIT: usize = 20
-const WIDTH: usize = 24
+const FIXED: usize = 20
+const SPLIT: usize = 24
+const WIDTH: usize = 28
+/** What the fixed point of each token counts in. */
+const UNITS: usize = 32
 /** Then for each matrix its description, where its product goes ([tokens, rows]) and its first chunk. */
-const LIST: usize = 28
+const LIST: usize = 36
 const ENTRY: usize = 12
 
 const BLOCK: usize = <usize>productColumns * 4
+/** Blocks whose sums fit 32 bits, whatever the codes are. */
+const SEGMENT: usize = <usize>productSegment / <usize>productColumns
 
 @inline
 function plus(sum: v128, q: v128, x: usize): v128 {
   return f32x4.add(sum, f32x4.mul(q, v128.load(x)))
-}
-
-@inline
-function low(x: v128): v128 {
-  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(x))
-}
-
-@inline
-function high(x: v128): v128 {
-  return f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(x))
 }
 
 @inline
@@ -61,6 +57,18 @@ function total(x: v128): f32 {
   return f32x4.extract_lane(x, 0) + f32x4.extract_lane(x, 1) + (f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3))
 }
 
+/** Eight codes times the eight parts of x at `x`: four sums of neighbours. */
+@inline
+function dot(sum: v128, codes: v128, x: usize): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(codes, v128.load(x)))
+}
+
+/** What the sums of upper and lower parts come to. */
+@inline
+function joined(upper: v128, lower: v128): v128 {
+  return f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(upper), f32x4.splat(32768)), f32x4.convert_i32x4_s(lower))
+}
+
 /** `hasZero` is a constant where it is called, so that the loops are made without zero points too. */
 @inline
 function int4Row(row: usize, x: usize, scale: usize, zero: usize, groups: usize, blocks: usize, hasZero: bool): f32 {
@@ -68,28 +76,32 @@ function int4Row(row: usize, x: usize, scale: usize, zero: usize, groups: usize,
   const nibble = i8x16.splat(15)
   for (let group: usize = 0; group < groups; group++) {
     const offset = i8x16.splat(hasZero ? <i8>(8 + load<i8>(zero + group)) : 8)
-    let a = f32x4.splat(0)
-    let b = a
-    let c = a
-    let d = a
-    for (const end = row + blocks * 16; row < end; row += 16, x += BLOCK) {
-      const packed = v128.load(row)
-      const even = i8x16.sub(v128.and(packed, nibble), offset)
-      const odd = i8x16.sub(v128.and(i16x8.shr_u(packed, 4), nibble), offset)
-      let half = i16x8.extend_low_i8x16_s(even)
-      a = plus(a, low(half), x)
-      b = plus(b, high(half), x + 16)
-      half = i16x8.extend_high_i8x16_s(even)
-      c = plus(c, low(half), x + 32)
-      d = plus(d, high(half), x + 48)
-      half = i16x8.extend_low_i8x16_s(odd)
-      a = plus(a, low(half), x + 64)
-      b = plus(b, high(half), x + 80)
-      half = i16x8.extend_high_i8x16_s(odd)
-      c = plus(c, low(half), x + 96)
-      d = plus(d, high(half), x + 112)
+    let part = f32x4.splat(0)
+    for (let left = blocks; left > 0; ) {
+      const count = min(left, SEGMENT)
+      left -= count
+      let upper = i32x4.splat(0)
+      let lower = i32x4.splat(0)
+      for (const end = row + count * 16; row < end; row += 16, x += BLOCK) {
+        const packed = v128.load(row)
+        const even = i8x16.sub(v128.and(packed, nibble), offset)
+        const odd = i8x16.sub(v128.and(i16x8.shr_u(packed, 4), nibble), offset)
+        let codes = i16x8.extend_low_i8x16_s(even)
+        upper = dot(upper, codes, x)
+        lower = dot(lower, codes, x + 64)
+        codes = i16x8.extend_high_i8x16_s(even)
+        upper = dot(upper, codes, x + 16)
+        lower = dot(lower, codes, x + 80)
+        codes = i16x8.extend_low_i8x16_s(odd)
+        upper = dot(upper, codes, x + 32)
+        lower = dot(lower, codes, x + 96)
+        codes = i16x8.extend_high_i8x16_s(odd)
+        upper = dot(upper, codes, x + 48)
+        lower = dot(lower, codes, x + 112)
+      }
+      part = f32x4.add(part, joined(upper, lower))
     }
-    sum = f32x4.add(sum, f32x4.mul(folded(a, b, c, d), v128.load_splat<f32>(scale + group * 4)))
+    sum = f32x4.add(sum, f32x4.mul(part, v128.load_splat<f32>(scale + group * 4)))
   }
   return total(sum)
 }
@@ -99,24 +111,48 @@ function int8Row(row: usize, x: usize, scale: usize, zero: usize, groups: usize,
   let sum = f32x4.splat(0)
   for (let group: usize = 0; group < groups; group++) {
     const offset = i16x8.splat(hasZero ? load<i8>(zero + group) : 0)
-    let a = f32x4.splat(0)
-    let b = a
-    let c = a
-    let d = a
-    for (const end = row + blocks * 32; row < end; row += 16, x += 64) {
-      const codes = v128.load(row)
-      let half = i16x8.extend_low_i8x16_s(codes)
-      if (hasZero) half = i16x8.sub(half, offset)
-      a = plus(a, low(half), x)
-      b = plus(b, high(half), x + 16)
-      half = i16x8.extend_high_i8x16_s(codes)
-      if (hasZero) half = i16x8.sub(half, offset)
-      c = plus(c, low(half), x + 32)
-      d = plus(d, high(half), x + 48)
+    let part = f32x4.splat(0)
+    for (let left = blocks; left > 0; ) {
+      const count = min(left, SEGMENT)
+      left -= count
+      let upper = i32x4.splat(0)
+      let lower = i32x4.splat(0)
+      for (const end = row + count * 32; row < end; row += 32, x += BLOCK) {
+        let bytes = v128.load(row)
+        let codes = i16x8.extend_low_i8x16_s(bytes)
+        if (hasZero) codes = i16x8.sub(codes, offset)
+        upper = dot(upper, codes, x)
+        lower = dot(lower, codes, x + 64)
+        codes = i16x8.extend_high_i8x16_s(bytes)
+        if (hasZero) codes = i16x8.sub(codes, offset)
+        upper = dot(upper, codes, x + 16)
+        lower = dot(lower, codes, x + 80)
+        bytes = v128.load(row, 16)
+        codes = i16x8.extend_low_i8x16_s(bytes)
+        if (hasZero) codes = i16x8.sub(codes, offset)
+        upper = dot(upper, codes, x + 32)
+        lower = dot(lower, codes, x + 96)
+        codes = i16x8.extend_high_i8x16_s(bytes)
+        if (hasZero) codes = i16x8.sub(codes, offset)
+        upper = dot(upper, codes, x + 48)
+        lower = dot(lower, codes, x + 112)
+      }
+      part = f32x4.add(part, joined(upper, lower))
     }
-    sum = f32x4.add(sum, f32x4.mul(folded(a, b, c, d), v128.load_splat<f32>(scale + group * 4)))
+    sum = f32x4.add(sum, f32x4.mul(part, v128.load_splat<f32>(scale + group * 4)))
   }
   return total(sum)
+}
+
+/** The lower and upper four of eight bfloat16 as float32: their bits above zeros. */
+@inline
+function lowerHalves(pairs: v128): v128 {
+  return v128.shuffle<i16>(i16x8.splat(0), pairs, 0, 8, 1, 9, 2, 10, 3, 11)
+}
+
+@inline
+function upperHalves(pairs: v128): v128 {
+  return v128.shuffle<i16>(i16x8.splat(0), pairs, 4, 12, 5, 13, 6, 14, 7, 15)
 }
 
 @inline
@@ -125,14 +161,13 @@ function bf16Row(row: usize, x: usize, pitch: usize): f32 {
   let b = a
   let c = a
   let d = a
-  const upper = i32x4.splat(0xffff0000)
   for (const end = row + pitch; row < end; row += 32, x += 64) {
     let pairs = v128.load(row)
-    a = plus(a, i32x4.shl(i32x4.extend_low_i16x8_u(pairs), 16), x)
-    b = plus(b, i32x4.shl(i32x4.extend_high_i16x8_u(pairs), 16), x + 16)
+    a = plus(a, lowerHalves(pairs), x)
+    b = plus(b, upperHalves(pairs), x + 16)
     pairs = v128.load(row, 16)
-    c = plus(c, i32x4.shl(i32x4.extend_low_i16x8_u(pairs), 16), x + 32)
-    d = plus(d, i32x4.shl(i32x4.extend_high_i16x8_u(pairs), 16), x + 48)
+    c = plus(c, lowerHalves(pairs), x + 32)
+    d = plus(d, upperHalves(pairs), x + 48)
   }
   return total(folded(a, b, c, d))
 }
@@ -154,15 +189,15 @@ function f32Row(row: usize, x: usize, pitch: usize): f32 {
 
 /** One row by the kinds of ../wasm-matrices.ts. */
 @inline
-function product(format: i32, row: usize, plain: usize, split: usize, scale: usize, zero: usize, matrix: usize, pitch: usize): f32 {
-  if (format == 0) return f32Row(row, plain, pitch)
-  if (format == 1) return bf16Row(row, plain, pitch)
+function product(format: i32, row: usize, x: usize, unit: f32, scale: usize, zero: usize, matrix: usize, pitch: usize): f32 {
+  if (format == 0) return f32Row(row, x, pitch)
+  if (format == 1) return bf16Row(row, x, pitch)
   const groups = <usize>load<u32>(matrix, GROUPS)
   const blocks = <usize>load<u32>(matrix, BLOCKS)
   if (format == 2) {
-    return zero ? int8Row(row, plain, scale, zero, groups, blocks, true) : int8Row(row, plain, scale, zero, groups, blocks, false)
+    return unit * (zero ? int8Row(row, x, scale, zero, groups, blocks, true) : int8Row(row, x, scale, zero, groups, blocks, false))
   }
-  return zero ? int4Row(row, split, scale, zero, groups, blocks, true) : int4Row(row, split, scale, zero, groups, blocks, false)
+  return unit * (zero ? int4Row(row, x, scale, zero, groups, blocks, true) : int4Row(row, x, scale, zero, groups, blocks, false))
 }
 
 function chunk(job: usize, matrix: usize, out: usize, index: usize): void {
@@ -176,8 +211,8 @@ function chunk(job: usize, matrix: usize, out: usize, index: usize): void {
   const bias = <usize>load<u32>(matrix, BIAS)
   const step = <usize>load<u32>(matrix, STEP)
   const tokens = <usize>load<u32>(job, TOKENS)
-  const plain = <usize>load<u32>(job, PLAIN)
-  const split = <usize>load<u32>(job, SPLIT)
+  const x = <usize>(format < 2 ? load<u32>(job, PLAIN) : format == 2 ? load<u32>(job, FIXED) : load<u32>(job, SPLIT))
+  const units = <usize>load<u32>(job, UNITS)
   const width = <usize>load<u32>(job, WIDTH)
   const last = min(rows, (index + 1) * step)
   for (let row = index * step; row < last; row++) {
@@ -186,8 +221,7 @@ function chunk(job: usize, matrix: usize, out: usize, index: usize): void {
     const zeros = zero ? zero + row * groups : 0
     const more: f32 = bias ? load<f32>(bias + row * 4) : 0
     for (let token: usize = 0; token < tokens; token++) {
-      const x = token * width
-      const y = product(format, at, plain + x, split + x, scales, zeros, matrix, pitch)
+      const y = product(format, at, x + token * width, load<f32>(units + token * 4), scales, zeros, matrix, pitch)
       store<f32>(out + (token * rows + row) * 4, bias ? y + more : y)
     }
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { sizeReport } from '../../src/eval/size-report.ts'
-import { valueStatistics } from '../../src/eval/value-statistics.ts'
+import { valueStatistics } from '../../src/numerics/value-statistics.ts'
 
 test('valueStatistics are those of the definitions', () => {
   const values = fc.array(fc.float({ min: -1000, max: 1000, noNaN: true }), { minLength: 1, maxLength: 50 })
