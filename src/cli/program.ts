@@ -24,8 +24,8 @@ import { addWeights } from './weights.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
-On errors the message is on stderr and stdout stays empty, also under --json (verify prints what it found, then fails; a run that streams
-events ends without "done").
+On errors the message is on stderr and stdout stays empty, also under --json (verify, and eval or generate of several models,
+print what they found, then fail; a run that streams events ends without "done").
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
