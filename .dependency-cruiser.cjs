@@ -10,6 +10,7 @@ const LAYERS = [
   ['recipe'],
   ['report'],
   ['oneshot', 'eval'],
+  ['advice'],
 ]
 
 /** @param {string[]} folders */

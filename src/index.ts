@@ -1,5 +1,9 @@
 /** llmpress: recipe-based compression of language models. */
 
+export type { Device } from './advice/devices.ts'
+export { type Estimate, type EstimateOptions, estimate, type SizedWeights } from './advice/estimate.ts'
+export type { Goal } from './advice/goals.ts'
+export { type Judged, type Recommendation, type RecommendOptions, recommend } from './advice/recommend.ts'
 export type { Quantized } from './checkpoint/layouts/layout.ts'
 export type { QuantizationArgs, QuantizationScheme } from './checkpoint/quantization-config.ts'
 export type { ChatMessage } from './data/chat.ts'
@@ -9,8 +13,18 @@ export { type Diagnosis, diagnose } from './engine/doctor.ts'
 export type { Engine, EngineName } from './engine/engine.ts'
 export { installNative } from './engine/native-install.ts'
 export { installWebgpu } from './engine/webgpu-install.ts'
-export { type InspectedModule, type Inspection, inspect } from './eval/inspect.ts'
+export { type ComparedTensor, type CompareOptions, type Comparison, compare } from './eval/compare.ts'
+export { type EvaluateOptions, evaluate } from './eval/evaluate.ts'
+export type { Divergence, Evaluation, ModelEvaluation, TextScore } from './eval/evaluation.ts'
+export { type Generated, type GeneratedToken, type GenerateOptions, generate } from './eval/generation/generate.ts'
+export type { TaskRequest } from './eval/harness/prepare.ts'
+export { type ResultsRequest, writeResults } from './eval/harness/results-file.ts'
+export type { Answer, Metric, TaskScore } from './eval/harness/task-score.ts'
+export { type InspectedLayer, type InspectedModule, type Inspection, type InspectOptions, inspect } from './eval/inspect.ts'
+export { type InspectedCodes, type InspectedTensor, type InspectTensorOptions, inspectTensor } from './eval/inspect-tensor.ts'
 export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perplexity.ts'
+export type { SizeReport } from './eval/size-report.ts'
+export type { TextForm, TextRequest } from './eval/text-form.ts'
 export { type Verification, type VerifiedLinear, type VerifyOptions, verify } from './eval/verify.ts'
 export { type WeightHistogram, type WeightHistogramOptions, type WeightHistograms, weightHistograms } from './eval/weight-histograms.ts'
 export type { DownloadProgress, HubOptions } from './hub/settings.ts'
@@ -19,6 +33,7 @@ export { defineModifier } from './modifiers/define.ts'
 export { leverOptions, type Quality } from './modifiers/gptq/quality.ts'
 export type {
   CalibrationBatch,
+  Int8Report,
   Linear,
   LinearReport,
   Mapping,
@@ -30,8 +45,10 @@ export type {
   Stage,
 } from './modifiers/modifier.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
+export type { ValueStatistics } from './numerics/value-statistics.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { forecastRun, type RunForecast } from './oneshot/forecast.ts'
+export { type Int8Options, Int8Quantizer } from './oneshot/int8-quantizer.ts'
 export { type OneshotOptions, oneshot } from './oneshot/oneshot.ts'
 export { type Plan, type PlanOptions, planRun } from './oneshot/plan.ts'
 export { type RebuildOptions, type Rebuilt, rebuild } from './oneshot/rebuild.ts'

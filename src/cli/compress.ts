@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { parseRepoId } from '../hub/repo-id.ts'
 import { UserError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { wholeNumber } from './flags.ts'
 import { compressModel } from './oneshot.ts'
 import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
-import { MODEL_HELP } from './shared-options.ts'
+import { bothSpellings, MODEL_HELP } from './shared-options.ts'
 
 /** The legal values of `--compression_type`: recipes of these names come with the package. */
 const COMPRESSION_TYPES = ['FP8-W8A8', 'INT8-W8A16', 'INT8-W8A8', 'INT8-W8A16-RTN', 'INT4-W4A16', 'INT4-W4A16-AWQ'] as const
@@ -52,14 +52,6 @@ export function addCompress(program: Command): void {
   ]
   for (const option of options) command.addOption(option)
   addRunOptions(command, '{model_id}-{compression_type}').addHelpText('after', HELP).action(runCompress)
-}
-
-/** A flag with underscores, as in the scripts that this command follows, and the same with dashes. */
-function bothSpellings(name: string, value: string, description: string, parser?: (text: string) => number): Option[] {
-  const dashed = name.replaceAll('_', '-')
-  const spellings = [new Option(`--${name} ${value}`, description), new Option(`--${dashed} ${value}`, description).hideHelp()]
-  const [first, second] = spellings.map((option) => (parser ? option.argParser(parser) : option))
-  return [first.conflicts(second.attributeName()), second]
 }
 
 async function runCompress(flags: Flags): Promise<void> {

@@ -14,7 +14,7 @@ import { wholeNumber } from './flags.ts'
 import { formatBytes, formatCount, formatSeconds, plural } from './format.ts'
 import { print, printJson } from './output.ts'
 import { LENGTH_HELP, ROWS_HELP } from './run-options.ts'
-import { findingsText, plannedModel, targetOption } from './servers.ts'
+import { findingsText, targetOption } from './servers.ts'
 import { engineOption, jsonOption, localFilesOption, MODEL_HELP, maxMemoryOption, modifiersOption, recipeOption } from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
@@ -92,6 +92,7 @@ async function runPlan(
   { json = false, target, engine, numCalibrationSamples, maxSeqLength, ...flags }: Flags,
 ): Promise<void> {
   const { planRun, forecastRun } = await import('../index.ts')
+  const { plannedModel } = await import('../oneshot/planned-model.ts')
   const { servedBy, serverProblems, targetVersion } = await import('../servers/servers.ts')
   const plan = await withDownloads((hub) => planRun({ model, ...flags, ...hub }))
   try {

@@ -2,15 +2,20 @@ import { Command } from 'commander'
 import { UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
+import { addCompare } from './compare.ts'
 import { addCompress } from './compress.ts'
 import { addData } from './data.ts'
 import { addDoctor } from './doctor.ts'
+import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
+import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
+import { addInt8 } from './int8.ts'
 import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
+import { addRecommend } from './recommend.ts'
 import { addReport } from './report.ts'
 import { addVerify } from './verify.ts'
 import { addWeights } from './weights.ts'
@@ -42,10 +47,15 @@ function buildProgram(): Command {
   for (const add of [
     addOneshot,
     addCompress,
+    addInt8,
     addPlan,
+    addEstimate,
+    addRecommend,
     addInspect,
+    addCompare,
     addVerify,
     addEval,
+    addGenerate,
     addReport,
     addWeights,
     addData,

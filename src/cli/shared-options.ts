@@ -61,3 +61,14 @@ export function eventsOption(): Option {
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document to stdout; where an error prevents it, stdout stays empty')
 }
+
+/** A flag with underscores, as in the programs whose flags a command follows, and the same with dashes; `value` is empty for a switch. */
+export function bothSpellings(name: string, value: string, description: string, parser?: (text: string) => unknown): Option[] {
+  const dashed = name.replaceAll('_', '-')
+  const spellings = [
+    new Option(`--${name} ${value}`.trim(), description),
+    new Option(`--${dashed} ${value}`.trim(), description).hideHelp(),
+  ]
+  const [first, second] = spellings.map((option) => (parser ? option.argParser(parser) : option))
+  return [first.conflicts(second.attributeName()), second]
+}

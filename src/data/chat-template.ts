@@ -7,8 +7,10 @@ import type { ChatMessage } from './chat.ts'
 import { type JsonObject, readJsonObject } from './json-object.ts'
 import { PRINTING, printAsPython } from './python-printing.ts'
 
-/** A conversation as the model reads it. Errors: DataError where the template refuses it. */
-export type RenderChat = (messages: readonly ChatMessage[], where: string) => string
+/**
+ * A conversation as the model reads it, with `forAnswer` up to where its answer begins. Errors: DataError where the template refuses it.
+ */
+export type RenderChat = (messages: readonly ChatMessage[], where: string, options?: { readonly forAnswer?: boolean }) => string
 
 /**
  * The date that templates see. Llama 3.1's writes today's date into every conversation; the same input must give the same bytes tomorrow,
@@ -32,14 +34,14 @@ export async function loadChatTemplate(modelDir: string, config: JsonObject): Pr
   const template = parse(found.source, found.file)
   const tokens = await specialTokens(modelDir, config)
   const specials = Object.fromEntries(SPECIAL.flatMap((name) => specialToken(name, tokens[name])))
-  return (messages, where) => {
+  return (messages, where, { forAnswer = false } = {}) => {
     try {
       return template.render({
         ...specials,
         messages: messages.map((message) => ({ ...message })),
         tools: null,
         documents: null,
-        add_generation_prompt: false,
+        add_generation_prompt: forAnswer,
         fixed_date: formatDate,
         ...PRINTING,
       })

@@ -23,19 +23,22 @@ const USUAL_COLUMNS = ['text', 'messages', 'conversations', 'input_ids'] as cons
 /** Beside token ids: 0 where a row is only filled up. */
 const MASK = 'attention_mask'
 
-/** The form of data without a template: a text, messages or token ids, alone or under a key. `column`: the key; null for the usual. */
-export function plainForm(column: string | null): ItemForm {
+/**
+ * The form of data without a template: a text, messages or token ids, alone or under a key. `column`: the key; null for the usual. `blanks`:
+ * blank texts are part of the data, as between the paragraphs of wikitext; else they are an error.
+ */
+export function plainForm(column: string | null, blanks = false): ItemForm {
   return {
     columns(there) {
       const found = (column === null ? USUAL_COLUMNS : [column]).find((name) => there.includes(name))
       if (found === undefined) return null
       return there.includes(MASK) && found !== MASK ? [found, MASK] : [found]
     },
-    item: ({ value, where }) => itemOf(value, where) ?? keyedItem(value, column, where),
+    item: ({ value, where }) => itemOf(value, where, blanks) ?? keyedItem(value, column, where, blanks),
   }
 }
 
-function keyedItem(value: unknown, column: string | null, where: string): DataItem {
+function keyedItem(value: unknown, column: string | null, where: string, blanks: boolean): DataItem {
   const keys = column === null ? USUAL_COLUMNS : [column]
   const expected = column === null ? `"text" (or ${USUAL_COLUMNS.slice(1).join(', ')})` : `"${column}"`
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -48,7 +51,7 @@ function keyedItem(value: unknown, column: string | null, where: string): DataIt
       `Cannot read data from ${where}: found ${has}, expected a text under ${expected}. Name the right column (--text-column)`,
     )
   }
-  const item = itemOf(row[key], where, key)
+  const item = itemOf(row[key], where, blanks, key)
   if (item?.kind === 'tokens' && (row[MASK] ?? null) !== null) return { ...item, ids: unmasked(item.ids, row[MASK], where) }
   if (item) return item
   throw new DataError(
@@ -67,13 +70,13 @@ function unmasked(ids: ArrayLike<unknown>, mask: unknown, where: string): unknow
 }
 
 /** A value that is an item as it is, null for one that is none. Errors: DataError for an empty one. */
-function itemOf(value: unknown, where: string, key?: string): DataItem | null {
+function itemOf(value: unknown, where: string, blanks: boolean, key?: string): DataItem | null {
   const empty = (what: string) =>
     new DataError(
       `Cannot use ${where}: ${key ? `"${key}" holds ` : 'found '}an empty ${what}, expected something to calibrate on. Remove it`,
     )
   if (typeof value === 'string') {
-    if (value.trim() === '') throw empty('text')
+    if (value.trim() === '' && !blanks) throw empty('text')
     return { kind: 'text', text: value, where }
   }
   if (value instanceof Int32Array) return { kind: 'tokens', ids: value, where }

@@ -17,6 +17,8 @@ export interface RowsRequest extends SourceRequest {
   length: number
   /** 0: the first rows in order. Any other: rows drawn at random from the whole data, the same ones every time. */
   seed: number
+  /** Of documents that become a row each, only so many are looked at, those that are too short among them. All by default. */
+  documents?: number
   /** The model's vocabulary: every id is below it. */
   vocab: number
   /** The model's positions; token rows that are longer are refused. Any length by default. */
@@ -73,7 +75,14 @@ async function textRows(request: RowsRequest, source: DataSource, first: DataIte
   if (first?.kind === 'chat' && !tokenizer.renderChat)
     warnings.push(`the model has no chat template: the messages of ${source.name} are joined by blank lines, without roles`)
   // Published perplexities are of a text that begins once.
-  const shape: RowShape = { mode: request.rows ?? rowMode(source, first), samples, length, seed, prefixed: purpose === 'calibration' }
+  const shape: RowShape = {
+    mode: request.rows ?? rowMode(source, first),
+    samples,
+    length,
+    seed,
+    prefixed: purpose === 'calibration',
+    documents: request.documents ?? Number.POSITIVE_INFINITY,
+  }
   if (shape.mode === 'truncate') {
     const { rows, short } = await truncatedRows(source, tokenizer, shape)
     if (rows.length === 0)

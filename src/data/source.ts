@@ -50,8 +50,8 @@ export interface SourceRequest {
 export async function openSource(request: SourceRequest): Promise<DataSource> {
   const { dataset, column, purpose = 'calibration' } = request
   requireDataset(dataset)
-  const form = plainForm(column ?? null)
-  if (typeof dataset !== 'string') return listSource(dataset)
+  const form = plainForm(column ?? null, purpose === 'evaluation')
+  if (typeof dataset !== 'string') return listSource(dataset, form)
   const builtIn = builtInFile(dataset, purpose)
   if (builtIn !== null) return fileSource(openDataFile(builtIn), form, `${dataset} (built in)`)
   const hub = existsSync(dataset) || formOf(dataset) ? null : hubPart(request, dataset, purpose)
@@ -143,9 +143,8 @@ async function* fileItems(file: DataFile, form: ItemForm, seed: number): AsyncGe
   for await (const record of readRecords(file, { columns: form.columns, seed })) yield form.item(record)
 }
 
-function listSource(list: Exclude<Dataset, string>): DataSource {
+function listSource(list: Exclude<Dataset, string>, { item }: ItemForm): DataSource {
   if (list.length === 0) throw new DataError('Cannot load the data: found an empty list, expected texts, conversations or token rows')
-  const { item } = plainForm(null)
   const [first] = list
   const what = typeof first === 'string' ? 'text' : isConversation(first) ? 'conversation' : 'token row'
   const name = `${list.length} ${what}${list.length === 1 ? '' : 's'}`

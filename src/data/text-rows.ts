@@ -25,6 +25,8 @@ export interface RowShape {
   readonly seed: number
   /** Whether every packed row begins as the tokenizer begins a text; else only the first. */
   readonly prefixed: boolean
+  /** Documents to look at where each is a row of its own and they come in order. */
+  readonly documents: number
 }
 
 /** Between two texts when they are packed. What a template has written ends by itself. */
@@ -70,15 +72,17 @@ export async function truncatedRows(
   tokenizer: Tokenizer,
   shape: RowShape,
 ): Promise<{ rows: Int32Array[]; short: number }> {
-  const { samples, length, seed } = shape
+  const { samples, length, seed, documents } = shape
   const rows: Int32Array[] = []
   let short = 0
+  let seen = 0
   const sizeOf = (item: DataItem) => (givesRow(item, tokenizer, length) ? 1 : 0)
   const drawn = seed === 0 ? source.items(0) : await drawItems(source.items(seed), sizeOf, samples, seed, source.shuffles)
   for await (const item of drawn) {
-    if (rows.length >= samples) break
-    const row = truncated(documentOf(item, tokenizer), tokenizer, length)
-    if (row.length < SHORTEST_ROW) short++
+    if (rows.length >= samples || seen++ >= documents) break
+    const document = documentOf(item, tokenizer)
+    const row = truncated(document, tokenizer, length)
+    if (row.length < SHORTEST_ROW || document.text.trim() === '') short++
     else rows.push(row)
   }
   return { rows, short }

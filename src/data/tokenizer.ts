@@ -13,8 +13,8 @@ export interface Tokenizer {
   encode(text: string): number[]
   /** The same without those special tokens: for what a chat template has written. */
   encodePlain(text: string): number[]
-  /** The text, special tokens included. */
-  decode(ids: readonly number[]): string
+  /** The text, special tokens included unless told otherwise. */
+  decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): string
   /** The largest id + 1. */
   readonly vocabSize: number
   /** What `encode` puts before every text: the token that begins a sequence, where the model wants one. */
@@ -77,8 +77,10 @@ function wrap(file: string, inner: HuggingFaceTokenizer, renderChat: RenderChat 
     encodePlain,
     // The package refuses to decode nothing, and removes spaces before punctuation unless told otherwise, which transformers 5 does not
     // for byte-level BPE, whatever tokenizer_config.json says.
-    decode: (ids) =>
-      ids.length === 0 ? '' : used(file, () => inner.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
+    decode: (ids, { skipSpecial = false } = {}) =>
+      ids.length === 0
+        ? ''
+        : used(file, () => inner.decode([...ids], { skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false })),
     vocabSize: largest + 1,
     ...added(encode('a'), encodePlain('a')),
     renderChat,

@@ -11,7 +11,9 @@ import { viewAs } from '../numerics/view.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { UserError } from '../util/errors.ts'
+import { formatHint } from './format-hint.ts'
 import { checkInspect } from './options.ts'
+import { type SizeReport, sizeReport } from './size-report.ts'
 
 /** One module of a checkpoint: the tensors that share a name up to the last dot. */
 export interface InspectedModule {
@@ -23,6 +25,21 @@ export interface InspectedModule {
   bytes: number
   /** Bits stored per weight, scales and zero points included. */
   bitsPerWeight: number
+}
+
+/** The modules of a decoder layer, or those outside of all. */
+export interface InspectedLayer {
+  /** `model.layers.3`, or `outside of layers`. */
+  name: string
+  modules: number
+  bytes: number
+  bitsPerWeight: number
+  kinds: string[]
+}
+
+export interface InspectOptions extends HubOptions {
+  /** The original, to compare the size with. */
+  against?: string
 }
 
 export interface Inspection {
@@ -37,6 +54,10 @@ export interface Inspection {
   /** Tensors and bytes by stored type. */
   dtypes: Record<string, { tensors: number; bytes: number }>
   modules: InspectedModule[]
+  /** Modules of each decoder layer together, then what stands outside of them. */
+  layers: InspectedLayer[]
+  /** Against the original, where one was given; with the bytes of all tensors of both. */
+  size: (SizeReport & { before: number; after: number }) | null
   /** What could not be read from config.json, and what is shown instead. */
   notes: string[]
 }
@@ -53,15 +74,15 @@ interface Compression {
  * Looks into any safetensors checkpoint by its headers and config.json alone; neither the architecture nor the way it is compressed need be
  * known. Errors: CheckpointError where the folder holds none.
  */
-export async function inspect(checkpoint: string, options: HubOptions = {}): Promise<Inspection> {
-  checkInspect(checkpoint, options)
+export async function inspect(checkpoint: string, { against, ...options }: InspectOptions = {}): Promise<Inspection> {
+  checkInspect(checkpoint, { ...options, ...(against !== undefined && { against }) })
   const { path, warnings, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
   const config = await readConfig(path)
   const reader = await openCheckpoint(path, remote)
   try {
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
-    const { format, schemes, notes } = readCompression(config, byModule)
+    const { format, schemes, notes } = withHint(readCompression(config, byModule), tensors)
     const modules: InspectedModule[] = []
     for (const [name, own] of byModule) modules.push(await inspectModule(reader, name, own, schemes.get(name)))
     const dtypes: Inspection['dtypes'] = {}
@@ -69,20 +90,59 @@ export async function inspect(checkpoint: string, options: HubOptions = {}): Pro
       const entry = dtypes[tensor.dtype] ?? { tensors: 0, bytes: 0 }
       dtypes[tensor.dtype] = { tensors: entry.tensors + 1, bytes: entry.bytes + tensorBytes(tensor) }
     }
+    const bytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
     return {
       path: checkpoint,
       modelType: typeof config.model_type === 'string' ? config.model_type : null,
       format,
       files: [...reader.files].map(([name, bytes]) => ({ name, bytes })),
       tensors: tensors.length,
-      bytes: tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
+      bytes,
       dtypes,
       modules,
+      layers: byLayer(modules),
+      size: against === undefined ? null : sized(await bytesOf(against, options), bytes),
       notes: [...warnings, ...notes],
     }
   } finally {
     await reader.close()
   }
+}
+
+const sized = (before: number, after: number) => ({ before, after, ...sizeReport(before, after) })
+
+/** Bytes of all tensors of a checkpoint. */
+async function bytesOf(checkpoint: string, options: HubOptions): Promise<number> {
+  const { path, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
+  const reader = await openCheckpoint(path, remote)
+  await reader.close()
+  return [...reader.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+}
+
+/** A block in a list of blocks, by the names of the field. */
+const LAYER = /^(?:.*?\.)?(?:layers|h|blocks|block|layer)\.\d+(?=\.)/
+
+function byLayer(modules: readonly InspectedModule[]): InspectedLayer[] {
+  const layers = new Map<string, InspectedModule[]>()
+  for (const module of modules) {
+    const name = LAYER.exec(module.name)?.[0] ?? 'outside of layers'
+    layers.set(name, [...(layers.get(name) ?? []), module])
+  }
+  const sorted = [...layers].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+  return sorted.map(([name, own]) => {
+    const bytes = own.reduce((sum, module) => sum + module.bytes, 0)
+    const weights = own.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+    const kinds = [...new Set(own.map(({ kind }) => kind))].sort()
+    return { name, modules: own.length, bytes, bitsPerWeight: (8 * bytes) / Math.max(1, weights), kinds }
+  })
+}
+
+/** Where config.json says nothing of compression, and the tensors do. */
+function withHint(found: Compression, tensors: readonly TensorInfo[]): Compression {
+  const hint = found.format === null ? formatHint(tensors) : null
+  if (hint === null) return found
+  const note = `config.json has no quantization_config, but the tensors are stored as ${hint} has them. Loaders need that section`
+  return { ...found, format: hint, notes: [...found.notes, note] }
 }
 
 function groupByModule<T extends TensorInfo>(tensors: readonly T[]): Map<string, T[]> {

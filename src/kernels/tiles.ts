@@ -18,3 +18,9 @@ export const refineStep = 8
 /** Rows and columns of H that `refine` copies together into its first-level cache (16 KiB). */
 export const refineDepth = 64
 export const refineColumns = 64
+
+/** Columns of a block in products with a vector: rows of stored matrices are padded to whole ones. */
+export const productColumns = 32
+
+/** Columns of integers that are summed before they become floats: 256 products a sum, of 255 by 32767 at most, are less than 2^31. */
+export const productSegment = 1024

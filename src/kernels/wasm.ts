@@ -15,7 +15,8 @@ import { wasmSweep } from './sweep.ts'
 /** The same place seen from src/kernels and from dist/kernels. */
 const moduleUrl = new URL('../../wasm/kernels.wasm', import.meta.url)
 
-async function loadModule(): Promise<WebAssembly.Module> {
+/** The module that `npm run build:wasm` makes. Errors: RunError. */
+export async function loadModule(): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(await readFile(moduleUrl))
   } catch (cause) {

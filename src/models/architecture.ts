@@ -44,14 +44,40 @@ export interface StageRequest {
 /** Work in the midst of a layer that is done on plain arrays: not every engine can be read without waiting. */
 export interface HostRequest {
   readonly read: readonly Tensor[]
+  /** The work reads nothing else that a later token changes, but what its hooks hold, and always gives tensors of the same shapes. */
+  readonly repeatable?: true
   /** Gets what was asked to `read`, in that order and not to be written to; gives what the walk goes on with. */
   readonly work: (values: readonly Float32Array[]) => readonly Tensor2D[]
   /** As in `StageRequest`. */
   readonly keep: readonly Tensor[]
 }
 
+/** What attention hands to a cache that holds the tokens before; plain arrays that the cache may keep no reference to. */
+export interface CachedStep {
+  /** [rows * heads, length, headDim], rotated and scaled. */
+  readonly queries: Float32Array
+  /** [rows * kvHeads, length, headDim], rotated. */
+  readonly keys: Float32Array
+  /** [rows * kvHeads, length, valueDim] */
+  readonly values: Float32Array
+  /** Added to the scores: [length, start + length], or [heads, length, start + length]. */
+  readonly mask: Float32Array
+  readonly maskPerHead: boolean
+  /** [heads] logits that take part in the softmax and mix in nothing; null for none. */
+  readonly sinks: Float32Array | null
+  readonly batch: BatchShape
+  readonly heads: number
+  readonly kvHeads: number
+  readonly softcap: number | null
+}
+
 /** What callers may do in the midst of a layer. */
 export interface LayerHooks {
+  /**
+   * Attention of the tokens at hand with all that a cache holds and with themselves: takes their keys and values in and gives what the
+   * values come to, [rows * length, heads * valueDim]. Where it is left out, tokens see those of their batch alone.
+   */
+  attendCached?(step: CachedStep): Float32Array
   /**
    * Sees the keys (after RoPE) and values of a row, [kvHeads, length, headDim] each, as they enter the key-value cache. Runs within a tidy:
    * tensors are valid during the call.
@@ -99,6 +125,8 @@ export interface ParameterSpec {
 export interface BatchShape {
   readonly rows: number
   readonly length: number
+  /** The position of the first token of every row, where others went before; 0 where it is left out. */
+  readonly start?: number
 }
 
 /** Float32 tensors by full tensor name; linears' weights are not among them. */
@@ -150,8 +178,11 @@ export interface Model {
   head(): LinearSpec
   /** What loaders call the head, where that is not its name in the checkpoint. */
   readonly headAlias?: string
-  /** Tensors that every layer shares for rows of up to `length` tokens (RoPE tables); the caller disposes of them. */
-  shared(length: number): Tensor[]
+  /**
+   * Tensors that every layer shares for rows of up to `length` tokens (RoPE tables); the caller disposes of them. With a `start`, for exactly
+   * so many tokens from that position on, of rows that will have `longest` in all.
+   */
+  shared(length: number, start?: number, longest?: number): Tensor[]
   /** Hidden states [tokens, hidden] from the tokens' rows of the embedding [tokens, embeddingWidth]; always a new tensor. */
   embed(rows: Tensor2D, batch: BatchShape, parameters: Parameters): Tensor2D
   /** A decoder layer over one batch. */

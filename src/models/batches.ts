@@ -20,13 +20,14 @@ export function batchTokens(length: number): number {
   return Math.max(1, Math.floor(TOKENS / length)) * length
 }
 
-/** Cuts rows into batches: neighbours of equal length, about 2048 tokens each, at least one row. */
-export function cutBatches(rows: readonly Int32Array[]): Batch[] {
+/** Cuts rows into batches: neighbours of equal length, about 2048 tokens each and `most` rows at most, at least one row. */
+export function cutBatches(rows: readonly Int32Array[], most = Number.POSITIVE_INFINITY): Batch[] {
   const batches: Batch[] = []
   for (let start = 0; start < rows.length; ) {
     const length = rows[start].length
     let end = start + 1
-    while (end < rows.length && rows[end].length === length && (end + 1 - start) * length <= TOKENS) end++
+    const limit = Math.min(most, Math.floor(TOKENS / length))
+    while (end < rows.length && rows[end].length === length && end - start < limit) end++
     const ids = new Int32Array((end - start) * length)
     for (let i = start; i < end; i++) ids.set(rows[i], (i - start) * length)
     batches.push({ shape: { rows: end - start, length }, ids })

@@ -108,10 +108,10 @@ export function decoder(spec: DecoderSpec): Model {
     headParameters,
     head: () => headLinear,
     ...(head.alias && { headAlias: head.alias }),
-    shared: (length) => tables.map((table) => table.make(length)),
+    shared: (length, start = 0, longest = start + length) => tables.map((table) => table.make({ start, length, longest })),
     embed: (rows, batch, parameters) => embed?.apply(rows, scopeOf(parameters, '', batch)) ?? tf.clone(rows),
     walk: (layer, h, parameters, shared, batch, hooks) =>
-      layers[layer].run(h, scopeOf(parameters, `${layerName(layer)}.`, batch, hooks, tableFinder(tables, shared, batch.length)), []),
+      layers[layer].run(h, scopeOf(parameters, `${layerName(layer)}.`, batch, hooks, tableFinder(tables, shared, batch)), []),
     walkHead,
   }
 }
@@ -139,7 +139,13 @@ function noTables(): Tensor {
   throw new RangeError('Cannot read a table outside of the layers')
 }
 
-/** The made tables for rows of a length; cut once for each table, where the rows are shorter than what the tables were made for. */
-function tableFinder(tables: readonly Table[], shared: readonly Tensor[], length: number): Scope['table'] {
-  return (table) => table.cut(shared[tables.indexOf(table)], length)
+/**
+ * The made tables for the rows at hand; cut once for each table, where the rows are shorter than what the tables were made for. Those with a
+ * start are made for exactly these rows.
+ */
+function tableFinder(tables: readonly Table[], shared: readonly Tensor[], { length, start = 0 }: BatchShape): Scope['table'] {
+  return (table) => {
+    const made = shared[tables.indexOf(table)]
+    return start === 0 ? table.cut(made, length) : made
+  }
 }

@@ -38,9 +38,8 @@ export async function readModel(config: Config, reader: TensorReader): Promise<M
   const inner = text && !architecture ? known.get(modelType(text)) : undefined
   if (text && inner) return textModel(inner, config, text, reader)
   if (!architecture) {
-    const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
     const unknown =
-      `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}; ` +
+      `${unknownType(config, known)}; ` +
       'only recipes that need no data (QuantizationModifier with W4A16, W8A16, FP8_DYNAMIC ...) work without its architecture'
     const generic = await genericModel(modelType(config), reader, unknown)
     if (generic) return generic
@@ -53,6 +52,29 @@ export async function readModel(config: Config, reader: TensorReader): Promise<M
   const full = { ...lesserDefaults(architecture), ...config }
   const models = (architecture.places ?? [undefined]).map((place) => architecture.model(full, place))
   return withOwnHead(models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0], reader)
+}
+
+/**
+ * The model that a config.json describes, without any weights to look at: with the names that newest checkpoints have.
+ * Errors: CheckpointError for a model_type that is not known, and for sizes that no model has.
+ */
+export async function describedModel(config: Config): Promise<Model> {
+  const known = await architectures()
+  const outer = known.get(modelType(config))
+  const text = section(config, 'text_config')
+  const architecture = outer ?? (text ? known.get(modelType(text)) : undefined)
+  if (!architecture) throw new CheckpointError(`Cannot read the model: ${unknownType(config, known)}.`, { file: 'config.json' })
+  if (outer || !text) {
+    requireImaginableSizes(config)
+    return architecture.model({ ...lesserDefaults(architecture), ...config }, architecture.places?.[0])
+  }
+  requireImaginableSizes(text)
+  return architecture.model({ ...architecture.defaults, ...ownTie(config), ...text }, WITHIN[0])
+}
+
+function unknownType(config: Config, known: ReadonlyMap<string, Architecture>): string {
+  const found = config.model_type === undefined ? 'none' : JSON.stringify(config.model_type)
+  return `model_type in config.json is ${found}, expected one of ${[...known.keys()].sort().join(', ')}`
 }
 
 /** A head that is stored is the model's, whatever config.json says of tying: so transformers 5 reads it. */
@@ -81,10 +103,13 @@ const WITHIN: readonly TextModel[] = [
  * wrapper.
  */
 function textModel(architecture: Architecture, config: Config, text: Config, { tensors }: TensorReader): Model {
-  const tied = config.tie_word_embeddings === undefined ? {} : { tie_word_embeddings: config.tie_word_embeddings }
   requirePossibleSizes(text, { tensors })
-  const models = WITHIN.map((place) => architecture.model({ ...architecture.defaults, ...tied, ...text }, place))
+  const models = WITHIN.map((place) => architecture.model({ ...architecture.defaults, ...ownTie(config), ...text }, place))
   return withOwnHead(models.find(({ embedding }) => tensors.has(`${embedding}.weight`)) ?? models[0], { tensors })
+}
+
+function ownTie({ tie_word_embeddings: tied }: Config): Config {
+  return tied === undefined ? {} : { tie_word_embeddings: tied }
 }
 
 /** Sizes of config.json that are a dimension of some tensor, or divide one. */
@@ -111,4 +136,20 @@ function requirePossibleSizes(config: Config, { tensors }: Pick<TensorReader, 't
   for (const { shape } of tensors.values()) for (const size of shape) largest = Math.max(largest, size)
   const impossible = large.find((key) => exceeds(key, largest))
   if (impossible !== undefined) throw wrong(impossible, `no tensor has more than ${largest} rows or columns, expected one that has as many`)
+}
+
+/** More than any model has; lists and tables of this many cost nothing yet. */
+const MOST_LAYERS = 4096
+const LARGEST_SIZE = 2 ** 22
+
+function requireImaginableSizes(config: Config): void {
+  for (const [key, value] of Object.entries(config)) {
+    if (typeof value !== 'number') continue
+    const most = key === 'num_hidden_layers' || key === 'n_layer' ? MOST_LAYERS : DIMENSION.test(key) ? LARGEST_SIZE : Infinity
+    if (value > most) {
+      throw new CheckpointError(`Cannot read the model: ${key} is ${value} in config.json, expected at most ${most}.`, {
+        file: 'config.json',
+      })
+    }
+  }
 }

@@ -46,19 +46,22 @@ export function readRope(config: Config, headDim: number, { layerType, partial: 
 }
 
 /**
- * Cosines and sines [length, channels], the half-width angles repeated, the sines of the first half negated: as the rotation of halves
+ * Cosines and sines [length, channels] from position `start` on, the half-width angles repeated, the sines of the first half negated: as the rotation of halves
  * multiplies them.
  */
-export function ropeTables(rope: Rope, length: number): { cos: Float32Array; sin: Float32Array } {
-  const frequencies = rope.frequencies(length)
+export function ropeTables(
+  rope: Rope,
+  { start, length, longest }: { readonly start: number; readonly length: number; readonly longest: number },
+): { cos: Float32Array; sin: Float32Array } {
+  const frequencies = rope.frequencies(longest)
   const half = frequencies.length
   const cos = new Float32Array(length * half * 2)
   const sin = new Float32Array(length * half * 2)
-  for (let position = 0; position < length; position++) {
+  for (let row = 0; row < length; row++) {
     for (let i = 0; i < half; i++) {
       // The product is rounded to float32 first: so do the models' own implementations, and at position 2000 it shows.
-      const angle = Math.fround(position * frequencies[i])
-      const at = position * half * 2 + i
+      const angle = Math.fround((start + row) * frequencies[i])
+      const at = row * half * 2 + i
       cos[at] = cos[at + half] = Math.cos(angle) * rope.magnitude
       sin[at + half] = Math.sin(angle) * rope.magnitude
       sin[at] = -sin[at + half]

@@ -5,6 +5,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
+import type { SchemeOptions } from '../schemes/resolve.ts'
 
 /** A linear while it is worked on. The modifier that the recipe gives it to sets `quantized` and `report`. */
 export interface Linear {
@@ -68,6 +69,23 @@ export interface LinearReport {
   checksum?: string
   /** Set when the method asked for was not the one used. */
   fallback?: string
+  /** `Int8Modifier`: which mode was chosen, and why. */
+  int8?: Int8Report
+}
+
+/** How `Int8Modifier` came to what it stored. */
+export interface Int8Report {
+  mode: 'symmetric' | 'asymmetric'
+  /** exp(-|mean| / (std + epsilon)) of the inputs. */
+  score: number
+  inputs: { mean: number; std: number; min: number; max: number }
+  weight: { mean: number; std: number; min: number; max: number }
+  /** Smallest and largest of all rows; the same where a linear has one. */
+  scale: { min: number; max: number }
+  /** Counted from 0 to 255; null in the symmetric mode. */
+  zeroPoint: { min: number; max: number } | null
+  /** -127 to 127, or 0 to 255. */
+  codes: { min: number; max: number }
 }
 
 /** Calibration rows of one length that go through the model together. Tensors are valid during the visit only. */
@@ -173,6 +191,10 @@ export interface ModifierDefinition<Options = never> {
   needs(options: Options, schemes: readonly QuantizationScheme[]): Needs
   /** True when it measures second moments of a stage's inputs [columns, columns], which forecasts of memory and time have to count. */
   readonly secondMoments?: true
+  /** What options of its own say about schemes, in the words of `quantizationOptions`; those options themselves where it is left out. */
+  schemes?(options: Options): SchemeOptions
+  /** Rows of calibration data where the run does not say; the usual number where it is left out. */
+  calibrationRows?(options: Options): number
   /** Why it cannot use a scheme (of one that rescales: a scheme of linears that it rescales), or null: the plan asks before compute. */
   refuses?(scheme: QuantizationScheme, options?: Options): string | null
   /** Fills in what the modifier itself decides about a scheme, as it will stand in config.json (GPTQ: actorder). Throws UserError. */

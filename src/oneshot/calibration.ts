@@ -3,6 +3,7 @@ import type { Dataset, RowMode, Rows } from '../data/rows.ts'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import type { Model } from '../models/architecture.ts'
+import type { Recipe } from '../recipe/recipe.ts'
 import type { RowsWanted } from '../report/record.ts'
 import { UserError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
@@ -15,6 +16,12 @@ export const DEFAULT_DATASET = 'mixed-text'
 
 /** Rows when nothing else is said, as llm-compressor. */
 export const DEFAULT_ROWS = 512
+
+/** Rows when the run does not say: what the recipe's modifiers ask for, or 512. */
+export function defaultRows({ modifiers }: Recipe): number {
+  const asked = modifiers.flatMap(({ definition, options }) => definition.calibrationRows?.(options as never) ?? [])
+  return asked.length > 0 ? Math.max(...asked) : DEFAULT_ROWS
+}
 
 /** Tokens per row when nothing else is said, where the model has as many positions. */
 export const DEFAULT_LENGTH = 2048
@@ -46,7 +53,7 @@ export interface CalibrationOptions {
 }
 
 /** The token rows that calibrate a plan. Errors: UserError for rows longer than the model's positions; DataError as `loadRows`. */
-export async function calibrationRows({ source }: Plan, options: CalibrationOptions & HubOptions): Promise<Rows> {
+export async function calibrationRows({ source, recipe }: Plan, options: CalibrationOptions & HubOptions): Promise<Rows> {
   const { model, path } = source
   const length = options.maxSeqLength ?? defaultLength(model)
   if (length > model.maxPositions) {
@@ -57,7 +64,7 @@ export async function calibrationRows({ source }: Plan, options: CalibrationOpti
   return loadRows({
     dataset: options.dataset ?? DEFAULT_DATASET,
     tokenizer: () => loadTokenizer(path),
-    samples: options.numCalibrationSamples ?? DEFAULT_ROWS,
+    samples: options.numCalibrationSamples ?? defaultRows(recipe),
     length,
     seed: options.seed ?? 0,
     vocab: model.vocab,
@@ -67,8 +74,8 @@ export async function calibrationRows({ source }: Plan, options: CalibrationOpti
 }
 
 /** The options of `calibrationRows` as the record has them. */
-export function rowsWanted({ source: { model } }: Plan, options: CalibrationOptions): RowsWanted {
-  const { dataset = DEFAULT_DATASET, datasetConfig, split, textColumn, rows, numCalibrationSamples = DEFAULT_ROWS } = options
+export function rowsWanted({ source: { model }, recipe }: Plan, options: CalibrationOptions): RowsWanted {
+  const { dataset = DEFAULT_DATASET, datasetConfig, split, textColumn, rows, numCalibrationSamples = defaultRows(recipe) } = options
   return {
     dataset: typeof dataset === 'string' ? dataset : null,
     ...definedOf({ datasetConfig, split, textColumn, rows }),

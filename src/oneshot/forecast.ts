@@ -2,7 +2,7 @@ import type { EngineName } from '../engine/engine.ts'
 import { measureMatMul } from '../engine/measure.ts'
 import { withEngine } from '../engine/with-engine.ts'
 import { UserError } from '../util/errors.ts'
-import { type CalibrationOptions, DEFAULT_ROWS, defaultLength } from './calibration.ts'
+import { type CalibrationOptions, defaultLength, defaultRows } from './calibration.ts'
 import { countFlops } from './flops.ts'
 import { placeRun, type RowsShape, requireScratch } from './memory.ts'
 import { memoryBudget } from './memory-budget.ts'
@@ -60,8 +60,8 @@ export async function forecastRun(
   }
 }
 
-function rowsOf({ source: { model } }: Plan, { numCalibrationSamples, maxSeqLength }: CalibrationOptions): RowsShape {
-  const rows = numCalibrationSamples ?? DEFAULT_ROWS
+function rowsOf({ source: { model }, recipe }: Plan, { numCalibrationSamples, maxSeqLength }: CalibrationOptions): RowsShape {
+  const rows = numCalibrationSamples ?? defaultRows(recipe)
   const length = maxSeqLength ?? defaultLength(model)
   return { rows, tokens: rows * length, length }
 }

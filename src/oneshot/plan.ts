@@ -90,6 +90,19 @@ export async function planRebuild(options: Omit<PlanOptions, 'output' | 'overwri
   return planned(options, false)
 }
 
+/**
+ * As `planRun`, of a model that is only described (`describedCheckpoint`), for what the result would be; nothing can be run by it.
+ * Errors: as `planRun`.
+ */
+export async function planDescribed(
+  source: OpenModel,
+  { recipe, modifiers = [] }: Pick<PlanOptions, 'recipe' | 'modifiers'>,
+): Promise<Plan> {
+  const { path, name } = source
+  const origin = { path, name, id: name, commit: null, reference: path, warnings: [], remote: null }
+  return settle(source, origin, await loadRecipe(recipe, { modifiers }), { model: path, recipe }, false)
+}
+
 async function planned(options: PlanOptions, writes: boolean): Promise<Plan> {
   const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
   const origin = await modelFolder(options.model, options)

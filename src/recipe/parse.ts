@@ -1,6 +1,6 @@
 import { Ajv, type ValidateFunction } from 'ajv'
 import type { ModifierDefinition } from '../modifiers/modifier.ts'
-import { resolveSchemes } from '../schemes/resolve.ts'
+import { resolveSchemes, type SchemeOptions } from '../schemes/resolve.ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
 import { type Position, type RecipeError, UserError } from '../util/errors.ts'
 import { type Problem, problemsOf } from './errors.ts'
@@ -60,10 +60,15 @@ function readModifier(entry: ModifierEntry, source: YamlSource, registry: Regist
   }
   const errorAt = (path: readonly (string | number)[], message: string) => source.errorAt([...entry.path, ...path], message)
   const checked = options as Readonly<Record<string, unknown>>
-  return { definition, options: checked, schemes: definition.quantizes ? readSchemes(checked, errorAt) : [], errorAt }
+  return {
+    definition,
+    options: checked,
+    schemes: definition.quantizes ? readSchemes(definition.schemes?.(checked as never) ?? checked, errorAt) : [],
+    errorAt,
+  }
 }
 
-function readSchemes(options: Readonly<Record<string, unknown>>, errorAt: RecipeModifier['errorAt']): RecipeModifier['schemes'] {
+function readSchemes(options: SchemeOptions, errorAt: RecipeModifier['errorAt']): RecipeModifier['schemes'] {
   try {
     return resolveSchemes(options)
   } catch (error) {

@@ -72,6 +72,20 @@ function devicesOf(device: string, verdicts: readonly Verdict[]): string[] {
   return from !== null && below !== null && below <= from ? [] : [`${device}${capabilities(from, below)}`]
 }
 
+/**
+ * Why a server does not run a checkpoint on a device, given as a GPU's compute capability (89) or `cpu`: the first reason; null where it
+ * does.
+ */
+export function refusalOn(target: Target, model: ServedModel, device: number | 'cpu'): string | null {
+  for (const [, { nvidia, cpu }] of rulings(SERVERS[target], model)) {
+    const verdict = device === 'cpu' ? cpu : nvidia
+    if (!verdict.runs) return verdict.reason
+    const isWithin = device === 'cpu' || (device >= (verdict.from ?? 0) && device < (verdict.below ?? Infinity))
+    if (!isWithin) return `${verdict.kernel} runs on GPU${capabilities(verdict.from, verdict.below)}, and this is sm${device}`
+  }
+  return null
+}
+
 /** Who serves a checkpoint, in one line: `vLLM (GPU sm75+, CPU), transformers (GPU, CPU)`. */
 export function servedBy(model: ServedModel): string {
   const able = TARGETS.flatMap((target) => {

@@ -5,12 +5,23 @@
 export function seededUint32(seed: number): () => number {
   let state = seed >>> 0
   return () => {
-    state = (state + 0x9e3779b9) >>> 0
-    let z = state
-    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
-    return (z ^ (z >>> 15)) >>> 0
+    state = (state + GOLDEN) >>> 0
+    return mixed(state)
   }
+}
+
+const GOLDEN = 0x9e3779b9
+
+function mixed(state: number): number {
+  let z = state
+  z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
+  z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
+  return (z ^ (z >>> 15)) >>> 0
+}
+
+/** The draw number `index` of `seededUint32(seed)`, without those before it. */
+export function drawAt(seed: number, index: number): number {
+  return mixed((seed + Math.imul(GOLDEN, index + 1)) >>> 0)
 }
 
 /** An integer in [0, bound) without bias: draws above the largest multiple of `bound` are thrown away. `bound` in 1 .. 2^32. */

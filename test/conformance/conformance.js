@@ -7,7 +7,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { compareEngines } from './engines.js'
+import { compareEvaluation } from './evaluate.js'
 import { compressFamilies } from './families.js'
+import { compareGeneration } from './generation.js'
 import { dumpLogits } from './logits.js'
 import { compareStages } from './stages.js'
 
@@ -164,6 +166,15 @@ try {
   }
   await compressFamilies(join(ROOT, 'test', 'oracles', 'architectures'), work, check)
   await python(work)
+  const interpreter = process.env.CONFORMANCE_PYTHON ?? 'python3'
+  // Others by CONFORMANCE_GENERATE, folders separated by colons: SmolLM2-135M writes the same too.
+  const others = (process.env.CONFORMANCE_GENERATE ?? '').split(':').filter((folder) => folder !== '')
+  const generating = { 'docs-llama-4m': MODELS['docs-llama-4m'], ...Object.fromEntries(others.map((folder) => [folder, folder])) }
+  await compareGeneration(generating, interpreter, check)
+  await compareEvaluation(MODELS['docs-llama-4m'], interpreter, work, [0, 2, 5], check)
+  // A real model where one is at hand: a folder of a few hundred megabytes at most, its texts take minutes.
+  const { CONFORMANCE_MODEL: real } = process.env
+  if (real) await compareEvaluation(real, interpreter, work, [0, 2], check)
   await webgpu()
   await report()
 

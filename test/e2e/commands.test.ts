@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -192,5 +192,57 @@ describe('llmpress', () => {
     const { code, stderr } = await runCli(['inspect', join(dir, 'nowhere'), '--debug'])
     expect(code).toBe(2)
     expect(stderr).toMatch(/^\s+at /m)
+  })
+})
+
+test('int8 logs each layer and the sizes, and refuses what it cannot write', async () => {
+  const flags = ['--model_name', TINY, '--calibration_samples', '4', '--max-seq-length', '32', '-o', join(dir, 'int8')]
+  const { code, stdout } = await runCli(['int8', ...flags, '--use_bnb', 'False'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /^Calibration samples: 4\nCalibration started\nLayer model\.layers\.0\.self_attn\.q_proj:\n {2}mean: -?\d\.\d{4}$/m,
+  )
+  expect(stdout).toMatch(/^Model Size Information:\n {2}original_size_gb: 0\.00\n/m)
+  const refused = await runCli(['int8', ...flags, '--use_bnb', 'True'])
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('bitsandbytes checkpoints are not written in this version')
+})
+
+describe('looking at checkpoints', () => {
+  test('estimate sizes a model by its config.json, for people and as JSON', async () => {
+    const text = await runCli(['estimate', join(TINY, 'config.json'), '--recipe', 'W4A16'])
+    expect(text.code).toBe(0)
+    expect(text.stdout).toMatch(/^float16 +\d+\.\d [kM]B +16\.00 /m)
+    expect(text.stdout).toMatch(/^W4A16 +235\.\d kB /m)
+    const { stdout } = await runCli(['estimate', TINY, '--json'])
+    expect((JSON.parse(stdout) as { weights: unknown[] }).weights).toHaveLength(4)
+  })
+
+  test('recommend gives a verdict, a table and a recipe that plan takes', async () => {
+    const { code, stdout } = await runCli(['recommend', TINY, '--gpu', 'L4'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^Take W8A16, rounding: /)
+    const recipe = /Next: put this into recipe\.yaml\n((?: {2}.*\n)+)/.exec(stdout)?.[1] ?? ''
+    const path = join(dir, 'recommended.yaml')
+    await writeFile(path, recipe)
+    expect((await runCli(['plan', TINY, '--recipe', path])).code).toBe(0)
+    expect(await runCli(['recommend', TINY, '--gpu', 'RTX 4091'])).toMatchObject({ code: 2, stdout: '' })
+  })
+
+  test('inspect by layer, against the original, and a single tensor', async () => {
+    const layers = await runCli(['inspect', output, '--by', 'layer', '--against', TINY])
+    expect(layers.stdout).toMatch(/^model\.layers\.1 +\d+ .*W4A16 g128/m)
+    expect(layers.stdout).toMatch(/^Against +673\.0 kB → 235\.\d kB/m)
+    const tensor = await runCli(['inspect', output, '--tensor', 'model.layers.1.mlp.down_proj'])
+    expect(tensor.stdout).toContain('The linear: W4A16 g128')
+    expect(await runCli(['inspect', output, '--tensor', 'nothing'])).toMatchObject({ code: 2, stdout: '' })
+  })
+
+  test('compare lists what changed, most first where asked', async () => {
+    const { code, stdout } = await runCli(['compare', TINY, output, '--sort', 'error', '--top', '3'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^Changed +14 tensors, 3 shown$/m)
+    const { stdout: json } = await runCli(['compare', TINY, output, '--json'])
+    expect((JSON.parse(json) as { tensors: unknown[] }).tensors.length).toBeGreaterThan(14)
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { sampleIndices, seededUint32 } from '../../src/util/rng.ts'
+import { drawAt, sampleIndices, seededUint32 } from '../../src/util/rng.ts'
 
 describe('seededUint32', () => {
   it('gives the same sequence for the same seed and another for another', () => {
@@ -37,5 +37,12 @@ describe('sampleIndices', () => {
     const seen = new Int32Array(10)
     for (let seed = 1; seed <= 2000; seed++) for (const index of sampleIndices(10, 3, seed)) seen[index]++
     for (const count of seen) expect(Math.abs(count - 600)).toBeLessThan(105)
+  })
+})
+
+describe('drawAt', () => {
+  it('gives any draw of the sequence by its place', () => {
+    const next = seededUint32(4_000_000_000)
+    for (let i = 0; i < 100; i++) expect(drawAt(4_000_000_000, i)).toBe(next())
   })
 })

@@ -109,6 +109,6 @@ function temperatures(config: Config): Table {
   const [floor, scale] = [positive(config, 'floor_scale'), positive(config, 'attn_scale')]
   return rowTable(
     (length) => [length, 1],
-    (length) => Float32Array.from({ length }, (_, i) => Math.log1p(Math.floor((i + 1) / floor)) * scale + 1),
+    ({ start, length }) => Float32Array.from({ length }, (_, i) => Math.log1p(Math.floor((start + i + 1) / floor)) * scale + 1),
   )
 }

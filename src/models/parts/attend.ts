@@ -63,10 +63,11 @@ export function* attend(
   v: Tensor2D,
   { heads, kvHeads, headDim, valueDim = headDim, scale, softcap: cap = null }: AttentionShape,
   { rotation, mask, sinks, afterRotation = (x) => x }: AttentionContext,
-  { rows, length }: BatchShape,
-  { observeCache, throughCache }: LayerHooks = {},
+  batch: BatchShape,
+  { observeCache, throughCache, attendCached }: LayerHooks = {},
   keep: readonly Tensor[] = [],
 ): Generator<HostRequest, Tensor2D, readonly Tensor2D[]> {
+  const { rows, length } = batch
   const [queries, keys, values] = tf.tidy(() => {
     const turned = (x: Tensor3D, of: 'queries' | 'keys') => afterRotation(rotation ? rotate(x, rotation) : x, of)
     return [
@@ -76,6 +77,19 @@ export function* attend(
     ] as [Tensor3D, Tensor3D, Tensor3D]
   })
   if (observeCache) tf.tidy(() => byRow(keys, values, rows, observeCache))
+  if (attendCached) {
+    // Clones of what is not the walk's own: a walker disposes of what was read.
+    const reads = [queries, keys, values, tf.clone(mask), ...(sinks ? [tf.clone(sinks)] : [])]
+    const shape = { batch, heads, kvHeads, softcap: cap, maskPerHead: mask.rank === 3 }
+    const work = ([own, k, v, hidden, extra]: readonly Float32Array[]) => [
+      tf.tensor2d(attendCached({ ...shape, queries: own, keys: k, values: v, mask: hidden, sinks: extra ?? null }), [
+        rows * length,
+        heads * valueDim,
+      ]),
+    ]
+    const [mixed] = yield { read: reads, work, keep, repeatable: true }
+    return mixed
+  }
   // A table that is cut to the rows' length is of this step, one that is not is of all batches: a clone is the walk's own either way.
   const hiding = throughCache ? tf.clone(mask) : mask
   const cached = throughCache ? yield* fromCache(keys, values, rows, throughCache, [...keep, queries, hiding]) : [keys, values]

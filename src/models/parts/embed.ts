@@ -48,7 +48,7 @@ export function learnedPositions({ name, positions, hidden, skipped = 0, project
     apply: (rows, scope) => {
       const { batch } = scope
       const wide = projection ? quickMatMul(rows, scope.parameter(`${projection.name}.weight`), false, true) : rows
-      const own = tf.slice(scope.parameter(table.name), [skipped, 0], [batch.length, hidden])
+      const own = tf.slice(scope.parameter(table.name), [skipped + (batch.start ?? 0), 0], [batch.length, hidden])
       return tf.reshape(tf.add(tf.reshape(wide, [batch.rows, batch.length, hidden]), own), [-1, hidden])
     },
   }

@@ -1,11 +1,20 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import type { BatchShape, LayerHooks, LayerWalk, LinearSpec, ParameterSpec, StageSource, StageSpec } from '../architecture.ts'
 
-/** A tensor that all layers share for rows of up to `length` tokens: cosines, a mask. */
+/** Consecutive tokens of rows. */
+export interface TokenRange {
+  /** The position of the first. */
+  readonly start: number
+  readonly length: number
+  /** Tokens that the longest row of the run will have. */
+  readonly longest: number
+}
+
+/** A tensor that all layers share for tokens at the same positions: cosines, a mask. */
 export interface Table {
   /** The caller disposes of it. */
-  make(length: number): Tensor
-  /** The part of a made table that rows of `length` tokens need. */
+  make(tokens: TokenRange): Tensor
+  /** The part of a table made from position 0 on that rows of `length` tokens need. */
   cut(table: Tensor, length: number): Tensor
 }
 

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { roundBf16 } from '../../numerics/bf16.ts'
 import { ropeTables } from '../rope.ts'
 import type { Rope } from '../rope-frequencies.ts'
-import type { Table } from './part.ts'
+import type { Table, TokenRange } from './part.ts'
 
 /** Rotary positions as attention reads them. */
 export interface RotaryTables {
@@ -14,12 +14,15 @@ export interface RotaryTables {
   readonly interleaved: boolean
 }
 
-/** A table of rows of up to `length` tokens; that of shorter rows is its beginning along every axis. */
-export function rowTable(shapeOf: (length: number) => readonly number[], values: (length: number) => Float32Array): Table {
+/** A table of so many tokens, with their columns for so many keys; that of shorter rows is its beginning along every axis. */
+export function rowTable(
+  shapeOf: (tokens: number, keys: number) => readonly number[],
+  values: (tokens: TokenRange) => Float32Array,
+): Table {
   return {
-    make: (length) => tf.tensor(values(length), [...shapeOf(length)]),
+    make: (tokens) => tf.tensor(values(tokens), [...shapeOf(tokens.length, tokens.start + tokens.length)]),
     cut: (made, length) => {
-      const shape = [...shapeOf(length)]
+      const shape = [...shapeOf(length, length)]
       return made.shape.join() === shape.join() ? made : tf.slice(made, new Array(shape.length).fill(0), shape)
     },
   }
@@ -30,7 +33,7 @@ export function rotaryTables(rope: Rope, interleaved = false): RotaryTables {
   const table = (part: 'cos' | 'sin') =>
     rowTable(
       (length) => [length, rope.channels],
-      (length) => ropeTables(rope, length)[part],
+      (tokens) => ropeTables(rope, tokens)[part],
     )
   return { cos: table('cos'), sin: table('sin'), channels: rope.channels, interleaved }
 }
@@ -38,14 +41,15 @@ export function rotaryTables(rope: Rope, interleaved = false): RotaryTables {
 // Large and finite: -Infinity times zero would be NaN in a backend that multiplies masks.
 const MASKED = -1e9
 
-/** What is added to the scores [length, length]: a token sees itself and those before it that `sees` lets through. */
+/** What is added to the scores [tokens, keys]: a token sees itself and those before it that `sees` lets through. */
 function maskTable(sees: (token: number, other: number) => boolean): Table {
   return rowTable(
-    (length) => [length, length],
-    (length) => {
-      const mask = new Float32Array(length * length).fill(MASKED)
-      for (let token = 0; token < length; token++) {
-        for (let other = 0; other <= token; other++) if (sees(token, other)) mask[token * length + other] = 0
+    (tokens, keys) => [tokens, keys],
+    ({ start, length }) => {
+      const keys = start + length
+      const mask = new Float32Array(length * keys).fill(MASKED)
+      for (let token = start; token < keys; token++) {
+        for (let other = 0; other <= token; other++) if (sees(token, other)) mask[(token - start) * keys + other] = 0
       }
       return mask
     },
@@ -71,17 +75,18 @@ export interface Alibi {
   readonly rounded?: boolean
 }
 
-/** The causal mask with a penalty for distance, a slope a head (ALiBi, arXiv 2108.12409): [heads, length, length]. */
+/** The causal mask with a penalty for distance, a slope a head (ALiBi, arXiv 2108.12409): [heads, tokens, keys]. */
 export function alibiMask({ heads, scale = 1, rounded = false }: Alibi): Table {
   const slopes = alibiSlopes(heads)
   return rowTable(
-    (length) => [heads, length, length],
-    (length) => {
-      const mask = new Float32Array(heads * length * length).fill(MASKED)
+    (tokens, keys) => [heads, tokens, keys],
+    ({ start, length }) => {
+      const keys = start + length
+      const mask = new Float32Array(heads * length * keys).fill(MASKED)
       for (const [head, slope] of slopes.entries()) {
-        const rises = rounded ? roundedRises(slope, length) : Float64Array.from({ length }, (_, position) => slope * position)
-        for (let token = 0; token < length; token++) {
-          const row = (head * length + token) * length
+        const rises = rounded ? roundedRises(slope, keys) : Float64Array.from({ length: keys }, (_, position) => slope * position)
+        for (let token = start; token < keys; token++) {
+          const row = (head * length + token - start) * keys
           // Softmax only sees differences: relative to the token itself, numbers stay small.
           for (let other = 0; other <= token; other++) mask[row + other] = (rises[other] - rises[token]) * scale
         }

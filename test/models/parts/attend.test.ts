@@ -49,7 +49,11 @@ describe('attend', () => {
     const [q, k, v] = [random(2 * length * 32, 1), random(2 * length * 16, 2), random(2 * length * 16, 3)]
     const { cos, sin, channels, interleaved } = rotaryTables(rope)
     const mask = causalMask()
-    const made = [cos, sin, mask].map((table) => table.cut(table.make(tables), length)) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D]
+    const made = [cos, sin, mask].map((table) => table.cut(table.make({ start: 0, length: tables, longest: tables }), length)) as [
+      tf.Tensor2D,
+      tf.Tensor2D,
+      tf.Tensor2D,
+    ]
     const context = { rotation: { cos: made[0], sin: made[1], channels, interleaved }, mask: made[2] }
     const x = (values: Float32Array) => tf.tensor2d(values, [2 * length, values.length / (2 * length)])
     const { value: mixed } = attend(x(q), x(k), x(v), shape, context, { rows: 2, length }).next([])

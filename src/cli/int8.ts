@@ -1,0 +1,130 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { sizeReport } from '../eval/size-report.ts'
+import type { RunRecord } from '../report/record.ts'
+import { UserError } from '../util/errors.ts'
+import { openDisplay } from './display.ts'
+import { downloadProgress } from './downloads.ts'
+import { wholeNumber } from './flags.ts'
+import { calibrationLines, quantizationLines } from './int8-log.ts'
+import { interruptible } from './interrupt.ts'
+import { print, printJson } from './output.ts'
+import { profiled } from './profile.ts'
+import { runProgress } from './progress.ts'
+import { addRunOptions, LENGTH_HELP, type RunFlags } from './run-options.ts'
+import { MODEL_HELP } from './shared-options.ts'
+
+interface Flags extends RunFlags {
+  model_name: string
+  use_bnb: boolean
+  symmetry_threshold: number
+  epsilon: number
+  calibration_samples: number
+  strategy: 'tensor' | 'channel'
+  maxSeqLength?: number
+}
+
+const EXAMPLES = `
+Examples:
+  $ llmpress int8 --model_name ./Llama-3.1-8B-Instruct
+  $ llmpress int8 --model_name ./model --symmetry_threshold 0.5 --calibration_samples 32 --json
+
+The recipe int8-auto does the same: llmpress oneshot MODEL --recipe int8-auto.`
+
+/** `llmpress int8 --model_name M`: 8-bit weights with a log of each layer. */
+export function addInt8(program: Command): void {
+  const command = program
+    .command('int8')
+    .summary('quantize weights to 8 bits, with a log of each layer')
+    .description(
+      'Quantizes the weights of all linears but lm_head to 8 bits, symmetrically or with a zero point by the symmetry score of their inputs, and prints what was measured and done for each.',
+    )
+    .requiredOption('--model_name <model>', MODEL_HELP)
+    .addOption(
+      new Option('--use_bnb <True|False>', 'write a bitsandbytes checkpoint instead (not in this version)').default(false).argParser(truth),
+    )
+    .option('--symmetry_threshold <x>', 'symmetric where the score is above this', share, 0.6)
+    .option('--calibration_samples <n>', 'rows of calibration data', wholeNumber(1), 100)
+    .option('--epsilon <x>', 'added to the standard deviation in the score', positive, 1e-8)
+    .addOption(
+      new Option('--strategy <of>', 'what shares a scale: each row, or all of a linear').choices(['channel', 'tensor']).default('channel'),
+    )
+    .option('--max-seq-length <n>', LENGTH_HELP, wholeNumber(2))
+  addRunOptions(command, './{model name}-int8').addHelpText('after', EXAMPLES).action(runInt8)
+}
+
+async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, ...flags }: Flags): Promise<void> {
+  if (useBnb)
+    throw new UserError('Cannot use --use_bnb True: bitsandbytes checkpoints are not written in this version, expected --use_bnb False.')
+  const { oneshot } = await import('../index.ts')
+  const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, ...run } = flags
+  const recipe = `int8: ${JSON.stringify({ ignore: ['lm_head'], symmetry_threshold, epsilon, calibration_samples, strategy })}\n`
+  const display = openDisplay({ quiet })
+  const show = runProgress(display)
+  const say = (lines: readonly string[]) => {
+    if (!json && lines.length > 0) print(lines.join('\n'))
+  }
+  say([`Loading tokenizer: ${model}`, 'Pad token: none needed, rows are not padded', `Loading model: ${model}`])
+  try {
+    const record = await profiled(profile, () =>
+      interruptible(
+        (signal, stop) =>
+          oneshot({
+            model,
+            recipe,
+            output: `${nameOf(model)}-int8`,
+            ...run,
+            signal,
+            stop,
+            onDownload: downloadProgress(display),
+            onProgress: (event) => {
+              show(event)
+              if (event.type === 'plan') {
+                say([
+                  'Model loaded',
+                  `Model location: ${event.model}`,
+                  'Method: INT8, symmetric or asymmetric by the inputs of each linear',
+                ])
+              }
+              if (event.type === 'data') say([`Calibration samples: ${event.rows}`, 'Calibration started'])
+              if (event.type === 'linear') say([...calibrationLines(event.report), ...quantizationLines(event.report)])
+            },
+          }),
+        'Interrupted: no new checkpoint was left.',
+      ),
+    )
+    if (json) printJson({ ...record, ...sizeReport(record.size.before, record.size.after) })
+    else say(sizeLines(record))
+  } finally {
+    display.stop()
+  }
+}
+
+function nameOf(model: string): string {
+  return model
+    .replace(/@[^/]*$/, '')
+    .replace(/\/+$/, '')
+    .replace(/^.*\//, './')
+}
+
+function sizeLines({ size, output }: RunRecord): string[] {
+  const entries = Object.entries(sizeReport(size.before, size.after))
+  return ['Model Size Information:', ...entries.map(([name, value]) => `  ${name}: ${value.toFixed(2)}`), `Checkpoint: ${output}`]
+}
+
+function truth(text: string): boolean {
+  if (/^(true|1|yes)$/i.test(text)) return true
+  if (/^(false|0|no)$/i.test(text)) return false
+  throw new InvalidArgumentError('Expected True or False.')
+}
+
+function share(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && value >= 0 && value <= 1) return value
+  throw new InvalidArgumentError('Expected a number from 0 to 1.')
+}
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value
+  throw new InvalidArgumentError('Expected a number above 0.')
+}

@@ -1,0 +1,24 @@
+// A helper of products (lanes.ts): joins in wherever a job is open, and sleeps where none comes for a while.
+import { workerData } from 'node:worker_threads'
+
+// Places in the control words; lanes.ts has the same.
+const JOBS = 0
+const OPEN = 1
+const AT_WORK = 2
+/** Looks at the number of jobs before it sleeps: about a tenth of a millisecond, which is what lies between two products of a token. */
+const LOOKS = 10_000
+
+/** @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, control: number, job: number }} */
+const { module, memory, control, job } = workerData
+const { exports } = new WebAssembly.Instance(module, { env: { memory } })
+const products = /** @type {(job: number) => void} */ (exports.products)
+const words = new Int32Array(memory.buffer, control, 4)
+
+for (let seen = 0; ; ) {
+  for (let looks = 0; Atomics.load(words, JOBS) === seen && looks < LOOKS; looks++);
+  Atomics.wait(words, JOBS, seen)
+  seen = Atomics.load(words, JOBS)
+  Atomics.add(words, AT_WORK, 1)
+  if (Atomics.load(words, OPEN) === 1) products(job)
+  Atomics.sub(words, AT_WORK, 1)
+}
