@@ -7,7 +7,7 @@ import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
 import { calibrationLines, quantizationLines } from './int8-log.ts'
 import { interruptible } from './interrupt.ts'
-import { print, printJson } from './output.ts'
+import { print, printJsonLine } from './output.ts'
 import { profiled } from './profile.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, type RunFlags } from './run-options.ts'
@@ -78,6 +78,7 @@ async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, 
             onDownload: downloadProgress(display),
             onProgress: (event) => {
               show(event)
+              if (json) printJsonLine(event.type === 'done' ? { ...event, ...sizesOf(event.record) } : event)
               if (event.type === 'plan') {
                 say([
                   'Model loaded',
@@ -92,11 +93,14 @@ async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, 
         'Interrupted: no new checkpoint was left.',
       ),
     )
-    if (json) printJson({ ...record, ...sizeReport(record.size.before, record.size.after) })
-    else say(sizeLines(record))
+    say(sizeLines(record))
   } finally {
     display.stop()
   }
+}
+
+function sizesOf({ size }: RunRecord): object {
+  return sizeReport(size.before, size.after)
 }
 
 function nameOf(model: string): string {
