@@ -2,6 +2,7 @@
 // separately), but for searchScales: errors of one weight with one scale, in thousand millions a second.
 import { referenceKernels } from '../dist/kernels/reference.js'
 import { wasmKernels } from '../dist/kernels/wasm.js'
+import { SymmetricMatrix } from '../dist/numerics/symmetric-matrix.js'
 
 const quick = process.argv.includes('--quick')
 /** [rows, columns] of the linears of a 135M (576, 1536) and a 0.6B (1024, 3072) model. */
@@ -82,14 +83,15 @@ function refineInput(rows, columns) {
   const tokens = 16
   const x = uniform(tokens * columns)
   const weight = uniform(rows * columns)
-  const hessian = new Float32Array(columns ** 2)
+  const values = new Float32Array(columns ** 2)
   for (let i = 0; i < columns; i++) {
     for (let j = 0; j < columns; j++) {
       let sum = i === j ? 0.3 : 0
       for (let t = 0; t < tokens; t++) sum += (x[t * columns + i] * x[t * columns + j]) / tokens
-      hessian[i * columns + j] = sum
+      values[i * columns + j] = sum
     }
   }
+  const hessian = new SymmetricMatrix([0, columns], [values])
   const codes = Int8Array.from(weight, (w) => Math.max(-8, Math.min(7, Math.round(w * 7.5))))
   const error = weight.map((w, at) => w - codes[at] / 7.5)
   const product = error.map((e) => 0.3 * e)

@@ -21,6 +21,8 @@ export function fp4Layout(format: string, applies: (scheme: QuantizationScheme) 
   }
   return {
     format,
+    method: 'compressed-tensors',
+    scales: 'weight_scale',
     applies,
     tensors,
     encode: (quantized) => {

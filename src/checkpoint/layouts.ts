@@ -20,7 +20,7 @@ export async function layoutNamed(format: string): Promise<Layout> {
   const layouts = await loadLayouts()
   const layout = layouts.get(format)
   if (layout) return layout
-  throw new CheckpointError(`Cannot use weights of format ${JSON.stringify(format)}: expected ${[...layouts.keys()].join(', ')}.`)
+  throw new CheckpointError(`Cannot use weights of format ${JSON.stringify(format)}: expected ${namesOf(layouts.values())}.`)
 }
 
 /**
@@ -34,7 +34,10 @@ export async function layoutFor(scheme: QuantizationScheme): Promise<Layout> {
   if (layout) return layout
   const { weights } = scheme
   const found = weights ? `${weights.type} with ${weights.num_bits} bits, strategy ${weights.strategy}` : 'a scheme without weights'
-  throw new CheckpointError(
-    `Cannot use weights of this scheme: found ${found}, expected what one of ${layouts.map(({ format }) => format).join(', ')} holds.`,
-  )
+  throw new CheckpointError(`Cannot use weights of this scheme: found ${found}, expected what one of ${namesOf(layouts)} holds.`)
+}
+
+/** Those that recipes and compressed-tensors name. */
+function namesOf(layouts: Iterable<Layout>): string {
+  return [...layouts].flatMap(({ format, method }) => (method === 'compressed-tensors' ? [format] : [])).join(', ')
 }

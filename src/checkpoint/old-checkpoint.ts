@@ -1,6 +1,7 @@
 import { lstat, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CONFIG_FILE } from './config.ts'
+import { EXCHANGE_FILES } from './exchange-config.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
 import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
 
@@ -16,7 +17,8 @@ export function looksLikeCheckpoint(entries: readonly string[]): boolean {
 }
 
 /**
- * Removes the config.json and the weights of the checkpoint in a folder: model.safetensors, its shards by name or by index, the index. All
+ * Removes the config.json and the weights of the checkpoint in a folder: model.safetensors, its shards by name or by index, the index, and
+ * what else says how they are compressed. All
  * else stays, other .safetensors files too. `sync` makes a removal durable: config.json goes first, so that what an interruption leaves
  * does not look whole. Errors: those of the file system.
  */
@@ -25,7 +27,9 @@ export async function removeOldCheckpoint(dir: string, sync: (dir: string) => Pr
   const listed = entries.includes(INDEX_FILE) ? await indexedFiles(join(dir, INDEX_FILE)) : new Set()
   await rm(join(dir, CONFIG_FILE), { force: true })
   await sync(dir)
-  const old = entries.filter((name) => name === SINGLE_FILE || name === INDEX_FILE || SHARD_NAME.test(name) || listed.has(name))
+  const old = entries.filter(
+    (name) => name === SINGLE_FILE || name === INDEX_FILE || EXCHANGE_FILES.includes(name) || SHARD_NAME.test(name) || listed.has(name),
+  )
   for (const name of old) if (!(await lstat(join(dir, name))).isDirectory()) await rm(join(dir, name))
 }
 

@@ -2,6 +2,7 @@ import { Ajv } from 'ajv'
 import { match, P } from 'ts-pattern'
 import { CheckpointError } from '../util/errors.ts'
 import { isJsonObject, type JsonObject } from './json-file.ts'
+import { parseExchangeConfig } from './parse-exchange-config.ts'
 import type { QuantizationConfig, QuantizationScheme } from './quantization-config.ts'
 import { QUANTIZATION_CONFIG_SCHEMA } from './quantization-config-schema.ts'
 
@@ -14,6 +15,7 @@ export function parseQuantizationConfig(config: Readonly<JsonObject>): Quantizat
   const stored = config.quantization_config
   if (stored === undefined || stored === null) return null
   if (!isJsonObject(stored)) throw unusable(`it is ${JSON.stringify(stored)?.slice(0, 80)}, expected an object`)
+  if (stored.quant_method === 'gptq' || stored.quant_method === 'awq') return parseExchangeConfig(stored)
   assertReadable(stored)
   const filled = validate({ ...withoutNulls(stored), ...normalGroups(stored) })
   return { ...filled, quantization_status: 'compressed', config_groups: withFormats(filled) }
@@ -39,7 +41,7 @@ function assertReadable({
 }: JsonObject): void {
   if (method !== 'compressed-tensors' && (typeof method === 'string' || !groups)) {
     throw unusable(
-      `its quant_method is ${JSON.stringify(method)}, which is not readable yet, expected "compressed-tensors"; ${remedyFor(method)}`,
+      `its quant_method is ${JSON.stringify(method)}, which is not readable yet, expected "compressed-tensors", "gptq" or "awq"; ${remedyFor(method)}`,
     )
   }
   const isSparse = isJsonObject(sparsity) && Object.keys(sparsity).length > 0 && sparsity.format !== 'dense'
@@ -75,8 +77,15 @@ function normalArgs(args: JsonObject): JsonObject {
     strategy: lower(strategy) ?? inferred,
     group_size: size === -1 ? null : size,
     block_structure: typeof block === 'string' ? block.split('x').map(Number) : block,
-    actorder: actorder === false ? null : lower(actorder),
+    actorder: normalOrder(actorder),
   })
+}
+
+/** Older names of the orders: `dynamic` and true stand for `group`. */
+function normalOrder(order: unknown): unknown {
+  if (order === false) return null
+  const name = typeof order === 'string' ? order.toLowerCase() : order
+  return name === true || name === 'dynamic' ? 'group' : name
 }
 
 /** compressed-tensors writes a null where a key is not set, and reads both alike. */

@@ -23,6 +23,8 @@ export function plainLayout(
   }
   return {
     format,
+    method: 'compressed-tensors',
+    scales: 'weight_scale',
     applies,
     tensors,
     encode: (quantized) => {

@@ -10,7 +10,7 @@ const args = {
     block_structure: { ...nullable('array'), items: { type: 'integer', minimum: 1 }, minItems: 2, maxItems: 2 },
     symmetric: { type: 'boolean', default: true },
     dynamic: { enum: [true, false, 'local'], default: false },
-    actorder: { enum: ['static', 'weight', null], default: null },
+    actorder: { enum: ['static', 'weight', 'group', null], default: null },
     scale_dtype: nullable('string'),
     zp_dtype: nullable('string'),
     observer: nullable('string'),

@@ -1,4 +1,7 @@
-/** The `quantization_config` section of config.json as compressed-tensors defines it; keys are spelled as on the wire. */
+/**
+ * The `quantization_config` section of config.json as compressed-tensors defines it; keys are spelled as on the wire. Those of GPTQ and AWQ
+ * checkpoints are brought into this form.
+ */
 
 export type Strategy = 'tensor' | 'channel' | 'group' | 'block' | 'token' | 'tensor_group' | 'attn_head'
 
@@ -14,7 +17,8 @@ export interface QuantizationArgs {
   symmetric: boolean
   /** true: ranges are found at run time, nothing is stored. */
   dynamic: boolean | 'local'
-  actorder: 'static' | 'weight' | null
+  /** `group`: columns stand in groups that are stored (GPTQ's act-order, compressed-tensors before 0.19); read, never chosen by a recipe. */
+  actorder: 'static' | 'weight' | 'group' | null
   scale_dtype: string | null
   zp_dtype: string | null
   observer: string | null
@@ -32,7 +36,7 @@ export interface QuantizationScheme {
 }
 
 export interface QuantizationConfig {
-  quant_method: 'compressed-tensors'
+  quant_method: 'compressed-tensors' | 'gptq' | 'awq'
   format: string
   quantization_status: 'compressed'
   config_groups: Record<string, QuantizationScheme>

@@ -99,10 +99,6 @@ async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, 
   }
 }
 
-function sizesOf({ size }: RunRecord): object {
-  return sizeReport(size.before, size.after)
-}
-
 function nameOf(model: string): string {
   return model
     .replace(/@[^/]*$/, '')
@@ -110,9 +106,11 @@ function nameOf(model: string): string {
     .replace(/^.*\//, './')
 }
 
-function sizeLines({ size, output }: RunRecord): string[] {
-  const entries = Object.entries(sizeReport(size.before, size.after))
-  return ['Model Size Information:', ...entries.map(([name, value]) => `  ${name}: ${value.toFixed(2)}`), `Checkpoint: ${output}`]
+const sizesOf = ({ size }: RunRecord) => sizeReport(size.before, size.after)
+
+function sizeLines(record: RunRecord): string[] {
+  const entries = Object.entries(sizesOf(record))
+  return ['Model Size Information:', ...entries.map(([name, value]) => `  ${name}: ${value.toFixed(2)}`), `Checkpoint: ${record.output}`]
 }
 
 function truth(text: string): boolean {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { DEFAULT_DATASET } from '../oneshot/calibration.ts'
 import type { RunForecast } from '../oneshot/forecast.ts'
@@ -15,13 +16,23 @@ import { formatBytes, formatCount, formatSeconds, plural } from './format.ts'
 import { print, printJson } from './output.ts'
 import { LENGTH_HELP, ROWS_HELP } from './run-options.ts'
 import { findingsText, targetOption } from './servers.ts'
-import { engineOption, jsonOption, localFilesOption, MODEL_HELP, maxMemoryOption, modifiersOption, recipeOption } from './shared-options.ts'
+import {
+  engineOption,
+  formatOption,
+  jsonOption,
+  localFilesOption,
+  MODEL_HELP,
+  maxMemoryOption,
+  modifiersOption,
+  recipeOption,
+} from './shared-options.ts'
 import { facts, sizeChange } from './tables.ts'
 
 interface Flags {
   recipe: string
   modifiers?: string[]
   output?: string
+  format?: Method
   overwrite?: boolean
   strict?: boolean
   target?: Target
@@ -74,6 +85,7 @@ export function addPlan(program: Command): void {
     .addOption(recipeOption())
     .addOption(modifiersOption())
     .option('-o, --output <dir>', 'the folder that would be written (default: ./{model name}-{recipe name})')
+    .addOption(formatOption())
     .option('--overwrite', 'the output folder may hold a checkpoint that would be replaced')
     .option('--strict', 'treat warnings as errors')
     .addOption(targetOption())

@@ -4,6 +4,7 @@ import { packageVersion } from '../util/package-version.ts'
 import { colorsFor } from './colors.ts'
 import { addCompare } from './compare.ts'
 import { addCompress } from './compress.ts'
+import { addConvert } from './convert.ts'
 import { addData } from './data.ts'
 import { addDoctor } from './doctor.ts'
 import { addEstimate } from './estimate.ts'
@@ -54,6 +55,7 @@ function buildProgram(): Command {
     addInspect,
     addCompare,
     addVerify,
+    addConvert,
     addEval,
     addGenerate,
     addReport,

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { RowMode } from '../data/rows.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { Precision } from '../engine/precision.ts'
@@ -6,7 +7,15 @@ import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
-import { engineOption, eventsOption, localFilesOption, maxMemoryOption, precisionOption, threadsOption } from './shared-options.ts'
+import {
+  engineOption,
+  eventsOption,
+  formatOption,
+  localFilesOption,
+  maxMemoryOption,
+  precisionOption,
+  threadsOption,
+} from './shared-options.ts'
 
 /** The values of the options that every command which compresses has. */
 export interface RunFlags {
@@ -22,6 +31,7 @@ export interface RunFlags {
   threads?: number
   maxMemory?: number
   localFilesOnly?: boolean
+  format?: Method
   overwrite?: boolean
   pushToHub?: string
   private?: boolean
@@ -51,6 +61,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(threadsOption())
     .addOption(maxMemoryOption())
     .addOption(localFilesOption())
+    .addOption(formatOption())
     .option('--overwrite', 'replace a checkpoint in the output folder')
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--private', 'with --push-to-hub: into a private repository')

@@ -2,6 +2,7 @@ import { Option } from 'commander'
 import { ENGINES } from '../engine/engine.ts'
 import { PRECISIONS } from '../engine/precision.ts'
 import { MOST_THREADS } from '../kernels/open.ts'
+import { FORMATS } from '../oneshot/written-format.ts'
 import { memorySize, wholeNumber } from './flags.ts'
 
 /** `--engine`, for every command that computes. */
@@ -71,4 +72,12 @@ export function bothSpellings(name: string, value: string, description: string, 
   ]
   const [first, second] = spellings.map((option) => (parser ? option.argParser(parser) : option))
   return [first.conflicts(second.attributeName()), second]
+}
+
+/** `--format`, for every command that compresses or plans. */
+export function formatOption(): Option {
+  return new Option(
+    '--format <format>',
+    'whose format the checkpoint is written in: gptq (GPTQModel, AutoGPTQ) and awq (AutoAWQ) take integer weights alone (default: compressed-tensors)',
+  ).choices(FORMATS)
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
 import { matMul, quickMatMul } from './mat-mul.ts'
 
 /*
@@ -10,6 +11,11 @@ import { matMul, quickMatMul } from './mat-mul.ts'
 const MOST_BANDS = 4
 /** Rows of a band below which products are too small to pay. */
 const SMALLEST_BAND = 192
+
+/** Up to this side a symmetric matrix is on the engine whole in `timesSymmetric`. */
+const LARGEST_WHOLE = 4096
+/** Elements of a matrix that are multiplied at a time, 64 MB: it and what comes of it are there several times. Rows come out the same. */
+const STRIP = 2 ** 24
 
 /** Where the bands of a symmetric matrix of n rows begin, and n. */
 function bandCuts(n: number): number[] {
@@ -42,84 +48,78 @@ export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = []): 
   })
 }
 
-/** Side of the squares that are mirrored at a time: both fit a first-level cache. */
-const MIRROR = 64
-
-/**
- * The symmetric matrix of the bands, [n, n], symmetric to the last bit in its off-diagonal blocks. The bands are disposed of one by one, so
- * that little more than the matrix is held.
- */
-export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Float32Array> {
-  const n = bands[0].shape[1]
-  if (bands.length === 1) {
-    const values = await bands[0].data<'float32'>()
-    bands[0].dispose()
-    return values
-  }
-  const cuts = bandCuts(n)
-  const out = new Float32Array(n * n)
-  for (const [i, band] of bands.entries()) {
-    const from = cuts[i]
-    const width = n - from
-    const values = await band.data<'float32'>()
+/** The symmetric matrix of the bands, in memory. The bands are disposed of one by one, so that little more than the matrix is held. */
+export async function readBands(bands: readonly tf.Tensor2D[]): Promise<SymmetricMatrix> {
+  const parts: Float32Array[] = []
+  for (const band of bands) {
+    parts.push(await band.data<'float32'>())
     band.dispose()
-    for (let row = from; row < cuts[i + 1]; row++) {
-      const at = (row - from) * width
-      out.set(values.subarray(at, at + width), row * n + from)
-    }
-    mirror(out, n, from, cuts[i + 1])
   }
-  return out
-}
-
-/** Rows `from` to `to`, columns from `to` on, to the other side of the diagonal. */
-function mirror(values: Float32Array, n: number, from: number, to: number): void {
-  for (let top = to; top < n; top += MIRROR) {
-    const bottom = Math.min(n, top + MIRROR)
-    for (let left = from; left < to; left += MIRROR) {
-      const right = Math.min(to, left + MIRROR)
-      for (let row = top; row < bottom; row++)
-        for (let column = left; column < right; column++) values[row * n + column] = values[column * n + row]
-    }
-  }
+  return new SymmetricMatrix(bandCuts(bands[0].shape[1]), parts)
 }
 
 /**
  * e H eᵀ of every row e of matrices [rows, n], H [n, n] symmetric: [rows] for each. Of H only its bands are multiplied, the part beyond the
- * diagonal block counting twice, and one band at a time is on the engine.
+ * diagonal block counting twice, and one band at a time is on the engine; of a wide H some rows at a time, too.
  */
-export async function quadraticForms(errors: readonly Float32Array[], hessian: Float32Array, n: number): Promise<Float32Array[]> {
+export async function quadraticForms(errors: readonly Float32Array[], hessian: SymmetricMatrix): Promise<Float32Array[]> {
+  const { n } = hessian
   const found: Float32Array[] = []
   for (const e of errors) {
-    const sums = tf.tidy(() => formsOf(tf.tensor2d(e, [e.length / n, n]), hessian))
-    found.push(await sums.data<'float32'>())
-    sums.dispose()
+    const forms = new Float32Array(e.length / n)
+    for (const [top, part] of strips(e, n)) {
+      const sums = tf.tidy(() => formsOf(tf.tensor2d(part, [part.length / n, n]), hessian))
+      forms.set(await sums.data<'float32'>(), top)
+      sums.dispose()
+    }
+    found.push(forms)
   }
   return found
 }
 
-function formsOf(e: tf.Tensor2D, hessian: Float32Array): tf.Tensor1D {
+/** Some rows after the others of a matrix [rows, n], with the number of the first. */
+function* strips(e: Float32Array, n: number): Generator<readonly [top: number, part: Float32Array]> {
+  const rows = Math.max(1, Math.floor(STRIP / n))
+  for (let top = 0; top * n < e.length; top += rows) yield [top, e.subarray(top * n, (top + rows) * n)]
+}
+
+function formsOf(e: tf.Tensor2D, hessian: SymmetricMatrix): tf.Tensor1D {
   const [rows, n] = e.shape
   const cuts = bandCuts(n)
+  const block = (top: number, bottom: number, left: number, right: number) =>
+    tf.tensor2d(hessian.block(top, bottom, left, right), [bottom - top, right - left])
   const parts = cuts.slice(1).map((to, i) =>
     tf.tidy(() => {
       const from = cuts[i]
       const left = tf.slice(e, [0, from], [rows, to - from])
-      const diagonal = tf.mul(matMul(left, block(hessian, n, from, to, from, to)), left)
+      const diagonal = tf.mul(matMul(left, block(from, to, from, to)), left)
       if (to === n) return tf.sum<tf.Tensor1D>(diagonal, 1)
       const right = tf.slice(e, [0, to], [rows, n - to])
-      const beyond = tf.mul(matMul(left, block(hessian, n, from, to, to, n)), right)
+      const beyond = tf.mul(matMul(left, block(from, to, to, n)), right)
       return tf.add<tf.Tensor1D>(tf.sum(diagonal, 1), tf.mul(tf.sum(beyond, 1), 2))
     }),
   )
   return tf.addN<tf.Tensor1D>(parts)
 }
 
-/** Rows `top` to `bottom`, columns `left` to `right` of a matrix [n, n], on the engine. */
-function block(values: Float32Array, n: number, top: number, bottom: number, left: number, right: number): tf.Tensor2D {
-  const width = right - left
-  if (width === n) return tf.tensor2d(values.subarray(top * n, bottom * n), [bottom - top, n])
-  const part = new Float32Array((bottom - top) * width)
-  for (let row = top; row < bottom; row++) part.set(values.subarray(row * n + left, row * n + right), (row - top) * width)
-  return tf.tensor2d(part, [bottom - top, width])
+/** e H of every row e of a matrix [rows, n], H [n, n] symmetric; of a wide H so many columns at a time are on the engine. */
+export async function timesSymmetric(e: Float32Array, hessian: SymmetricMatrix, largestWhole = LARGEST_WHOLE): Promise<Float32Array> {
+  const { n } = hessian
+  const out = new Float32Array(e.length)
+  const step = n <= largestWhole ? n : Math.ceil(n / Math.ceil(n / (largestWhole / 2)))
+  for (let from = 0; from < n; from += step) {
+    const width = Math.min(n, from + step) - from
+    const columns = tf.tensor2d(hessian.block(0, n, from, from + width), [n, width])
+    try {
+      for (const [top, part] of strips(e, n)) {
+        const product = tf.tidy(() => matMul(tf.tensor2d(part, [part.length / n, n]), columns))
+        const values = await product.data<'float32'>()
+        product.dispose()
+        for (let at = 0, row = top; at < values.length; at += width, row++) out.set(values.subarray(at, at + width), row * n + from)
+      }
+    } finally {
+      columns.dispose()
+    }
+  }
+  return out
 }

@@ -6,6 +6,7 @@ import { tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
+import { exchangedShape } from '../models/stored-matrices.ts'
 import { elementCount } from '../numerics/dtype.ts'
 import { viewAs } from '../numerics/view.ts'
 import { matchTargets } from '../schemes/match.ts'
@@ -183,7 +184,9 @@ function schemesOf(
   ignore: readonly string[],
   modules: ReadonlyMap<string, readonly TensorInfo[]>,
 ): Map<string, QuantizationScheme> {
-  const linears = [...modules].filter(([name, tensors]) => tensors.some((tensor) => tensor.name === `${name}.weight_scale`))
+  const linears = [...modules].filter(([name, tensors]) =>
+    tensors.some((tensor) => tensor.name === `${name}.weight_scale` || tensor.name === `${name}.qweight`),
+  )
   const { assigned } = matchTargets(
     linears.map(([name]) => ({ name, className: 'Linear' })),
     groups,
@@ -206,7 +209,7 @@ async function inspectModule(
 
 /**
  * The shape that a module's weight stands for. Packed integers store it beside them as `weight_shape`; 4-bit floats are two to a byte of
- * `weight_packed` along each row (compressed-tensors' nvfp4 and mxfp4 compressors).
+ * `weight_packed` along each row (compressed-tensors' nvfp4 and mxfp4 compressors). GPTQ and AWQ show it in their scales.
  */
 async function logicalShape(
   reader: CheckpointReader,
@@ -218,6 +221,8 @@ async function logicalShape(
   if (stored('weight_shape')?.dtype === 'I64') {
     return [...viewAs(BigInt64Array, await reader.read(`${name}.weight_shape`))].map(Number)
   }
+  const exchanged = stored('qweight')
+  if (exchanged) return [...exchangedShape(reader.tensors, name, exchanged.shape)]
   const packed = stored('weight_packed')
   const bits = scheme?.weights?.num_bits
   if (packed?.dtype === 'U8' && bits === 4) return packed.shape.map((size, axis) => (axis === packed.shape.length - 1 ? size * 2 : size))

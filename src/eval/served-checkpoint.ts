@@ -10,13 +10,17 @@ export async function servedCheckpoint(source: OpenModel): Promise<ServedModel> 
   for (const { name, rows, columns } of allLinears(source.model)) {
     const stored = source.compressed.get(name)
     const scheme = stored ? { ...stored.scheme, format: stored.layout.format } : null
-    linears.push({ name, rows, columns, scheme, ...(stored && (await scaleFacts(source, name))) })
+    linears.push({ name, rows, columns, scheme, ...(stored && (await scaleFacts(source, `${name}.${stored.layout.scales}`, name))) })
   }
   return servedModel(source.config, linears, source.model.head().name)
 }
 
-async function scaleFacts({ reader }: OpenModel, linear: string): Promise<Pick<ServedLinear, 'negativeScales' | 'globalScale'>> {
-  const [scale, second] = [`${linear}.weight_scale`, `${linear}.weight_global_scale`]
+async function scaleFacts(
+  { reader }: OpenModel,
+  scale: string,
+  linear: string,
+): Promise<Pick<ServedLinear, 'negativeScales' | 'globalScale'>> {
+  const second = `${linear}.weight_global_scale`
   const signed = reader.has(scale) && FLOATS.includes(reader.info(scale).dtype)
   const [globalScale] = reader.has(second) ? await reader.readFloats(second) : []
   return {

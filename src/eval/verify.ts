@@ -137,7 +137,8 @@ async function verifyLinear(
   const stored = compressed.get(spec.name)
   const args = stored?.scheme.weights
   if (!stored || !args) return { name: spec.name, scheme: null, error: null }
-  const scaleDtype = scaleDtypeOf(reader, spec.name)
+  const { scales } = stored.layout
+  const scaleDtype = scaleDtypeOf(reader, stored.layout, spec.name)
   for (const { suffix, dtype } of stored.layout.tensors(args, spec.rows, spec.columns, scaleDtype)) {
     const name = `${spec.name}.${suffix}`
     expected.add(name)
@@ -152,7 +153,7 @@ async function verifyLinear(
     expected.add(name)
     if (isFloat(dtype)) await verifyScales(source, name, problems)
   }
-  if (scaleDtype !== 'U8') await verifyScales(source, `${spec.name}.weight_scale`, problems)
+  if (scaleDtype !== 'U8') await verifyScales(source, `${spec.name}.${scales}`, problems)
   const codes = await readCodes(reader, stored, args, spec)
   const checksum = checksums.get(spec.name)
   if (checksum !== undefined && codesChecksum(codes) !== checksum) problems.push(`${spec.name} has other codes than the run made`)

@@ -1,9 +1,12 @@
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 
 const pageBytes = 65536
 /** The end of a 32-bit wasm memory. */
 const limitBytes = 65536 * pageBytes
 const alignment = 64
+/** Before it grows by so much, what awaits collection is given back. */
+const largeBytes = 128 * 2 ** 20
 
 /** A wasm memory of up to 4 GiB that workers can share. RunError where the address space for it is not to be had. */
 export function sharedMemory(): WebAssembly.Memory {
@@ -39,6 +42,7 @@ export class Arena {
   }
 
   #grow(pages: number): void {
+    if (pages * pageBytes > largeBytes) collectGarbage()
     try {
       this.#memory.grow(pages)
     } catch (cause) {

@@ -100,13 +100,12 @@ export function checkRefineInput(input: RefineInput): void {
   expectCount(action, 'rounds', input.rounds, 0)
   expectLength(action, 'weight', input.weight.length, rows * columns)
   expectLength(action, 'product', input.product.length, rows * columns)
-  expectLength(action, 'hessian', hessian.length, columns * columns)
+  if (hessian.n !== columns) throw new RunError(`Cannot ${action}: hessian has ${hessian.n} columns, expected ${columns}`)
   expectLength(action, 'codes', input.codes.length, rows * columns)
   expectLength(action, 'scale', input.scale.length, rows * groups)
   if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, rows * groups)
   checkCodes(action, input)
-  for (let j = 0; j < columns; j++) {
-    const value = hessian[j * columns + j] ?? 0
+  for (const [j, value] of hessian.diagonal().entries()) {
     if (!(value > 0)) throw new RunError(`Cannot ${action}: the diagonal of the Hessian at column ${j} is ${value}, expected more than 0`)
   }
 }

@@ -1,4 +1,5 @@
 import type { FloatDType } from '../numerics/dtype.ts'
+import type { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
 
 /** Floats of so few bits that they are codes: four of exponent and three of mantissa, or two and one. */
 export type SmallFloat = 'E4M3' | 'E2M1'
@@ -99,7 +100,7 @@ export interface RefineInput {
   /** (W - Q) H [rows, columns], Q what the codes given stand for. */
   product: Float32Array
   /** H [columns, columns], damped: symmetric, positive definite. */
-  hessian: Float32Array
+  hessian: SymmetricMatrix
   /** [rows, columns]; of floats their bit patterns, in a Uint8Array. */
   codes: Int8Array | Uint8Array
   /** [rows, groups] */

@@ -31,8 +31,8 @@ function add(y: Float32Array, a: number, x: Float32Array, sign: 1 | -1): void {
   for (let i = 0; i < y.length; i++) y[i] = fround(y[i] + sign * fround(a * x[i]))
 }
 
-function openRow(input: RefineInput, row: number): Row {
-  const { columns, groupSize, hessian } = input
+function openRow(input: RefineInput, hessian: Float32Array, row: number): Row {
+  const { columns, groupSize } = input
   const groups = columns / groupSize
   const scale = input.scale.slice(row * groups, (row + 1) * groups)
   const zeroPoint = Float32Array.from({ length: groups }, (_, g) => input.zeroPoint?.[row * groups + g] ?? 0)
@@ -83,9 +83,9 @@ function refit({ codes, scale, product, parts }: Row, groupSize: number, dtype: 
 }
 
 /** Every code in order to the one that lowers the loss most while the others stay. */
-function descend(row: Row, input: RefineInput): boolean {
+function descend(row: Row, input: RefineInput, hessian: Float32Array): boolean {
   const { codes, scale, zeroPoint, product, parts } = row
-  const { columns, groupSize, hessian, float, min, max } = input
+  const { columns, groupSize, float, min, max } = input
   const { nearest } = roundingTo(float)
   let changed = false
   for (let j = 0; j < columns; j++) {
@@ -113,15 +113,16 @@ function lossOf({ weight, codes, scale, product }: Row, groupSize: number): numb
 export function refine(input: RefineInput): RefineResult {
   const { rows, columns, groupSize, float, rounds, scaleDtype } = input
   const groups = columns / groupSize
+  const hessian = input.hessian.block(0, columns, 0, columns)
   const codes = float ? new Uint8Array(rows * columns) : new Int8Array(rows * columns)
   const result = { codes, scale: new Float32Array(rows * groups), loss: new Float32Array(rows) }
   const { codeOf } = roundingTo(float)
   for (let at = 0; at < rows; at++) {
-    const row = openRow(input, at)
+    const row = openRow(input, hessian, at)
     for (let round = 0; round < rounds; round++) {
       const fitted = refit(row, groupSize, scaleDtype)
       // What has found nothing once finds nothing again.
-      if (!descend(row, input) && !fitted) break
+      if (!descend(row, input, hessian) && !fitted) break
     }
     for (const [j, value] of row.codes.entries())
       codes[at * columns + j] = codeOf(float ? value : value + row.zeroPoint[Math.floor(j / groupSize)])

@@ -62,16 +62,25 @@ function collectRows(source: Uint8Array, { groups, groupSize, padded, width }: L
   }
 }
 
+/** Rows of H that are brought at a time. */
+const hessianRows = 64
+
 /** H with a row of zeros for every column of padding, and its diagonal with ones there. */
-function copyHessian(input: RefineInput, layout: Layout, pitch: number, hessian: Float32Array, diagonal: Float32Array): void {
-  const { columns } = input
+function copyHessian({ columns, hessian }: RefineInput, layout: Layout, pitch: number, out: Float32Array, diagonal: Float32Array): void {
   const { groupSize, padded } = layout
-  if (columns !== pitch) hessian.fill(0)
+  if (columns !== pitch) out.fill(0)
   diagonal.fill(1)
-  for (let j = 0; j < columns; j++) {
-    const at = Math.floor(j / groupSize) * padded + (j % groupSize)
-    copyRows(input.hessian.subarray(j * columns, (j + 1) * columns), layout, pitch, hessian.subarray(at * pitch, (at + 1) * pitch))
-    diagonal[at] = input.hessian[j * columns + j]
+  const place = (j: number) => Math.floor(j / groupSize) * padded + (j % groupSize)
+  const own = hessian.diagonal()
+  for (let j = 0; j < columns; j++) diagonal[place(j)] = own[j]
+  const some = new Float32Array(hessianRows * columns)
+  for (let from = 0; from < columns; from += hessianRows) {
+    const to = Math.min(columns, from + hessianRows)
+    hessian.block(from, to, 0, columns, some)
+    for (let j = from; j < to; j++) {
+      const at = place(j) * pitch
+      copyRows(some.subarray((j - from) * columns, (j - from + 1) * columns), layout, pitch, out.subarray(at, at + pitch))
+    }
   }
 }
 

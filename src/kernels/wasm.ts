@@ -26,55 +26,72 @@ export async function loadModule(): Promise<WebAssembly.Module> {
   }
 }
 
+/** A memory that has grown beyond this is given back after the call that made it so: it cannot shrink, and a stage has better use for it. */
+const KEPT_BYTES = 256 * 2 ** 20
+
+/** What calls run on: a memory and who shares it. */
+interface Desk {
+  readonly memory: WebAssembly.Memory
+  readonly crew: Crew
+}
+
 /** Calls take turns, because they share one memory; each one spreads over all lanes by itself. */
 class WasmKernels implements Kernels {
   readonly name = 'wasm'
   readonly threads: number
-  readonly #memory: WebAssembly.Memory
-  readonly #crew: Crew
+  readonly #open: () => Desk
+  /** Null where the last one was given back. */
+  #desk: Desk | null
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
 
-  constructor(memory: WebAssembly.Memory, crew: Crew) {
-    this.threads = crew.lanes
-    this.#memory = memory
-    this.#crew = crew
+  constructor(threads: number, open: () => Desk) {
+    this.threads = threads
+    this.#open = open
+    this.#desk = open()
   }
 
   async sweep(input: SweepInput): Promise<SweepResult> {
     checkSweepInput(input)
-    return this.#inTurn('sweep', () => wasmSweep(this.#memory, this.#crew, input))
+    return this.#inTurn('sweep', ({ memory, crew }) => wasmSweep(memory, crew, input))
   }
 
   async inverseFactor(h: Float32Array, n: number): Promise<Float32Array | null> {
     checkFactorInput(h, n)
-    return this.#inTurn('inverseFactor', () => wasmInverseFactor(this.#memory, this.#crew, h, n))
+    return this.#inTurn('inverseFactor', ({ memory, crew }) => wasmInverseFactor(memory, crew, h, n))
   }
 
   async searchScales(input: SearchInput): Promise<Int32Array> {
     checkSearchInput(input)
-    return this.#inTurn('searchScales', () => wasmSearchScales(this.#memory, this.#crew, input))
+    return this.#inTurn('searchScales', ({ memory, crew }) => wasmSearchScales(memory, crew, input))
   }
 
   async roundWeights(input: RoundInput): Promise<RoundResult> {
     checkRoundInput(input)
-    return this.#inTurn('roundWeights', () => wasmRoundWeights(this.#memory, this.#crew, input))
+    return this.#inTurn('roundWeights', ({ memory, crew }) => wasmRoundWeights(memory, crew, input))
   }
 
   async refine(input: RefineInput): Promise<RefineResult> {
     checkRefineInput(input)
-    return this.#inTurn('refine', () => wasmRefine(this.#memory, this.#crew, input))
+    return this.#inTurn('refine', ({ memory, crew }) => wasmRefine(memory, crew, input))
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    await this.#crew.close()
+    await this.#desk?.crew.close()
   }
 
-  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(() => {
+  #inTurn<T>(name: string, work: (desk: Desk) => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(async () => {
       if (this.#closed) throw new RunError('Cannot run a kernel: the kernels are closed, expected a call before close()')
-      return span('kernel', name, work)
+      this.#desk ??= this.#open()
+      const { memory, crew } = this.#desk
+      const result = await span('kernel', name, () => work({ memory, crew }))
+      if (memory.buffer.byteLength > KEPT_BYTES) {
+        this.#desk = null
+        await crew.close()
+      }
+      return result
     })
     this.#turn = mine.catch(() => undefined)
     return mine
@@ -82,11 +99,13 @@ class WasmKernels implements Kernels {
 }
 
 /**
- * The kernels in WebAssembly SIMD. `threads` 1: in this thread, which is busy until a call is done; more: that many workers. The memory
- * grows with the largest call and is given back by `close`. RunError when the module is missing.
+ * The kernels in WebAssembly SIMD. `threads` 1: in this thread, which is busy until a call is done; more: that many workers. A memory that a
+ * call has made large is given back after it, any other by `close`. RunError when the module is missing.
  */
 export async function wasmKernels({ threads }: { threads: number }): Promise<Kernels> {
   const module = await loadModule()
-  const memory = sharedMemory()
-  return new WasmKernels(memory, threads === 1 ? localCrew(module, memory) : new WorkerPool(module, memory, threads))
+  return new WasmKernels(threads, () => {
+    const memory = sharedMemory()
+    return { memory, crew: threads === 1 ? localCrew(module, memory) : new WorkerPool(module, memory, threads) }
+  })
 }

@@ -43,9 +43,10 @@ export async function openModel(path: string): Promise<OpenModel> {
   const stored = await openCheckpoint(path)
   try {
     const reader = await expertReader(config, stored)
-    const model = await readModel(config, reader)
-    requireLayers(config, model, reader)
-    const compressed = await storedSchemes(config, model)
+    const described = await readModel(config, reader)
+    requireLayers(config, described, reader)
+    const compressed = await storedSchemes(config, described, reader)
+    const model = withStoredBiases(described, reader, compressed)
     const opened: OpenModel = { path, name: basename(resolve(path)), config, model, reader, compressed, close: () => reader.close() }
     checkTensors(opened)
     return opened
@@ -109,7 +110,19 @@ function requireLayers(config: Config, model: Model, { tensors }: TensorReader):
   )
 }
 
-async function storedSchemes(config: Config, model: Model): Promise<Map<string, StoredScheme>> {
+/**
+ * A bias that stands beside a GPTQ or AWQ linear is added, whatever the architecture has: AutoGPTQ gave every linear one, of zeros where
+ * there was none.
+ */
+function withStoredBiases(model: Model, reader: TensorReader, compressed: ReadonlyMap<string, StoredScheme>): Model {
+  const isStored = ({ name, bias }: LinearSpec) => bias || (compressed.get(name)?.layout.scales === 'scales' && reader.has(`${name}.bias`))
+  if (!allLinears(model).some((spec) => !spec.bias && isStored(spec))) return model
+  const withBias = (spec: LinearSpec): LinearSpec => ({ ...spec, bias: isStored(spec) })
+  return { ...model, linears: (layer) => model.linears(layer).map(withBias), head: () => withBias(model.head()) }
+}
+
+/** GPTQ and AWQ say nothing of which linears they leave out: those without scales are. */
+async function storedSchemes(config: Config, model: Model, reader: TensorReader): Promise<Map<string, StoredScheme>> {
   const quantization = parseQuantizationConfig(config)
   const stored = new Map<string, StoredScheme>()
   if (!quantization) return stored
@@ -117,7 +130,9 @@ async function storedSchemes(config: Config, model: Model): Promise<Map<string, 
   const { assigned } = matchTargets(modules(model), groups, quantization.ignore)
   for (const { name } of allLinears(model)) {
     const scheme = groups[assigned.get(name) ?? -1]
-    if (scheme?.weights) stored.set(name, { scheme, layout: await layoutFor(scheme) })
+    if (!scheme?.weights) continue
+    const layout = await layoutFor(scheme)
+    if (layout.method === 'compressed-tensors' || reader.has(`${name}.${layout.scales}`)) stored.set(name, { scheme, layout })
   }
   return stored
 }
@@ -141,7 +156,7 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
         const message = `Cannot use the checkpoint: the scheme that config.json gives ${spec.name} does not fit: ${problem}.`
         throw new CheckpointError(message, { file: 'config.json', tensor: `${spec.name}.weight` })
       }
-      const scaleDtype = scaleDtypeOf(reader, spec.name)
+      const scaleDtype = scaleDtypeOf(reader, stored.layout, spec.name)
       for (const { suffix, shape } of stored.layout.tensors(stored.scheme.weights, spec.rows, spec.columns, scaleDtype)) {
         check(`${spec.name}.${suffix}`, shape)
       }
@@ -152,8 +167,8 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
 }
 
 /** The type of a compressed linear's scales. Errors: CheckpointError where scales are never stored so. */
-export function scaleDtypeOf(reader: TensorReader, linear: string): ScaleDType {
-  const { dtype, file } = reader.info(`${linear}.weight_scale`)
+export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'scales'>, linear: string): ScaleDType {
+  const { dtype, file } = reader.info(`${linear}.${scales}`)
   if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F8_E4M3' || dtype === 'U8') return dtype
   const message = `Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16, BF16, F8_E4M3 or U8.`
   throw new CheckpointError(message, { file, tensor: linear })
@@ -180,7 +195,19 @@ export async function readCodes(
   args: QuantizationArgs,
   { name, rows, columns }: LinearSpec,
 ): Promise<Quantized> {
-  return layout.decode(args, rows, columns, scaleDtypeOf(reader, name), (suffix) => reader.read(`${name}.${suffix}`))
+  try {
+    return await layout.decode(args, rows, columns, scaleDtypeOf(reader, layout, name), (suffix) => reader.read(`${name}.${suffix}`))
+  } catch (error) {
+    throw error instanceof CheckpointError ? located(error, reader, name) : error
+  }
+}
+
+/** What is wrong with a stored tensor, with its full name and its file: layouts know neither. */
+function located(error: CheckpointError, reader: TensorReader, linear: string): CheckpointError {
+  const tensor = `${linear}.${error.tensor}`
+  if (error.tensor === undefined || !reader.has(tensor)) return error
+  const { file } = reader.info(tensor)
+  return new CheckpointError(`${error.message.replace(/[.]$/, '')} (${tensor} of ${file}).`, { file, tensor }, { cause: error })
 }
 
 /** [rows, columns] as [columns, rows]. */

@@ -80,7 +80,7 @@ function unknownType(config: Config, known: ReadonlyMap<string, Architecture>): 
 /** A head that is stored is the model's, whatever config.json says of tying: so transformers 5 reads it. */
 function withOwnHead(model: Model, { tensors }: Pick<TensorReader, 'tensors'>): Model {
   const { name } = model.head()
-  const isStored = ['weight', 'weight_packed', 'weight_scale'].some((suffix) => tensors.has(`${name}.${suffix}`))
+  const isStored = ['weight', 'weight_packed', 'weight_scale', 'qweight'].some((suffix) => tensors.has(`${name}.${suffix}`))
   return isStored && model.tied ? { ...model, tied: false } : model
 }
 

@@ -11,7 +11,7 @@ import { residualTarget } from './gptq/residual-target.ts'
 import { aim, type Target } from './gptq/target.ts'
 import type { Modifier, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
-import { activationOrder, dampedFactor, diagonal, type Factor } from './statistics/hessian.ts'
+import { activationOrder, dampedFactor, type Factor } from './statistics/hessian.ts'
 import { type Hessian, measureMoments, type StageMoments } from './statistics/moments.ts'
 
 const schema = {
@@ -91,7 +91,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       const goal = goalOf(stage, levers)
       const moments = await measureMoments(stage, holdBack, goal?.target ?? null)
       const factors = new Map<boolean, Factor | null>()
-      const dead = diagonal(moments.fitted.hessian).filter((value) => value === 0).length
+      const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
       const members = []
       for (const [linear, scheme] of targets) {
         const { name, weight } = linear

@@ -13,8 +13,10 @@ export interface Linear {
   readonly name: string
   readonly rows: number
   readonly columns: number
-  /** The type its weight is stored in; scales are rounded to it before codes are computed. */
+  /** The type its scales are stored in, that of the weight unless the format fixes it; they are rounded to it before codes are computed. */
   readonly dtype: FloatDType
+  /** The type its bias is stored in; as `dtype` where absent. */
+  readonly biasDtype?: FloatDType
   /** What the recipe gives it in the end, by whichever modifier; null where it stays as it is. */
   readonly scheme: QuantizationScheme | null
   /** [rows, columns] float32: of the original model, with its columns rescaled where a transform did so. Not to be written to. */

@@ -75,6 +75,36 @@ export function unpackColumns(words: Int32Array, rows: number, columns: number, 
   return unpack(words, columns, rows, bits, { element: columns, row: 1, word: columns, packedRow: 1 })
 }
 
+/**
+ * `packRows` with the words of a row one below the other: codes [rows, columns] to words [packedWords(columns, bits), rows]. With a weight
+ * [out, in] it is the `qweight` of GPTQ files, which is [in, out] packed along its columns.
+ */
+export function packAcross(codes: Int8Array, rows: number, columns: number, bits: number): Int32Array {
+  checkLength('codes', codes.length, rows * columns)
+  return pack(codes, rows, columns, bits, { element: 1, row: columns, word: rows, packedRow: 1 })
+}
+
+/** The inverse of `packAcross`: words [packedWords(columns, bits), rows] to signed codes [rows, columns]. */
+export function unpackAcross(words: Int32Array, rows: number, columns: number, bits: number): Int8Array {
+  checkLength('words', words.length, packedWords(columns, bits) * rows)
+  return unpack(words, rows, columns, bits, { element: 1, row: columns, word: rows, packedRow: 1 })
+}
+
+/**
+ * `packColumns` with the words of a column side by side: codes [rows, columns] to words [columns, packedWords(rows, bits)]. With zero points
+ * [out, groups] it is the `qzeros` of GPTQ files.
+ */
+export function packDown(codes: Int8Array, rows: number, columns: number, bits: number): Int32Array {
+  checkLength('codes', codes.length, rows * columns)
+  return pack(codes, columns, rows, bits, { element: columns, row: 1, word: 1, packedRow: packedWords(rows, bits) })
+}
+
+/** The inverse of `packDown`: words [columns, packedWords(rows, bits)] to signed codes [rows, columns]. */
+export function unpackDown(words: Int32Array, rows: number, columns: number, bits: number): Int8Array {
+  checkLength('words', words.length, packedWords(rows, bits) * columns)
+  return unpack(words, columns, rows, bits, { element: columns, row: 1, word: 1, packedRow: packedWords(rows, bits) })
+}
+
 /** Steps in the unpacked and the packed array, in elements: from one code or word of a stream to the next, and from stream to stream. */
 interface Strides {
   element: number

@@ -1,4 +1,3 @@
-import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { LinearSpec } from '../models/architecture.ts'
 import { modules, type OpenModel } from '../models/open-model.ts'
@@ -12,6 +11,7 @@ import { UserError } from '../util/errors.ts'
 import type { SettledGroup } from './config-groups.ts'
 import { type PlannedRescale, planRescales } from './rescales.ts'
 import type { StagedLinear } from './staged-linear.ts'
+import { layoutIn } from './written-format.ts'
 
 /** A modifier of the recipe with the linears it gets. */
 export interface PlannedModifier {
@@ -234,7 +234,7 @@ async function settleSizes(
     if (inputProblem) throw entry.errorAt(sizePath(entry, path), `Cannot quantize the inputs of ${name}: ${inputProblem}`)
   }
   const fitted = { ...scheme, weights: settled }
-  await layoutFor(fitted)
+  await layoutIn('compressed-tensors', fitted)
   return fitted
 }
 

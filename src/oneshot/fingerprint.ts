@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { packageVersion } from '../util/package-version.ts'
 import type { Plan } from './plan.ts'
+import { shardNames } from './source-hashes.ts'
 
 /** What the bytes of a result depend on, part by part, as hashes: a run goes on with another's work only where all are equal. */
 export interface Fingerprint {
@@ -13,12 +14,14 @@ export interface Fingerprint {
 }
 
 /**
- * The fingerprint of a run. Of the model's files it takes config.json's content, and name, size and time of change of the weights:
- * hashing them would cost as much as reading the model once more.
+ * The fingerprint of a run. Of the model's files it takes config.json's content, what the headers of the weights say, and
+ * their name, size and time of change: hashing them first would cost as much as reading the model once more.
  */
 export async function fingerprintOf(plan: Plan, rows: readonly Int32Array[] | null): Promise<Fingerprint> {
   const { source, recipe, config, shards } = plan
-  const files = [...new Set([...source.reader.tensors.values()].map(({ file }) => file))].sort()
+  const files = shardNames(source)
+  // What the headers say.
+  const tensors = [...source.reader.tensors.values()]
   const stats = await Promise.all(
     files.map(async (file) => {
       const { size, mtimeMs } = await stat(join(source.path, file))
@@ -27,7 +30,7 @@ export async function fingerprintOf(plan: Plan, rows: readonly Int32Array[] | nu
   )
   return {
     version: packageVersion(),
-    model: hash([JSON.stringify([source.config, stats])]),
+    model: hash([JSON.stringify([source.config, stats, tensors])]),
     // What is written follows from it, so that a default that changes counts as well.
     recipe: hash([recipe.text, JSON.stringify([config, shards])]),
     data:

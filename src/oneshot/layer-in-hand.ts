@@ -1,6 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
 import type { StoredTensor } from '../checkpoint/layouts/layout.ts'
 import type { TensorData } from '../checkpoint/tensor.ts'
+import type { LinearSpec } from '../models/architecture.ts'
 import { attentionOf } from '../models/attention-of.ts'
 import { readWeight, transpose } from '../models/open-model.ts'
 import { loadBias } from '../models/weights.ts'
@@ -85,12 +86,19 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[])
     const bias = originalBias?.slice() ?? null
     inHand.push({
       planned: entry,
-      linear: { name, rows, columns, dtype, scheme, weight, bias, quantized: null, report: null },
+      linear: { name, rows, columns, dtype, ...biasType(plan, spec), scheme, weight, bias, quantized: null, report: null },
       originalBias,
       inputRange: null,
     })
   }
   return inHand
+}
+
+/** A bias keeps its own type, which need not be that of the scales. */
+function biasType({ source: { reader } }: Plan, { name, bias }: LinearSpec): Pick<Linear, 'biasDtype'> {
+  if (!bias) return {}
+  const { dtype } = reader.info(`${name}.bias`)
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' ? { biasDtype: dtype } : {}
 }
 
 /** The tensors that are stored for a layer beside those that are copied: compressed linears, then what was edited. */

@@ -99,16 +99,31 @@ function calibrated(
   const square = plan.secondMoments ? columns ** 2 : 0
   const hessians = rows >= HELD_BACK_ROWS ? 2 : 1
   const targets = streams === 2 ? (hessians + 1) * weights : 0
-  // Bands of H are five eighths of it; the one being added is there twice.
-  const measuring = (0.625 * hessians + 0.5) * square + targets
+  // Of a symmetric matrix five eighths are held; the band that is added to on the engine is there twice, beside what is added.
+  const moments = 0.625 * hessians * square
+  const measuring = moments + 0.5 * square + targets
   const serving = weights + largest
   const onEngine = FLOAT * (held + atWork + Math.max(measuring, serving))
-  // H of both kinds of rows, and what takes most beside it: the factor with its blocks on the engine, or H in the kernels' memory.
-  const squares = (hessians + 2.25) * square
-  // The float weight, its permuted, aimed and dequantized copies, W H, codes, strips in the kernels' memory.
-  const compressing = squares + weights + (streams === 2 ? 5.5 : 4.5) * largest
+  const compressing = Math.max(...compressSteps(square, largest, streams, engine)) + moments + weights
   const total = FLOAT * (held + Math.max(atWork + measuring + weights, atWork + 3 * weights, compressing))
   return { engine: onEngine, total: total + layerCodes(plan) + BASE + (engine === 'wasm' ? 0 : TENSORFLOW) }
+}
+
+/** Floats that the steps of compressing a linear take beside moments and weights. */
+function compressSteps(square: number, largest: number, streams: number, engine: EngineName | 'none'): number[] {
+  const isTensorflow = engine === 'native' || engine === 'gpu'
+  return [
+    // The factor takes the place of the damped H; its blocks are on the engine. The kernels compute it in float64.
+    isTensorflow ? 1.75 * square : 4 * square,
+    // The factor, and H where a target needs it, in memory and on the engine.
+    streams === 2 ? 5 * square + 3 * largest : 0,
+    // The factor, its upper half in the kernels' memory, the permuted weight, codes.
+    1.5 * square + 1.75 * largest,
+    // H in the kernels' memory; the product, codes, what they stand for.
+    square + 3.5 * largest,
+    // A block of H, products of some rows with it; the dequantized weight, its error.
+    0.5 * square + 4 * largest,
+  ]
 }
 
 /** Floats that a token holds between two stages. */

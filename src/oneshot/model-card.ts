@@ -5,6 +5,8 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import type { Plan } from './plan.ts'
 
+const FORMAT_NAMES = { 'compressed-tensors': 'compressed-tensors format', gptq: 'GPTQ format', awq: 'AWQ format (GEMM)' }
+
 /** README.md of the checkpoint: what it is, how it was made, how good it is, how it is served. The front matter is what model hubs read. */
 export function modelCard(plan: Plan, record: RunRecord): string {
   const schemes = [...new Set(plan.linears.flatMap(({ scheme }) => (scheme ? [schemeLabel(scheme)] : [])))]
@@ -13,7 +15,7 @@ export function modelCard(plan: Plan, record: RunRecord): string {
   const data = record.data ? `${record.data.rows} rows, ${record.data.tokens} tokens of ${record.data.source}` : 'none needed'
   // Hubs refuse a base_model that is none of theirs.
   const base = commit === null ? [] : [`base_model: ${id}`, 'base_model_relation: quantized']
-  const tags = ['compressed-tensors', 'llmpress', ...schemes.map((scheme) => scheme.split(' ')[0])]
+  const tags = [plan.format, 'llmpress', ...schemes.map((scheme) => scheme.split(' ')[0])]
   return `---
 ${[...base, 'library_name: transformers', 'tags:', ...new Set(tags.map((tag) => `- ${tag}`))].join('\n')}
 ---
@@ -29,7 +31,7 @@ ${id} compressed to ${schemes.join(' and ')} with llmpress ${record.llmpress}.
 | tensors | ${formatBytes(record.size.before)} before, ${formatBytes(record.size.after)} after |
 | linears compressed | ${record.linears.length}, left as they were: ${record.untouched.join(', ') || 'none'} |
 
-${record.linears.length > 0 ? `${qualityTable(record.linears)}\n\n` : ''}What happened to each linear is in \`llmpress-report.json\`. The checkpoint is in the compressed-tensors format:
+${record.linears.length > 0 ? `${qualityTable(record.linears)}\n\n` : ''}What happened to each linear is in \`llmpress-report.json\`. The checkpoint is in the ${FORMAT_NAMES[plan.format]}:
 
 \`\`\`
 vllm serve ./${folder}

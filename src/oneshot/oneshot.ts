@@ -35,6 +35,7 @@ import { type Plan, type PlanOptions, planRun } from './plan.ts'
 import { remarksOf, skippedStages } from './remarks.ts'
 import type { Run } from './run.ts'
 import { ScratchFile } from './scratch-file.ts'
+import { withSourceHashes } from './source-hashes.ts'
 import { inMemory, ScratchStore, type TensorStore } from './tensor-store.ts'
 import { streamLayers, type WalkContext, walkLayers } from './walk.ts'
 import { writeLayers } from './write-layers.ts'
@@ -72,7 +73,7 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
 }
 
 /**
- * Compresses a model as a recipe says and writes a compressed-tensors checkpoint.
+ * Compresses a model as a recipe says and writes a compressed-tensors checkpoint, or a GPTQ or AWQ one.
  * Runs with data take turns where a process starts several, since they share one engine.
  * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
  */
@@ -196,24 +197,8 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   const config = await configText(plan.source.path, plan.config)
   for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
 
-  const {
-    progress,
-    engine,
-    threads,
-    scratch,
-    warnings: passedOver,
-  } = rows
-    ? await withEngine(
-        {
-          engine: options.engine ?? 'auto',
-          precision: options.precision ?? 'float32',
-          givesBack: options.maxMemory !== undefined || isWide(plan.source),
-          ...withThreads(options),
-          signal,
-        },
-        (opened) => computeLayers(run, options, opened, rows.rows),
-      )
-    : await computeLayers(run, options, NO_ENGINE, null)
+  const { result, sources } = await withSourceHashes(plan.source, signal, () => computeOn(run, options, rows))
+  const { progress, engine, threads, scratch, warnings: passedOver } = result
 
   const { name, text } = plan.recipe
   const linears = [...progress.reports]
@@ -222,7 +207,9 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
     model: plan.origin.reference,
     output: plan.output,
     recipe: { name, text },
+    ...(plan.format !== 'compressed-tensors' && { format: plan.format }),
     hashes: { model: run.fingerprint.model, recipe: run.fingerprint.recipe, data: run.fingerprint.data },
+    sources,
     engine: { name: engine.name, detail: engine.detail, threads },
     seed: options.seed ?? 0,
     data: data && { ...data, request: rowsWanted(plan, options) },
@@ -249,6 +236,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   }
   await writer.writeFile('recipe.yaml', text)
   await writer.writeFile('README.md', modelCard(plan, record))
+  for (const { name, text } of plan.configFiles) await writer.writeFile(name, text)
   await writer.writeFile('config.json', config)
   await span('io', 'check', () => checkSaved(plan, writer.staging, linears, signal))
   record.files = await span('io', 'hash', () => writer.files())
@@ -260,6 +248,19 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   signal.throwIfAborted()
   await span('io', 'finish', () => writer.finish())
   return record
+}
+
+/** The layers, on an engine where there are rows. */
+function computeOn(run: Run, options: OneshotOptions, rows: Rows | null): ReturnType<typeof computeLayers> {
+  if (!rows) return computeLayers(run, options, NO_ENGINE, null)
+  const opened = {
+    engine: options.engine ?? 'auto',
+    precision: options.precision ?? 'float32',
+    givesBack: options.maxMemory !== undefined || isWide(run.plan.source),
+    ...withThreads(options),
+    signal: run.signal,
+  }
+  return withEngine(opened, (engine) => computeLayers(run, options, engine, rows.rows))
 }
 
 /** In the staging folder, which a later run clears of what a killed one left. */

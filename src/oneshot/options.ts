@@ -3,8 +3,21 @@ import { ENGINES } from '../engine/engine.ts'
 import { engineRule } from '../engine/open.ts'
 import { precisionRule } from '../engine/precision.ts'
 import { threadsRule } from '../kernels/open.ts'
-import { checkFolder, checkOptions, flag, folder, handler, isObject, type Rules, signal, text, whole } from '../util/check-options.ts'
+import {
+  checkFolder,
+  checkOptions,
+  flag,
+  folder,
+  handler,
+  isObject,
+  type Rule,
+  type Rules,
+  signal,
+  text,
+  whole,
+} from '../util/check-options.ts'
 import { memoryRule } from './memory-budget.ts'
+import { FORMATS } from './written-format.ts'
 
 /** The options that say what calibrates, and where the hub comes in. */
 export const CALIBRATION: Rules = {
@@ -21,6 +34,8 @@ export const CALIBRATION: Rules = {
   signal,
 }
 
+const formatRule: Rule = { expected: FORMATS.join(', '), fits: (value) => FORMATS.some((format) => format === value) }
+
 /** The options of `oneshot`; `planRun` takes the same ones, and has no use for some. */
 const ONESHOT: Rules = {
   model: { ...folder, required: true },
@@ -31,6 +46,7 @@ const ONESHOT: Rules = {
   },
   output: text('the path of the folder to write'),
   overwrite: flag,
+  format: formatRule,
   pushToHub: text('org/name of a repository on the hub'),
   private: flag,
   strict: flag,
@@ -69,6 +85,22 @@ const REBUILD: Rules = {
 export function checkRebuild(checkpoint: unknown, options: unknown): void {
   checkFolder('rebuild', checkpoint)
   checkOptions('rebuild', options, REBUILD)
+}
+
+const CONVERT: Rules = {
+  format: { ...formatRule, required: true },
+  output: ONESHOT.output,
+  overwrite: flag,
+  localFilesOnly: flag,
+  onDownload: handler,
+  signal,
+  onProgress: handler,
+}
+
+/** Checks the arguments of `convert`. Errors: UserError that names the argument or option. */
+export function checkConvert(checkpoint: unknown, options: unknown): void {
+  checkFolder('convert', checkpoint)
+  checkOptions('convert', options, CONVERT)
 }
 
 /** Checks the options of `oneshot` or `planRun` before anything is done with them. Errors: UserError that names the option. */

@@ -41,14 +41,23 @@ export function ignoredNames(source: OpenModel, untouched: readonly string[], co
 }
 
 /** All stored tensors but the weights that are compressed, in the order of the walk. */
-export function untouchedTensors({ model, reader }: OpenModel, linears: readonly PlannedLinear[]): PassThrough[] {
+export function untouchedTensors(source: OpenModel, linears: readonly PlannedLinear[]): PassThrough[] {
   const compressed = new Set(linears.filter(({ scheme }) => scheme).map(({ spec }) => spec.name))
+  return keptTensors(source, compressed, (name) => name.endsWith('.weight') && compressed.has(linearOf(name)))
+}
+
+/** All stored tensors but those that are replaced, in the order of the walk. */
+export function keptTensors(
+  { model, reader }: OpenModel,
+  compressed: ReadonlySet<string>,
+  isReplaced: (name: string) => boolean,
+): PassThrough[] {
   const whole = wholeExperts({ reader }, compressed)
   const layerOf = (name: string) => {
     for (let layer = 0; layer < model.layers; layer++) if (name.startsWith(`${model.layerName(layer)}.`)) return layer
     return model.layers
   }
-  const kept = [...reader.tensors.values()].filter(({ name }) => !(name.endsWith('.weight') && compressed.has(linearOf(name))))
+  const kept = [...reader.tensors.values()].filter(({ name }) => !isReplaced(name))
   const entries = [...new Set(kept.map((info) => whole.get(info.name) ?? info))].map(({ name, dtype, shape }) => ({
     info: { name, dtype, shape },
     layer: layerOf(name),

@@ -1,15 +1,12 @@
-import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { patchConfig, quantizationConfig } from '../checkpoint/config.ts'
-import { availableBytes } from '../checkpoint/disk-space.ts'
-import { layoutFor } from '../checkpoint/layouts.ts'
-import { requireUsableOutput } from '../checkpoint/output-folder.ts'
+import { patchConfig } from '../checkpoint/config.ts'
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, totalBytes } from '../checkpoint/shards.ts'
 import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { uncomputable } from '../models/computable.ts'
-import { type OpenModel, openModel, otherLinears, storedName } from '../models/open-model.ts'
+import { type OpenModel, openModel, storedName } from '../models/open-model.ts'
 import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
@@ -18,14 +15,14 @@ import type { KindSize } from '../report/record.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
-import { formatBytes } from '../util/format-bytes.ts'
 import { assign, type PlannedModifier } from './assign.ts'
-import { configGroups } from './config-groups.ts'
 import { checkOneshot } from './options.ts'
-import { ignoredNames, type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
+import { requireSpace, requireTarget } from './output-target.ts'
+import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
 import { foreignTensors, modelWarnings } from './plan-warnings.ts'
 import { sizeByKind } from './size-kinds.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
+import { layoutIn, requireFormat, writtenQuantization } from './written-format.ts'
 
 export interface PlanOptions extends HubOptions {
   /** A checkpoint folder, or `org/name` or `org/name@revision` on the hub. */
@@ -38,6 +35,8 @@ export interface PlanOptions extends HubOptions {
   overwrite?: boolean
   /** Bytes that the run may take, as a number or as text (`4GB`); what the machine or its container has by default. */
   maxMemory?: number | string
+  /** Whose format the checkpoint is written in, for whose loaders; `compressed-tensors` by default. */
+  format?: Method
   /** Makes warnings of the plan errors. */
   strict?: boolean
   /** Modifiers of the caller's own: definitions, or packages or paths that export one. Recipes name them. */
@@ -51,6 +50,7 @@ export interface Plan {
   readonly origin: ModelFolder
   readonly recipe: Recipe
   readonly output: string
+  readonly format: Method
   readonly modifiers: readonly PlannedModifier[]
   /** In the order of the walk; lm_head last. */
   readonly linears: readonly PlannedLinear[]
@@ -68,6 +68,8 @@ export interface Plan {
   readonly shards: readonly Shard[]
   /** The config.json to write. */
   readonly config: Readonly<Record<string, unknown>>
+  /** Other files that say how the weights are compressed, where loaders of the format look for one. */
+  readonly configFiles: readonly { readonly name: string; readonly text: string }[]
   /** Bytes of all tensors. */
   readonly size: { readonly before: number; readonly after: number }
   readonly kinds: readonly KindSize[]
@@ -134,7 +136,7 @@ async function settle(
   source: OpenModel,
   origin: ModelFolder,
   recipe: Recipe,
-  { output, overwrite = false, strict = false }: PlanOptions,
+  { output, overwrite = false, strict = false, format = 'compressed-tensors' }: PlanOptions,
   writes: boolean,
 ): Promise<Plan> {
   if (source.config.quantization_config) {
@@ -143,18 +145,21 @@ async function settle(
     )
   }
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
-  if (writes && (await sameFolder(target, source.path)))
-    throw new UserError(`Cannot write to ${target}: it is the model itself, expected another --output folder.`)
-  if (writes) await requireUsableOutput(target, overwrite)
+  if (writes) await requireTarget(target, source.path, overwrite)
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
   const linears: PlannedLinear[] = []
   for (const entry of staged) {
     const scheme = schemes.get(entry.spec.name) ?? null
-    linears.push({ ...entry, dtype: floatDtype(source, entry.spec.name), scheme, layout: scheme && (await layoutFor(scheme)) })
+    const stored = floatDtype(source, entry.spec.name)
+    // Scales of GPTQ and AWQ are float16, whatever the model is.
+    const dtype = scheme && format !== 'compressed-tensors' ? 'F16' : stored
+    linears.push({ ...entry, dtype, scheme, layout: scheme && (await layoutIn(format, scheme)) })
   }
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
+  const specs = linears.map(({ spec }) => spec)
+  await requireFormat(`write ${target}`, format, source, groups, specs, cache)
   const needs = needsOf(modifiers, linears, cache)
   if (needs !== 'weights') requireComputable(source, 'a recipe that needs calibration data')
   const foreign = foreignTensors(source, passThrough)
@@ -164,17 +169,14 @@ async function settle(
   const tensors = resultTensors(source, linears, passThrough, cache && { args: cache, dtype: cacheDtype })
   const size = { before: totalBytes([...source.reader.tensors.values()]), after: totalBytes(tensors) }
   if (writes) await requireSpace(target, size.after)
-  const alias = source.model.headAlias !== undefined && !schemes.has(source.model.head().name) ? [source.model.headAlias] : []
-  const untouched = linears.filter(({ scheme }) => !scheme).map(({ spec }) => spec.name)
-  const ignore = [...ignoredNames(source, untouched, new Set(schemes.keys())), ...alias, ...otherLinears(source)]
-  const written = groups.length > 0 ? configGroups(source.model, groups, ignore) : {}
-  const quantization = groups.length > 0 || cache ? await quantizationConfig(written, ignore, cache) : null
+  const { section, files } = await writtenQuantization(format, source, groups, cache)
   const untied = source.model.tied && schemes.has(source.model.head().name)
   return {
     source,
     origin,
     recipe,
     output: target,
+    format,
     modifiers,
     linears,
     needs,
@@ -184,7 +186,8 @@ async function settle(
     passThrough,
     foreign,
     shards: planShards(tensors),
-    config: patchConfig(source.config, quantization, { ...(untied && { tied: false }) }),
+    config: patchConfig(source.config, section, { ...(untied && { tied: false }) }),
+    configFiles: files,
     size,
     kinds: sizeByKind(source, staged, tensors),
     warnings: allWarnings,
@@ -203,13 +206,6 @@ function needsOf(modifiers: readonly PlannedModifier[], linears: readonly Planne
   const asked = (['originals', 'inputs'] as const).find((level) => modifiers.some(({ needs }) => needs === level))
   if (asked) return asked
   return cache || linears.some(({ scheme }) => scheme && needsInputs(scheme)) ? 'inputs' : 'weights'
-}
-
-/** By device and inode, so that links and other spellings of a path are seen through. */
-async function sameFolder(output: string, model: string): Promise<boolean> {
-  const there = await stat(output).catch(() => null)
-  const original = await stat(model)
-  return there !== null && there.dev === original.dev && there.ino === original.ino
 }
 
 function stagedLinears({ model }: OpenModel): StagedLinear[] {
@@ -247,12 +243,4 @@ function cacheScheme({ modifiers }: Recipe): QuantizationArgs | null {
     found = scheme
   }
   return found
-}
-
-async function requireSpace(output: string, needed: number): Promise<void> {
-  const available = await availableBytes(output)
-  if (available >= needed) return
-  throw new UserError(
-    `Cannot write ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(needed)} for the checkpoint's tensors.`,
-  )
 }

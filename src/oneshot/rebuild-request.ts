@@ -1,19 +1,24 @@
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject, readJsonFile } from '../checkpoint/json-file.ts'
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { RowMode } from '../data/rows.ts'
 import { ENGINES, type EngineName } from '../engine/engine.ts'
 import { REPORT_FILE, type RowsWanted } from '../report/record.ts'
 import { CheckpointError } from '../util/errors.ts'
+import { FORMATS } from './written-format.ts'
 
 /** What a report says of the run that made a checkpoint, as far as the run can be repeated from it. */
 export interface RebuildRequest {
   readonly version: string
   readonly model: string
   readonly recipe: string
+  readonly format: Method
   readonly seed: number
   /** Null for a run without data. */
   readonly rows: RowsWanted | null
   readonly hashes: { readonly model: string; readonly recipe: string; readonly data: string }
+  /** SHA-256 of the model's files, by name; empty where the report has none. */
+  readonly sources: ReadonlyMap<string, string>
   /** Null for a run that multiplied nothing. */
   readonly engine: { readonly name: EngineName; readonly detail: string } | null
 }
@@ -28,9 +33,11 @@ export async function readRebuildRequest(folder: string): Promise<RebuildRequest
     version: text(path, report, 'llmpress'),
     model: text(path, report, 'model'),
     recipe: text(path, object(path, report, 'recipe'), 'text'),
+    format: FORMATS.find((format) => format === report.format) ?? 'compressed-tensors',
     seed: whole(path, report, 'seed'),
     rows: report.data === null ? null : rowsOf(path, object(path, object(path, report, 'data'), 'request')),
     hashes: hashesOf(path, object(path, report, 'hashes')),
+    sources: sourcesOf(report.sources),
     engine: engine ? { name: engine, detail: text(path, object(path, report, 'engine'), 'detail') } : null,
   }
 }
@@ -52,6 +59,11 @@ function rowsOf(path: string, request: JsonObject): RowsWanted {
 
 function hashesOf(path: string, hashes: JsonObject): RebuildRequest['hashes'] {
   return { model: text(path, hashes, 'model'), recipe: text(path, hashes, 'recipe'), data: text(path, hashes, 'data') }
+}
+
+function sourcesOf(sources: unknown): Map<string, string> {
+  const files = Array.isArray(sources) ? sources.filter(isJsonObject) : []
+  return new Map(files.flatMap(({ name, sha256 }) => (typeof name === 'string' && typeof sha256 === 'string' ? [[name, sha256]] : [])))
 }
 
 function object(path: string, from: JsonObject, key: string): JsonObject {

@@ -16,6 +16,7 @@ import { numericsOf } from './numerics-of.ts'
 import { checkRebuild } from './options.ts'
 import { type Plan, planRebuild } from './plan.ts'
 import { type RebuildRequest, readRebuildRequest } from './rebuild-request.ts'
+import { hashSource } from './source-hashes.ts'
 import { inMemory } from './tensor-store.ts'
 import { type CompressedLayer, streamLayers, walkLayers } from './walk.ts'
 
@@ -61,7 +62,8 @@ export async function rebuild(checkpoint: string, options: RebuildOptions = {}):
   const { localFilesOnly, onDownload, signal } = options
   const hub: HubOptions = { ...(localFilesOnly && { localFilesOnly }), ...(onDownload && { onDownload }), ...(signal && { signal }) }
   const model = options.against ?? request.model
-  const plan = await planRebuild({ model, recipe: request.recipe, ...(options.modifiers && { modifiers: options.modifiers }), ...hub })
+  const { recipe, format } = request
+  const plan = await planRebuild({ model, recipe, format, ...(options.modifiers && { modifiers: options.modifiers }), ...hub })
   try {
     const index = layerIndex(plan, options.layer ?? 0)
     const rows = plan.needs === 'weights' ? null : await rowsAgain(plan, request, options, hub)
@@ -71,7 +73,8 @@ export async function rebuild(checkpoint: string, options: RebuildOptions = {}):
         `Cannot rebuild ${checkpoint}: the calibration rows are not those of the run, expected the same data (${request.rows?.dataset ?? 'given in code'}).`,
       )
     const layer = await makeLayer(plan, rows, index, request, options)
-    const notes = differences(request, found, layer.engine)
+    const others = found.model === request.hashes.model ? [] : await otherFiles(plan, request, options.signal)
+    const notes = differences(request, found, layer.engine, others)
     return { ...(await compare(plan, layer.made, index, folder.path)), model, notes }
   } finally {
     await plan.close()
@@ -132,11 +135,22 @@ async function makeLayer(
   return withEngine({ engine: wanted ?? request.engine?.name ?? 'auto', precision, ...chosen, signal }, walk)
 }
 
-function differences({ version, hashes, engine: then }: RebuildRequest, now: { model: string; recipe: string }, engine: Engine): string[] {
+/** Names of the original's files that are not those that the run read; all of them where the report does not say. */
+async function otherFiles({ source }: Plan, { sources }: RebuildRequest, signal = new AbortController().signal): Promise<string[]> {
+  const now = await hashSource(source, signal)
+  return now.filter(({ name, sha256 }) => sources.get(name) !== sha256).map(({ name }) => name)
+}
+
+function differences(
+  { version, hashes, engine: then }: RebuildRequest,
+  now: { recipe: string },
+  engine: Engine,
+  others: readonly string[],
+): string[] {
   const notes: string[] = []
   if (version !== packageVersion()) notes.push(`the run was of llmpress ${version}, this is ${packageVersion()}`)
   if (now.recipe !== hashes.recipe) notes.push('the recipe gives another plan now')
-  if (now.model !== hashes.model) notes.push('the original has another config.json, or weights of another size or time of change')
+  if (others.length > 0) notes.push(`the original is not the one that the run read: other bytes in ${others.join(', ')}`)
   if (then && numericsOf(then) !== numericsOf(engine)) notes.push(`the run was computed by ${then.name}, ${then.detail}`)
   return notes
 }

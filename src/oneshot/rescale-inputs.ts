@@ -73,13 +73,13 @@ function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array, ro
   if (!source) throw new RangeError(`Cannot rescale the outputs of ${name}: it is not yet known, expected a linear of an earlier stage`)
   const { linear, planned } = source
   const divisors = wanted.slice()
-  const divideRows = (values: Float32Array): Float32Array => {
+  const divideRows = (values: Float32Array, dtype = planned.dtype): Float32Array => {
     const width = values.length / linear.rows
     const divided = values.slice()
     for (const [i, divisor] of divisors.entries()) {
       const begin = (rows?.[i] ?? i) * width
       const own = values.subarray(begin, begin + width).map((value) => value / divisor)
-      roundToDtype(own, planned.dtype)
+      roundToDtype(own, dtype)
       // A row that the stored type has no room for stays as it was.
       if (own.every((value, at) => Number.isFinite(value) && (value !== 0 || values[begin + at] === 0))) divided.set(own, begin)
       else divisors[i] = 1
@@ -89,7 +89,7 @@ function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array, ro
   layer.rescaled.add(`${name}.weight`)
   if (linear.quantized) linear.quantized.scale = divideRows(linear.quantized.scale)
   else layer.edited.set(`${name}.weight`, divideRows(layer.edited.get(`${name}.weight`) ?? linear.weight))
-  linear.bias?.set(divideRows(linear.bias))
+  linear.bias?.set(divideRows(linear.bias, linear.biasDtype))
   return divisors
 }
 

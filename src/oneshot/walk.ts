@@ -11,6 +11,7 @@ import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, lin
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import type { ExpertTokens } from '../report/record.ts'
 import type { StageStatistics, WeightStatistics } from '../report/statistics.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
@@ -157,6 +158,9 @@ async function throughStages(
   }
 }
 
+/** Weights from which on what a stage leaves behind is collected at once, lest it lies beside what the next one takes: 64 MB of float32. */
+const LARGE_STAGE = 2 ** 24
+
 /** Compresses one stage, and lets the batches go on with its outputs. */
 async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
   return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams))
@@ -168,6 +172,8 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   const planned = layer.planned.filter(({ stage }) => stage === spec)
   if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
+  const isLarge = planned.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0) >= LARGE_STAGE
+  if (isLarge) collectGarbage()
   const inHand = await span('io', 'read weights', () => readLinears(plan, planned))
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
@@ -181,6 +187,8 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   const watch = (input: Tensor2D) => {
     if (weights.length > 0) inputs.add(input)
   }
+  // The moments above all.
+  if (isLarge) collectGarbage()
   try {
     if (index === layers) await streams?.each(watch)
     else if (streams) await goOn({ inHand, spec, streams, watch })

@@ -1,3 +1,4 @@
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { WrittenFile } from '../checkpoint/writer.ts'
 import type { RowMode } from '../data/rows.ts'
 import type { PushedRepo } from '../hub/push-folder.ts'
@@ -48,8 +49,12 @@ export interface RunRecord {
   model: string
   output: string
   recipe: { name: string; text: string }
-  /** SHA-256 of what the bytes follow from; see `Fingerprint`. */
+  /** Absent for compressed-tensors. */
+  format?: Method
+  /** SHA-256 of what the bytes follow from; see `Fingerprint`, which has the model by its sizes and times of change. */
   hashes: { model: string; recipe: string; data: string }
+  /** The model's config.json and shards as they were read, with their sizes in bytes and their SHA-256. */
+  sources: WrittenFile[]
   engine: { name: string; detail: string; threads: number }
   seed: number
   /** Null for a recipe that needs no data. */

@@ -62,10 +62,11 @@ export function quantizeToGrid(weight: Float32Array, rows: number, columns: numb
  * float32.
  */
 export function dequantize(quantized: Quantized): Float32Array {
-  return dequantizeRows(quantized, 1)
+  const { groupOf } = quantized
+  return groupOf ? dequantizeOrdered(quantized, groupOf) : dequantizeRows(quantized, 1)
 }
 
-/** Every `step`-th row of what `dequantize` gives, [ceil(rows / step), columns]. */
+/** Every `step`-th row of what `dequantize` gives, [ceil(rows / step), columns]; of columns in their order. */
 export function dequantizeRows(quantized: Quantized, step: number): Float32Array {
   const { args, rows, columns, zeroPoint } = quantized
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
@@ -80,6 +81,19 @@ export function dequantizeRows(quantized: Quantized, step: number): Float32Array
       const zero = zeroPoint === null ? 0 : zeroPoint[firstTile + g]
       const end = r * columns + Math.min(columns, (g + 1) * columnSpan)
       for (let i = r * columns + g * columnSpan; i < end; i++) values[i] = (values[i] - zero) * s
+    }
+  }
+  return values
+}
+
+/** `dequantize` where each column has a group of its own. */
+function dequantizeOrdered({ rows, columns, codes, scale, scaleShape, zeroPoint }: Quantized, groupOf: Int32Array): Float32Array {
+  const groups = scaleShape[1]
+  const values = new Float32Array(codes)
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const tile = r * groups + groupOf[c]
+      values[r * columns + c] = (values[r * columns + c] - (zeroPoint === null ? 0 : zeroPoint[tile])) * scale[tile]
     }
   }
   return values

@@ -42,7 +42,8 @@ export function servedModel(config: Readonly<Record<string, unknown>>, linears: 
     modelType: String(config.model_type),
     dtype: typeof dtype === 'string' ? dtype : null,
     layers: [...layers.values()],
-    groups: quantization ? Object.values(quantization.config_groups) : [],
+    // Of GPTQ and AWQ the tensors tell which linears are compressed: no server looks for targets.
+    groups: quantization?.quant_method === 'compressed-tensors' ? Object.values(quantization.config_groups) : [],
     ignore: quantization?.ignore ?? [],
     kvCacheScheme: quantization?.kv_cache_scheme ?? null,
   }

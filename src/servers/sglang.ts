@@ -1,4 +1,5 @@
 import { blockProblem } from './block-shape.ts'
+import { isAwq, isGptq, withZeroPoints } from './exchange-formats.ts'
 import { fitsMarlinTiles, marlinTakes } from './marlin.ts'
 import { nameProblems } from './name-rules.ts'
 import { isFp8Inputs, isFp8Weights, isGroupedInt, isInt8, isNvfp4 } from './scheme-kinds.ts'
@@ -35,6 +36,8 @@ const FP8_WEIGHTS = read('compressed_tensors/schemes/compressed_tensors_w8a16_fp
 const BLOCKS = read('fp8_utils.py: validate_fp8_block_shape')
 const NVFP4 = read('compressed_tensors/schemes/compressed_tensors_w4a16_nvfp4.py: CompressedTensorsW4A16Fp4')
 const KV_CACHE = read('compressed_tensors/compressed_tensors.py: CompressedTensorsKVCacheMethod.is_supported_scheme')
+const GPTQ = read('gptq/gptq.py: GPTQMarlinConfig, GPTQConfig')
+const AWQ = read('awq/awq.py: AWQMarlinConfig, AWQConfig')
 const NAMES = read('compressed_tensors/utils.py: find_matched_target')
 
 /** model_types whose class says which linears it fuses (`packed_modules_mapping` in sglang/srt/models); Llama's and Qwen's do not. */
@@ -98,8 +101,20 @@ function int8({ inputs }: KernelInput): Ruling {
   return onGpu(runs('CUTLASS', INT8, 80), ...(ignored ? [{ severity: 'warning', message, source: INT8 } as const] : []))
 }
 
+/** Marlin where it has code; else kernels of their own, which compute in float16 alone. */
+function exchanged(input: KernelInput, where: Source): Ruling {
+  const { weights, dtype } = input
+  const { num_bits: bits, symmetric } = weights
+  const marlin = isAwq(input) || (symmetric && (bits === 4 || bits === 8))
+  if (marlin && marlinTakes(bits, symmetric, size(input)) && tiles(input) === null) return onGpu(runs('Marlin', where, 80))
+  const half: Notice = { severity: 'warning', message: 'its kernel computes in float16 alone: --dtype float16 is needed', source: where }
+  return onGpu(runs(isAwq(input) ? 'AWQ' : 'GPTQ', where, 75), ...(dtype === 'float16' ? [] : [half]))
+}
+
 function ruling(input: KernelInput): Ruling {
   const { weights, inputs, format, isHead } = input
+  if (isGptq(input)) return exchanged(input, GPTQ)
+  if (isAwq(input)) return exchanged(withZeroPoints(input), AWQ)
   if (isHead && weights.strategy === 'block') return refusedEverywhere('a head with block scales is not loaded', HEAD)
   if (isGroupedInt(weights) && !inputs) return integers(input)
   if (ACTIVATION_FORMATS.includes(format ?? '')) {

@@ -1,3 +1,4 @@
+import { isAwq, isGptq } from './exchange-formats.ts'
 import { isMxfp4, isMxfp8, isNvfp4 } from './scheme-kinds.ts'
 import {
   type KernelInput,
@@ -20,6 +21,12 @@ const LOADS: Source = {
 }
 const FORMATS: Source = { version: 'compressed-tensors 0.19.0', where: 'compressed_tensors/compressors: decompress', evidence: 'read' }
 
+const GPTQMODEL: Source = {
+  version: TRANSFORMERS,
+  where: 'transformers/quantizers/quantizer_gptq.py, quantizer_awq.py: validate_environment',
+  evidence: 'run',
+}
+
 /** The names that compressed-tensors registers a decompressor under. */
 const KNOWN = [
   'pack-quantized',
@@ -31,7 +38,13 @@ const KNOWN = [
   'mxfp8-quantized',
 ]
 
-function ruling({ weights, format }: KernelInput): Ruling {
+function ruling(input: KernelInput): Ruling {
+  const { weights, format } = input
+  if (isGptq(input) || isAwq(input)) {
+    const verdict = runs('GPTQModel', GPTQMODEL)
+    const message = `GPTQModel is needed beside it${isGptq(input) ? ', and optimum' : ''}`
+    return { nvidia: verdict, cpu: verdict, notices: [{ severity: 'info', message, source: GPTQMODEL }] }
+  }
   if (!KNOWN.includes(format ?? '')) return refusedEverywhere(`format must be one of ${KNOWN.join(', ')}, found ${format}`, FORMATS)
   const fours = weights.type === 'float' && weights.num_bits === 4
   if (fours && !isNvfp4(weights) && !isMxfp4(weights)) return refusedEverywhere('4-bit floats are NVFP4 or MXFP4', FORMATS)

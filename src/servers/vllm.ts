@@ -1,5 +1,7 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { blockProblem } from './block-shape.ts'
+import { isAwq, isGptq, withZeroPoints } from './exchange-formats.ts'
+import { marlinTakes } from './marlin.ts'
 import { nameProblems } from './name-rules.ts'
 import { isFp8Inputs, isFp8Weights, isGroupedInt, isInt8, isMxfp4, isMxfp8, isNvfp4, isW4A8 } from './scheme-kinds.ts'
 import {
@@ -27,6 +29,9 @@ const BLOCKS = ran('vllm/model_executor/layers/quantization/utils/fp8_utils.py: 
 const CPU_BLOCKS = read(`${LINEAR}/scaled_mm/cpu.py: CPUFp8BlockScaledMMKernel`)
 const INT8 = ran(`${LINEAR}/scaled_mm/cpu.py: CPUInt8ScaledMMLinearKernel`)
 const INT8_GPU = read('csrc/libtorch_stable/quantization/w8a8/cutlass/c3x/scaled_mm_helper.hpp: dispatch_scaled_mm')
+const GPTQ = read('vllm/model_executor/layers/quantization/auto_gptq.py: AutoGPTQConfig.TYPE_MAP')
+const GPTQ_GROUPS = read('vllm/model_executor/layers/quantization/utils/marlin_utils.py: verify_marlin_supported')
+const GPTQ_ORDER = read('vllm/model_executor/layers/quantization/utils/gptq_utils.py: normalize_and_validate_gptq_desc_act')
 const KV_CACHE = read(`${CT}/compressed_tensors.py: CompressedTensorsKVCacheMethod.validate_kv_cache_scheme`)
 const NAMES = ran(`${CT}/utils.py: find_matched_target`)
 
@@ -109,11 +114,26 @@ function packed(input: KernelInput): Ruling | null {
   return byToken && (inputs.num_bits === 8 || inputs.num_bits === 4) ? packedIntegersAndInputs(input) : null
 }
 
+/** Its older kernels, with zero points and with an order of columns, are gone. */
+function gptq(input: KernelInput): Ruling {
+  const { num_bits: bits, symmetric, actorder, strategy, group_size } = input.weights
+  const size = strategy === 'group' ? (group_size ?? -1) : -1
+  if (!symmetric || (bits !== 4 && bits !== 8))
+    return refusedEverywhere(`GPTQ weights have 4 or 8 bits and are symmetric, found ${bits}${symmetric ? '' : ' asymmetric'}`, GPTQ)
+  if (!marlinTakes(bits, symmetric, size))
+    return refusedEverywhere(`GPTQ weights have groups of 32, 64, 128 or rows, found ${size}`, GPTQ_GROUPS)
+  if (actorder === 'group' && strategy === 'group')
+    return refusedEverywhere('act-order that is stored (desc_act) is no longer taken', GPTQ_ORDER)
+  return packedIntegers(input)
+}
+
 function ruling(input: KernelInput): Ruling {
   const { weights, inputs, format } = input
   if (isNvfp4(weights)) return nvfp4(input)
   if (isMxfp4(weights)) return mxfp4(input)
   if (isMxfp8(weights)) return mxfp8(input)
+  if (isGptq(input)) return gptq(input)
+  if (isAwq(input)) return packedIntegers(withZeroPoints(input))
   const found = format === 'pack-quantized' ? packed(input) : null
   if (found) return found
   if (ACTIVATION_FORMATS.includes(format ?? '')) {

@@ -67,10 +67,15 @@ describe('parseQuantizationConfig', () => {
     expect(() => parseQuantizationConfig({ quantization_config: { quant_method } })).toThrow(config)
   })
 
-  it.each(['gptq', 'awq', 'bitsandbytes', 'fp8'])('says that %s is not readable yet', (quant_method) => {
+  it.each(['bitsandbytes', 'fp8', 'hqq'])('says that %s is not readable yet', (quant_method) => {
     expect(() => parseQuantizationConfig({ quantization_config: { quant_method, bits: 4 } })).toThrow(
       `"${quant_method}", which is not readable yet`,
     )
+  })
+
+  it.each([true, 'GROUP', 'dynamic'])('takes actorder %s, of older versions, as group', (actorder) => {
+    const parsed = parseQuantizationConfig(withWeights({ strategy: 'group', group_size: 8, actorder }) as Record<string, unknown>)
+    expect(parsed?.config_groups.g.weights?.actorder).toBe('group')
   })
 
   const refused: [string, object, string][] = [
@@ -81,8 +86,8 @@ describe('parseQuantizationConfig', () => {
     ['blocks without a shape', withWeights({ strategy: 'block' }), 'block_structure'],
     ['a shape of words', withWeights({ strategy: 'block', block_structure: 'axb' }), 'block_structure'],
     [
-      'activation order that needs g_idx',
-      withWeights({ strategy: 'group', group_size: 8, actorder: 'group' }),
+      'an order of columns that it does not know',
+      withWeights({ strategy: 'group', group_size: 8, actorder: 'random' }),
       'must be one of static, weight',
     ],
     ['a preset without its values', config({ config_groups: { W4A16: ['Linear'] } }), 'expected a scheme written out'],

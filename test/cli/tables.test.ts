@@ -14,6 +14,7 @@ const record: RunRecord = {
   output: resolve('out'),
   recipe: { name: 'r', text: '' },
   hashes: { model: '', recipe: '', data: '' },
+  sources: [],
   engine: { name: 'wasm', detail: 'WebAssembly SIMD, 1 thread', threads: 2 },
   seed: 0,
   data: {

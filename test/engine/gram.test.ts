@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { gramBands, quadraticForms, readBands } from '../../src/engine/gram.ts'
+import { gramBands, quadraticForms, readBands, timesSymmetric } from '../../src/engine/gram.ts'
+import { SymmetricMatrix } from '../../src/numerics/symmetric-matrix.ts'
 import { engines, random, useEngine } from './engines.ts'
 
 // One band below 384 columns, then one for each 192, four at most; widths need not divide.
@@ -35,7 +36,7 @@ describe.each(engines)('on %s', (engine) => {
 
   it.each(WIDTHS)('bands joined are the transpose times the matrix for %i columns, symmetric to the last bit', async (columns) => {
     const x = random(ROWS * columns, columns)
-    const actual = await readBands(tf.tidy(() => gramBands(tf.tensor2d(x, [ROWS, columns]))))
+    const actual = (await readBands(tf.tidy(() => gramBands(tf.tensor2d(x, [ROWS, columns]))))).block(0, columns, 0, columns)
     expect(worst(actual, product(x, columns))).toBeLessThan(2 * ROWS * 2 ** -23)
     let asymmetry = 0
     for (let i = 0; i < columns; i++) for (let j = 0; j < i; j++) asymmetry += Math.abs(actual[i * columns + j] - actual[j * columns + i])
@@ -45,7 +46,7 @@ describe.each(engines)('on %s', (engine) => {
   it.each(WIDTHS)('sums of bands are the bands of the sum for %i columns', async (columns) => {
     const parts = [1, 2].map((seed) => random(ROWS * columns, seed))
     const [one, two] = parts.map((x) => tf.tensor2d(x, [ROWS, columns]))
-    const actual = await readBands(gramBands(two, gramBands(one)))
+    const actual = (await readBands(gramBands(two, gramBands(one)))).block(0, columns, 0, columns)
     tf.dispose([one, two])
     const [a, b] = parts.map((x) => product(x, columns))
     const sum = a.map((value, i) => value + b[i])
@@ -55,7 +56,7 @@ describe.each(engines)('on %s', (engine) => {
   it.each(WIDTHS)('quadraticForms is e H eᵀ of every row for %i columns', async (n) => {
     const h = Float32Array.from(product(random(ROWS * n, 3), n))
     const e = random(5 * n, 4)
-    const [actual, again] = await quadraticForms([e, e.slice()], h, n)
+    const [actual, again] = await quadraticForms([e, e.slice()], new SymmetricMatrix([0, n], [h]))
     const expected = Array.from({ length: 5 }, (_, row) => {
       let sum = 0
       for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) sum += e[row * n + i] * h[i * n + j] * e[row * n + j]
@@ -63,5 +64,20 @@ describe.each(engines)('on %s', (engine) => {
     })
     for (let row = 0; row < 5; row++) expect(Math.abs(actual[row] / expected[row] - 1)).toBeLessThan(1e-5)
     expect(again).toEqual(actual)
+  })
+  it.each(WIDTHS)('timesSymmetric is e H of every row for %i columns, and the same where H comes by columns', async (n) => {
+    const h = Float32Array.from(product(random(ROWS * n, 3), n))
+    const e = random(5 * n, 4)
+    const matrix = new SymmetricMatrix([0, n], [h])
+    const actual = await timesSymmetric(e, matrix)
+    const expected = Float64Array.from(e, (_, at) => {
+      const row = Math.floor(at / n) * n
+      let sum = 0
+      for (let i = 0; i < n; i++) sum += e[row + i] * h[i * n + (at % n)]
+      return sum
+    })
+    expect(worst(actual, expected)).toBeLessThan(1e-3)
+    const byColumns = await timesSymmetric(e, matrix, Math.ceil(n / 3))
+    expect(worst(byColumns, actual)).toBeLessThan(1e-4)
   })
 })

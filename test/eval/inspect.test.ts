@@ -70,14 +70,28 @@ describe('inspect', () => {
     expect(modules.find(({ name }) => name === LINEAR)).toMatchObject({ kind: 'W4A16 g128 asym', shape: [128, 256] })
   })
 
+  test('shows GPTQ and AWQ linears by their scheme and the shape of the weight', async () => {
+    const gptq = { g_idx: ['I32', [256]], qweight: ['I32', [24, 128]], qzeros: ['I32', [2, 12]], scales: ['F16', [2, 128]] }
+    const awq = { qweight: ['I32', [256, 16]], qzeros: ['I32', [2, 16]], scales: ['F16', [2, 128]] }
+    const cases: [object, object, string][] = [
+      [{ quant_method: 'gptq', bits: 3, group_size: 128, sym: false }, gptq, 'W3A16 g128 asym'],
+      [{ quant_method: 'awq', bits: 4, group_size: 128, zero_point: true, version: 'gemm' }, awq, 'W4A16 g128 asym'],
+    ]
+    for (const [quantization, tensors, kind] of cases) {
+      const { modules, notes } = await inspect(await checkpoint(quantization, tensors as Record<string, [DType, number[]]>))
+      expect(modules).toMatchObject([{ name: LINEAR, shape: [128, 256], kind }])
+      expect(notes).toEqual([])
+    }
+  })
+
   const foreign: [string, object, Record<string, [DType, number[]]>, string][] = [
     [
       'gptq',
-      { quant_method: 'gptq', bits: 4 },
+      { quant_method: 'gptq', bits: 5 },
       { g_idx: ['I32', [256]], qweight: ['I32', [32, 128]], scales: ['F16', [2, 128]] },
       'I32 + F16',
     ],
-    ['awq', { quant_method: 'awq', bits: 4, version: 'gemm' }, { qweight: ['I32', [256, 16]], scales: ['F16', [2, 128]] }, 'I32 + F16'],
+    ['awq', { quant_method: 'awq', bits: 4, version: 'gemv' }, { qweight: ['I32', [256, 16]], scales: ['F16', [2, 128]] }, 'I32 + F16'],
     ['bitsandbytes', { quant_method: 'bitsandbytes', load_in_4bit: true }, { weight: ['U8', [16384, 1]] }, 'U8'],
     ['fp8', { quant_method: 'fp8', format: 'e4m3' }, { weight: ['F8_E4M3', [8, 8]], weight_scale_inv: ['F32', [1, 1]] }, 'F32 + F8_E4M3'],
     [

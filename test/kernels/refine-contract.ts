@@ -5,6 +5,7 @@ import type { Kernels, RefineInput, RefineResult, SmallFloat } from '../../src/k
 import { smallFloats } from '../../src/kernels/small-floats.ts'
 import type { FloatDType } from '../../src/numerics/dtype.ts'
 import { roundToDtype } from '../../src/numerics/float-dtype.ts'
+import { SymmetricMatrix } from '../../src/numerics/symmetric-matrix.ts'
 import { bytes, type Codes, codesOf, generator } from './random.ts'
 
 interface Goldens {
@@ -31,11 +32,11 @@ interface Goldens {
 /** Made by golden.py with torch in float64. */
 const goldens: Goldens = JSON.parse(readFileSync(new URL('./golden-refine.json', import.meta.url), 'utf8'))
 
-function symmetric(upper: readonly number[], n: number): Float32Array {
+function symmetric(upper: readonly number[], n: number): SymmetricMatrix {
   const h = new Float32Array(n * n)
   let at = 0
   for (let i = 0; i < n; i++) for (let j = i; j < n; j++) h[i * n + j] = h[j * n + i] = upper[at++] ?? 0
-  return h
+  return new SymmetricMatrix([0, n], [h])
 }
 
 /** W - Q, in float64. */
@@ -52,7 +53,8 @@ function errorOf(
 
 /** (W - Q) H in float64, rounded. */
 function productOf(input: Omit<RefineInput, 'product'>): Float32Array {
-  const { rows, columns: n, hessian } = input
+  const { rows, columns: n } = input
+  const hessian = input.hessian.block(0, n, 0, n)
   const error = errorOf(input, input)
   const product = new Float32Array(rows * n)
   for (let row = 0; row < rows; row++) {
@@ -65,7 +67,8 @@ function productOf(input: Omit<RefineInput, 'product'>): Float32Array {
 
 /** (w - q)ᵀ H (w - q) of every row, in float64. */
 function lossOf(input: RefineInput, found: Pick<RefineResult, 'codes' | 'scale'>): number[] {
-  const { rows, columns, hessian } = input
+  const { rows, columns } = input
+  const hessian = input.hessian.block(0, columns, 0, columns)
   const error = errorOf(input, found)
   return Array.from({ length: rows }, (_, row) => {
     let loss = 0
@@ -96,12 +99,12 @@ function randomRefine({ rows, groups, groupSize, rounds, seed, asymmetric, scale
   const tokens = Math.ceil(columns / 2) + 1
   const x = Float32Array.from({ length: tokens * columns }, next)
   for (let at = 1; at < x.length; at++) x[at] += 0.7 * x[at - 1]
-  const hessian = new Float32Array(columns ** 2)
+  const values = new Float32Array(columns ** 2)
   for (let i = 0; i < columns; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = i === j ? 0.1 : 0
       for (let t = 0; t < tokens; t++) sum += (x[t * columns + i] * x[t * columns + j]) / tokens
-      hessian[i * columns + j] = hessian[j * columns + i] = sum
+      values[i * columns + j] = values[j * columns + i] = sum
     }
   }
   const range = codesOf(kind)
@@ -112,6 +115,7 @@ function randomRefine({ rows, groups, groupSize, rounds, seed, asymmetric, scale
   const zeroPoint = asymmetric && !float ? Int8Array.from({ length: rows * groups }, () => Math.round(max * next())) : null
   const scaled = weight.map((w, at) => w / scale[Math.floor(at / groupSize)] + (zeroPoint?.[Math.floor(at / groupSize)] ?? 0))
   const codes = float ? smallFloats[float].encode(scaled) : Int8Array.from(scaled, (t) => Math.min(Math.max(Math.round(t), min), max))
+  const hessian = new SymmetricMatrix([0, columns], [values])
   const input = { rows, columns, weight, hessian, codes, scale, zeroPoint, groupSize, ...range, rounds, scaleDtype }
   return { ...input, product: productOf(input) }
 }
@@ -134,7 +138,10 @@ function simple(weight: number[], codes: number[], more: Partial<RefineInput> = 
     rows: 1,
     columns,
     weight: Float32Array.from(weight),
-    hessian: Float32Array.from({ length: columns ** 2 }, (_, at) => (at % (columns + 1) === 0 ? 1 : 0)),
+    hessian: new SymmetricMatrix(
+      [0, columns],
+      [Float32Array.from({ length: columns ** 2 }, (_, at) => (at % (columns + 1) === 0 ? 1 : 0))],
+    ),
     codes: Int8Array.from(codes),
     scale: Float32Array.of(1),
     zeroPoint: null,
@@ -267,7 +274,7 @@ export function refineContract(opened: () => Kernels, twin?: Kernels): void {
     await expect(kernels.refine({ ...input, rounds: -1 })).rejects.toThrow('rounds is -1, expected 0 or more')
     await expect(kernels.refine({ ...input, max: 200 })).rejects.toThrow('codes -8 to 200')
     await expect(kernels.refine({ ...input, float: 'E2M1' })).rejects.toThrow('codes -8 to 7, expected -6 to 6 for E2M1')
-    const hessian = input.hessian.slice().fill(0, 4, 5)
+    const hessian = new SymmetricMatrix([0, 3], [input.hessian.block(0, 3, 0, 3).fill(0, 4, 5)])
     await expect(kernels.refine({ ...input, hessian })).rejects.toThrow('the diagonal of the Hessian at column 1 is 0')
   })
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { referenceKernels } from '../../src/kernels/reference.ts'
 import { wasmKernels } from '../../src/kernels/wasm.ts'
+import { SymmetricMatrix } from '../../src/numerics/symmetric-matrix.ts'
 import { kernelContract } from './contract.ts'
 import { codesOf } from './random.ts'
 
@@ -27,7 +28,8 @@ test('wasm: 1, 2 and 4 threads give the same bytes when rows and tiles spread ov
     const candidates = 5
     const scales = Float32Array.from({ length: rows * 3 * candidates }, (_, at) => 0.1 + 0.01 * (at % candidates))
     const index = await kernels.searchScales({ ...problem, importance: null, candidates, scale: scales, zeroPoint: null, norm: 2.4 })
-    const refine = { ...problem, product: weight.map((w) => 0.1 * w), hessian: h, scale: scales.subarray(0, rows * 3), zeroPoint: null }
+    const hessian = new SymmetricMatrix([0, columns], [h])
+    const refine = { ...problem, product: weight.map((w) => 0.1 * w), hessian, scale: scales.subarray(0, rows * 3), zeroPoint: null }
     const codes = Int8Array.from(weight, (w) => Math.round(6 * w))
     const bits = Uint8Array.from(codes, (code) => code & 15)
     const refined = [
@@ -82,7 +84,7 @@ test('wasm searchScales and refine: more rows than fit the memory at a time are 
     rows: few,
     weight: weight.subarray(0, few),
     product: weight.subarray(0, few),
-    hessian: Float32Array.of(1),
+    hessian: new SymmetricMatrix([0, 1], [Float32Array.of(1)]),
     codes: new Int8Array(few),
     float: null,
     scale: new Float32Array(few).fill(1),

@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { packColumns, packedWords, packRows, unpackColumns, unpackRows } from '../../src/numerics/int-pack.ts'
+import {
+  packAcross,
+  packColumns,
+  packDown,
+  packedWords,
+  packRows,
+  unpackAcross,
+  unpackColumns,
+  unpackDown,
+  unpackRows,
+} from '../../src/numerics/int-pack.ts'
 
 const hex = (words: Int32Array) => [...words].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join(' ')
 
@@ -85,6 +95,24 @@ describe('unpackColumns', () => {
     fc.assert(
       fc.property(matrices, ({ bits, rows, columns, codes }) => {
         expect(unpackColumns(packColumns(codes, rows, columns, bits), rows, columns, bits)).toEqual(codes)
+      }),
+    )
+  })
+})
+
+const swapped = (words: Int32Array, rows: number, columns: number) =>
+  Int32Array.from({ length: words.length }, (_, i) => words[(i % rows) * columns + Math.floor(i / rows)])
+
+describe('packAcross and packDown', () => {
+  it('hold the words of packRows and packColumns the other way round, and unpack to the codes', () => {
+    fc.assert(
+      fc.property(matrices, ({ bits, rows, columns, codes }) => {
+        const across = packAcross(codes, rows, columns, bits)
+        expect(across).toEqual(swapped(packRows(codes, rows, columns, bits), rows, packedWords(columns, bits)))
+        expect(unpackAcross(across, rows, columns, bits)).toEqual(codes)
+        const down = packDown(codes, rows, columns, bits)
+        expect(down).toEqual(swapped(packColumns(codes, rows, columns, bits), packedWords(rows, bits), columns))
+        expect(unpackDown(down, rows, columns, bits)).toEqual(codes)
       }),
     )
   })

@@ -25,6 +25,7 @@ describe('checkOneshot()', () => {
       ...valid,
       output: 'out',
       overwrite: false,
+      format: 'gptq',
       pushToHub: 'org/name',
       private: true,
       strict: true,

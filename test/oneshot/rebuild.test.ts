@@ -63,11 +63,18 @@ describe('rebuild()', () => {
     report.llmpress = '0.0.1'
     report.hashes = { model: 'x', recipe: 'y', data: 'none' }
     await writeFile(path, JSON.stringify(report))
+    const notes = [expect.stringContaining('the run was of llmpress 0.0.1'), 'the recipe gives another plan now']
+    // A copy of the original has other times of change, and the same bytes.
+    expect((await rebuild(output)).notes).toEqual(notes)
+    report.sources[1].sha256 = 'z'
+    await writeFile(path, JSON.stringify(report))
     expect((await rebuild(output)).notes).toEqual([
-      expect.stringContaining('the run was of llmpress 0.0.1'),
-      'the recipe gives another plan now',
-      expect.stringContaining('the original has another config.json'),
+      ...notes,
+      'the original is not the one that the run read: other bytes in model.safetensors',
     ])
+    report.sources = [null, { name: 1 }]
+    await writeFile(path, JSON.stringify(report))
+    expect((await rebuild(output)).notes.at(-1)).toMatch(/other bytes in config\.json, model\.safetensors$/)
   })
 
   test('refuses other rows than those of the run, rows that it does not have, and layers that are not there', async () => {

@@ -35,7 +35,7 @@ export async function storedLinears(source: OpenModel): Promise<{ spec: LinearSp
     const stored = source.compressed.get(spec.name)
     if (!stored?.scheme.weights) continue
     const read = (suffix: string) => source.reader.read(`${spec.name}.${suffix}`)
-    const dtype = scaleDtypeOf(source.reader, spec.name)
+    const dtype = scaleDtypeOf(source.reader, stored.layout, spec.name)
     linears.push({ spec, quantized: await stored.layout.decode(stored.scheme.weights, spec.rows, spec.columns, dtype, read) })
   }
   return linears

@@ -19,7 +19,7 @@ const CODES = 'model.layers.0.mlp.up_proj.weight_packed'
 
 describe('the record of a run', () => {
   test('has the SHA-256 of every file but itself, and of model, recipe and rows', async () => {
-    const { output, files, hashes, data } = await runTiny(GPTQ)
+    const { output, files, hashes, sources, data } = await runTiny(GPTQ)
     expect(files.map(({ name }) => name).sort()).toEqual(
       (await readdir(output)).filter((name) => !['llmpress-report.json', 'report.html'].includes(name)).sort(),
     )
@@ -31,6 +31,11 @@ describe('the record of a run', () => {
       )
     }
     for (const hash of Object.values(hashes)) expect(hash).toMatch(/^[0-9a-f]{64}$/)
+    expect(sources.map(({ name }) => name)).toEqual(['config.json', 'model.safetensors'])
+    for (const { name, bytes, sha256 } of sources) {
+      const content = await readFile(join(TINY, name))
+      expect({ bytes, sha256 }, name).toEqual({ bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') })
+    }
     const other = await runTiny(GPTQ, { numCalibrationSamples: 15 })
     expect(other.hashes).toEqual({ ...hashes, data: other.hashes.data })
     expect(other.hashes.data).not.toBe(hashes.data)

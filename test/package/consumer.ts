@@ -1,6 +1,7 @@
 // Compiled by package.test.ts against the packed types, as a stranger's program would be.
 import type { LinearReport, ModifierDefinition, Plan, RunRecord } from 'llmpress'
-import { defineModifier, defineRecipe, inspect, oneshot, planRun, RecipeError, verify } from 'llmpress'
+import { convert, defineModifier, defineRecipe, inspect, oneshot, planRun, RecipeError, verify } from 'llmpress'
+import { dequantizeSymmetric, quantizeSymmetric } from 'llmpress/math'
 
 export const modifier: ModifierDefinition = defineModifier({
   names: ['HalfModifier'],
@@ -37,5 +38,10 @@ export async function compress(model: string, signal: AbortSignal): Promise<read
   await oneshot(model, recipe, { bits: 4 })
   await inspect(record.output)
   await verify(record.output, { against: model })
+  const { format } = await convert(record.output, { format: 'gptq' })
+  // @ts-expect-error: a format that does not exist
+  await convert(record.output, { format: `${format}2` })
   return plan.linears.length === record.linears.length ? record.linears : []
 }
+
+export const restored: Float32Array = dequantizeSymmetric(quantizeSymmetric([0.5, -1.2], { bits: 4, scaleDtype: 'F16' }))

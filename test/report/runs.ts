@@ -12,6 +12,7 @@ export function recordOf(changes: Partial<RunRecord> = {}, linear: Partial<Linea
     recipe: { name: 'mine', text: 'QuantizationModifier:\n  ignore: [lm_head]\n  scheme: W4A16\n' },
     hashes: { model: 'a', recipe: 'b', data: 'none' },
     engine: { name: 'none', detail: 'nothing to multiply', threads: 2 },
+    sources: [],
     seed: 0,
     data: null,
     linears: names.map((name) => ({ name, method: 'RTN', scheme: 'W4A16 g128', error: 0.01, errorOf: 'weights', seconds: 0.1, ...linear })),

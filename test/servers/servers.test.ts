@@ -55,6 +55,13 @@ describe('hardware', () => {
     ['W8A16_G64', ['GPU sm75+'], ['GPU sm80+']],
     ['W8A16_G64_ASYM', ['GPU sm75+'], []],
     ['W3A16_G64', ['GPU sm75+'], []],
+    ['GPTQ', ['GPU sm75+', 'CPU'], ['GPU sm80+']],
+    ['GPTQ_G256', [], ['GPU sm75+']],
+    ['GPTQ_8', ['GPU sm75+'], ['GPU sm80+']],
+    ['GPTQ_3', [], ['GPU sm75+']],
+    ['GPTQ_ASYM', [], ['GPU sm75+']],
+    ['GPTQ_ORDERED', [], ['GPU sm80+']],
+    ['AWQ', ['GPU sm75+', 'CPU'], ['GPU sm80+']],
     ['W8A8', ['GPU sm75 to below sm100', 'CPU'], ['GPU sm80+']],
     ['W8A8_STATIC', ['GPU sm75 to below sm100', 'CPU'], ['GPU sm80+']],
     ['W8A8_GROUP', [], []],
@@ -217,5 +224,18 @@ describe('transformers 5.17, as it was run', () => {
       expect(named('mixtral', name, scheme)).toEqual([expect.stringContaining('fail in its conversion to one tensor')])
       expect(named('mixtral', 'model.layers.0.self_attn.q_proj', scheme)).toEqual([])
     }
+  })
+})
+
+describe('GPTQ and AWQ files', () => {
+  test('are computed by GPTQModel in transformers, and what SGLang has kernels of its own for needs float16', () => {
+    expect(said('transformers', 'GPTQ', 'info')).toContainEqual(expect.stringContaining('GPTQModel is needed beside it, and optimum'))
+    expect(said('sglang', 'GPTQ_ASYM', 'warning')).toContainEqual(expect.stringContaining('its kernel computes in float16 alone'))
+    expect(said('sglang', 'GPTQ', 'warning', LLAMA_8B)).toEqual([])
+  })
+
+  test('vLLM says why it takes neither zero points of GPTQ nor its order of columns', () => {
+    expect(said('vllm', 'GPTQ_ASYM', 'error')).toEqual([expect.stringContaining('are symmetric, found 4 asymmetric')])
+    expect(said('vllm', 'GPTQ_ORDERED', 'error')).toEqual([expect.stringContaining('desc_act')])
   })
 })

@@ -24,7 +24,12 @@ export interface Quantized {
   zeroPoint: Int8Array | null
   /** NVFP4 (strategy tensor_group): the float32 that the scales are divided by, weight = code * scale / globalScale. Else null. */
   globalScale: number | null
+  /** [columns] the group of each column, where groups are not runs of neighbours (GPTQ's act-order); else absent. */
+  groupOf?: Int32Array
 }
+
+/** Whose checkpoints a format belongs to, by the `quant_method` of config.json. */
+export type Method = 'compressed-tensors' | 'gptq' | 'awq'
 
 /** What a layout stores beside a module's name, e.g. suffix `weight_packed`. */
 export interface StoredTensor {
@@ -33,12 +38,20 @@ export interface StoredTensor {
   shape: readonly number[]
 }
 
-/** One on-disk format of compressed-tensors (spec: `format` in quantization_config). One file each in this folder. */
+/** One on-disk format (of compressed-tensors: `format` in quantization_config). One file each in this folder. */
 export interface Layout {
   /** The name in config.json: `pack-quantized`, `int-quantized`, ... */
   readonly format: string
-  /** True for the schemes this format stores by default; exactly one layout applies to a scheme. */
+  readonly method: Method
+  /** The suffix of the scales, which every compressed linear has. */
+  readonly scales: 'weight_scale' | 'scales'
+  /**
+   * True for the schemes this format stores by default; exactly one layout applies to a scheme, and none of another method than
+   * compressed-tensors.
+   */
   applies(scheme: QuantizationScheme): boolean
+  /** Why a linear of [rows, columns] with this scheme cannot be stored for the loaders of the format; null where it can. Absent: no limits. */
+  refuses?(scheme: QuantizationScheme, rows: number, columns: number): string | null
   /**
    * The tensors stored for a weight of [rows, columns], known without the weight: what the plan and `verify` count on. `scaleDtype` is the
    * type of the model's weights, or of the stored scales; schemes that fix the type of their scales (NVFP4, MX) do not look at it.

@@ -2,10 +2,14 @@ import type { ScaleDType } from '../../numerics/dtype.ts'
 import { packColumns, packedWords, packRows, unpackColumns, unpackRows } from '../../numerics/int-pack.ts'
 import { bytesOf, viewAs } from '../../numerics/view.ts'
 import { CheckpointError } from '../../util/errors.ts'
+import { encodeGroupIndex, groupIndexTensor, readGroupIndex } from '../group-index.ts'
 import type { QuantizationArgs } from '../quantization-config.ts'
 import { encodeScale, type ReadSuffix, readScale, readStored, scaleShape, scaleTensor } from '../scale-tensors.ts'
 import { weightKind } from '../weight-kind.ts'
 import type { Layout, Quantized, StoredTensor } from './layout.ts'
+
+/** Stored by compressed-tensors before 0.19 where `actorder` is `group`. */
+const GROUP_INDEX = 'weight_g_idx'
 
 /**
  * Integer weights alone (W4A16): codes of 1 to 8 bits packed without gaps into 32-bit words along each row, beside the scales and the
@@ -13,6 +17,8 @@ import type { Layout, Quantized, StoredTensor } from './layout.ts'
  */
 export const layout: Layout = {
   format: 'pack-quantized',
+  method: 'compressed-tensors',
+  scales: 'weight_scale',
   applies: (scheme) => weightKind(scheme) === 'int' && scheme.input_activations === null,
   tensors,
   encode,
@@ -31,6 +37,7 @@ function tensors(args: QuantizationArgs, rows: number, columns: number, scaleDty
     { suffix: 'weight_shape', dtype: 'I64', shape: [2] },
   ]
   if (!args.symmetric) stored.push(zeroPointTensor(args, rows, columns))
+  if (args.actorder === 'group') stored.push(groupIndexTensor(GROUP_INDEX, columns))
   return stored
 }
 
@@ -47,14 +54,15 @@ function packsZeroPoints({ strategy }: QuantizationArgs): boolean {
 
 function encode(quantized: Quantized): Map<string, Uint8Array> {
   const { args, rows, columns, codes, scaleDtype, zeroPoint } = quantized
-  const stored = tensors(args, rows, columns, scaleDtype)
+  tensors(args, rows, columns, scaleDtype)
   const scale = encodeScale(quantized)
   const bytes = new Map([
     ['weight_packed', bytesOf(packRows(viewAs(Int8Array, bytesOf(codes)), rows, columns, args.num_bits))],
     ['weight_scale', scale],
     ['weight_shape', bytesOf(BigInt64Array.of(BigInt(rows), BigInt(columns)))],
   ])
-  if (zeroPoint) bytes.set(stored[3].suffix, encodeZeroPoint(zeroPoint, args, rows, columns))
+  if (zeroPoint) bytes.set('weight_zero_point', encodeZeroPoint(zeroPoint, args, rows, columns))
+  if (args.actorder === 'group') bytes.set(GROUP_INDEX, encodeGroupIndex(quantized))
   return bytes
 }
 
@@ -65,7 +73,10 @@ function encodeZeroPoint(zeroPoint: Int8Array, args: QuantizationArgs, rows: num
 }
 
 async function decode(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType, read: ReadSuffix): Promise<Quantized> {
-  const [packed, scale, shape, zeroPoint] = tensors(args, rows, columns, scaleDtype)
+  const all = tensors(args, rows, columns, scaleDtype)
+  const [packed, scale, shape] = all
+  const zeroPoint = args.symmetric ? null : all[3]
+  const order = args.actorder === 'group' ? await readGroupIndex(all[all.length - 1], args, read) : {}
   const stored = viewAs(BigInt64Array, await readStored(shape, read))
   if (stored[0] !== BigInt(rows) || stored[1] !== BigInt(columns)) {
     throw new CheckpointError(`Cannot decode weight_shape: found [${stored}], expected [${rows}, ${columns}].`, { tensor: 'weight_shape' })
@@ -79,6 +90,7 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, sca
     ...(await readScale(scale, scaleDtype, read)),
     zeroPoint: zeroPoint ? decodeZeroPoint(await readStored(zeroPoint, read), args, rows, columns) : null,
     globalScale: null,
+    ...order,
   }
 }
 

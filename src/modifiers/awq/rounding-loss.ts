@@ -7,7 +7,6 @@ import { globalScaleOf } from '../../schemes/qparams.ts'
 import { roundedValues } from '../../schemes/round-to-grid.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
 import type { Linear, Stage } from '../modifier.ts'
-import { diagonal } from '../statistics/hessian.ts'
 import type { Hessian } from '../statistics/moments.ts'
 import { largestWeights } from '../statistics/weights.ts'
 
@@ -35,7 +34,7 @@ export async function roundingLosses(
   candidates: readonly Rescaling[],
 ): Promise<Float64Array> {
   const forms = new QuadraticForms(hessian, candidates.length)
-  const inputs = { meanSquare: diagonal(hessian), largest: largestWeights(targets.keys()) }
+  const inputs = { meanSquare: hessian.matrix.diagonal(), largest: largestWeights(targets.keys()) }
   try {
     for (const [linear, scheme] of targets) {
       if (!scheme.weights) continue
@@ -105,9 +104,9 @@ class QuadraticForms {
   readonly #owners: Int32Array
   #rows = 0
 
-  constructor({ n, values }: Hessian, count: number) {
+  constructor({ n, matrix }: Hessian, count: number) {
     this.#n = n
-    this.#h = tf.tensor2d(values, [n, n])
+    this.#h = tf.tensor2d(matrix.block(0, n, 0, n), [n, n])
     this.#sums = new Float64Array(count)
     this.#owners = new Int32Array(Math.max(1, Math.floor(BLOCK / n)))
     this.#block = new Float32Array(this.#owners.length * n)

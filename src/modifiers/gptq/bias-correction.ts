@@ -6,7 +6,12 @@ import type { Linear } from '../modifier.ts'
  * outputs falls by the square of that mean, so this never does harm on the rows it is taken from. `weight` is what was rounded: where that
  * aims at something else than the original outputs, their mean is not to come back.
  */
-export function correctBias({ bias, rows, columns, dtype }: Linear, weight: Float32Array, rounded: Float32Array, mean: Float32Array): void {
+export function correctBias(
+  { bias, rows, columns, dtype, biasDtype = dtype }: Linear,
+  weight: Float32Array,
+  rounded: Float32Array,
+  mean: Float32Array,
+): void {
   if (!bias) return
   for (let row = 0; row < rows; row++) {
     let lost = 0
@@ -14,5 +19,5 @@ export function correctBias({ bias, rows, columns, dtype }: Linear, weight: Floa
     bias[row] += lost
   }
   // What the model goes on with is what is stored.
-  roundToDtype(bias, dtype)
+  roundToDtype(bias, biasDtype)
 }

@@ -1,7 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core'
 import type { Quantized } from '../../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../../checkpoint/quantization-config.ts'
-import { matMul } from '../../engine/mat-mul.ts'
+import { timesSymmetric } from '../../engine/gram.ts'
 import type { FloatDType } from '../../numerics/dtype.ts'
 import { codeRange } from '../../schemes/grid.ts'
 import { observedGrid } from '../../schemes/observed-grid.ts'
@@ -13,7 +12,7 @@ import { schemeLabel } from '../../schemes/scheme.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
 import { span } from '../../util/span.ts'
 import type { Linear, LinearReport, Stage } from '../modifier.ts'
-import { conditionalVariance, diagonal, type Factor, outputErrors, withDamping } from '../statistics/hessian.ts'
+import { conditionalVariance, type Factor, outputErrors, withDamping } from '../statistics/hessian.ts'
 import type { StageMoments } from '../statistics/moments.ts'
 import { correctBias } from './bias-correction.ts'
 import type { Levers } from './quality.ts'
@@ -60,7 +59,7 @@ export async function compressLinear(task: Task): Promise<void> {
 /** The grid to round to: searched, or as the observer that the recipe names finds it. */
 async function gridOf({ stage, moments, factor, levers, linear, scheme, args, weight, globalScale }: Task): Promise<Grid> {
   const matrix = { ...linear, weight }
-  const meanSquare = diagonal(moments.fitted.hessian)
+  const meanSquare = moments.fitted.hessian.matrix.diagonal()
   if (levers.scaleSearch === 'observer') return observedGrid(stage.kernels, matrix, args, meanSquare, globalScale)
   const variance = factor && levers.scaleSearch === 'conditional_variance' && args.observer === null ? conditionalVariance(factor) : null
   const options = { importance: variance ?? meanSquare, signed: levers.signedScales, globalScale }
@@ -99,12 +98,7 @@ async function refined({ stage, moments, levers, linear, args, weight }: Task, s
   const { rows, columns } = linear
   if (levers.refinementRounds === 0) return swept
   return withDamping(moments.fitted.hessian, factor, async (hessian) => {
-    const products = tf.tidy(() => {
-      const error = difference(weight, dequantize(swept))
-      return matMul(tf.tensor2d(error, [rows, columns]), tf.tensor2d(hessian, [columns, columns]))
-    })
-    const product = await products.data<'float32'>()
-    products.dispose()
+    const product = await timesSymmetric(difference(weight, dequantize(swept)), hessian)
     const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
     const scaleDtype = fittedScales(swept)
     const problem = { rows, columns, weight, product, hessian, codes: swept.codes, groupSize, scale, zeroPoint, ...codeRange(args) }

@@ -53,9 +53,9 @@ function slopeAndCurvature(target: Target, weight: Tensor2D, direction: Tensor, 
   return [byRow(target.gradient(weight, { hessian, pull })), byRow(matMul(direction, hessian))]
 }
 
-function tensors({ hessian: { n, values }, pull }: Moments): { hessian: Tensor2D; pull: Tensor2D } {
+function tensors({ hessian: { n, matrix }, pull }: Moments): { hessian: Tensor2D; pull: Tensor2D } {
   if (!pull) throw new RangeError('Cannot aim at a target: its moments were not measured, expected a view of it')
-  return { hessian: tf.tensor2d(values, [n, n]), pull: tf.tensor2d(pull.values, [n, pull.columns]) }
+  return { hessian: tf.tensor2d(matrix.block(0, n, 0, n), [n, n]), pull: tf.tensor2d(pull.values, [n, pull.columns]) }
 }
 
 /** V [n, n] with inverse(H + lambda I) = VᵀV, columns in the model's order: those of U put back in their places. */

@@ -1,4 +1,5 @@
 import { quadraticForms } from '../../engine/gram.ts'
+import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
 import type { Stage } from '../modifier.ts'
 import { type Hessian, measureMoments } from './moments.ts'
 
@@ -7,14 +8,9 @@ export async function measureHessian(stage: Stage): Promise<Hessian> {
   return (await measureMoments(stage, false, null)).fitted.hessian
 }
 
-/** The diagonal [n]. */
-export function diagonal({ n, values }: Hessian): Float32Array {
-  return Float32Array.from({ length: n }, (_, j) => values[j * n + j])
-}
-
 /** Columns by falling diagonal, ties in natural order: those that matter most are rounded first (act-order). */
 export function activationOrder(hessian: Hessian): Int32Array {
-  const d = diagonal(hessian)
+  const d = hessian.matrix.diagonal()
   return Int32Array.from(d.keys()).sort((a, b) => d[b] - d[a] || a - b)
 }
 
@@ -43,14 +39,13 @@ function* dampings(first: number): Generator<number> {
  * independent ones. Null when even the last step is not positive definite.
  */
 export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32Array, dampening: number): Promise<Factor | null> {
-  const { n, values } = hessian
-  const d = diagonal(hessian)
+  const { n, matrix } = hessian
+  const d = matrix.diagonal()
   const mean = meanOf(d)
   for (const damping of dampings(dampening)) {
     const lambda = damping * mean
     // Made anew for each damping, since the engine uses it up.
-    const permuted = new Float32Array(n * n)
-    for (let i = 0; i < n; i++) for (let j = 0, row = order[i] * n; j < n; j++) permuted[i * n + j] = values[row + order[j]]
+    const permuted = matrix.permuted(order)
     for (let j = 0; j < n; j++) permuted[j * n + j] = (d[order[j]] || mean) + lambda
     const factor = await (stage.engine.inverseFactor?.(permuted, n) ?? stage.kernels.inverseFactor(permuted, n))
     if (factor) return { values: factor, order, damping, lambda }
@@ -62,15 +57,14 @@ export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32A
  * Shows `work` H + lambda I in the model's order, as the factor's: positive definite. It is H itself for as long as that takes, since a
  * second one would be most of what a run holds where inputs are wide.
  */
-export async function withDamping<T>(hessian: Hessian, { lambda }: Factor, work: (damped: Float32Array) => Promise<T>): Promise<T> {
-  const { n, values } = hessian
-  const before = diagonal(hessian)
+export async function withDamping<T>({ matrix }: Hessian, { lambda }: Factor, work: (damped: SymmetricMatrix) => Promise<T>): Promise<T> {
+  const before = matrix.diagonal()
   const mean = meanOf(before)
   try {
-    for (let j = 0; j < n; j++) values[j * n + j] = (before[j] || mean) + lambda
-    return await work(values)
+    matrix.setDiagonal(before.map((value) => (value || mean) + lambda))
+    return await work(matrix)
   } finally {
-    for (let j = 0; j < n; j++) values[j * n + j] = before[j]
+    matrix.setDiagonal(before)
   }
 }
 
@@ -87,6 +81,6 @@ function meanOf(d: Float32Array): number {
 }
 
 /** e H eᵀ of every row e of matrices [rows, n]: the mean squared change of an output that the weight error e causes; [rows] for each. */
-export function outputErrors({ n, values }: Hessian, errors: readonly Float32Array[]): Promise<Float32Array[]> {
-  return quadraticForms(errors, values, n)
+export function outputErrors({ matrix }: Hessian, errors: readonly Float32Array[]): Promise<Float32Array[]> {
+  return quadraticForms(errors, matrix)
 }

@@ -2,6 +2,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { gramBands, readBands } from '../../engine/gram.ts'
 import { quickMatMul } from '../../engine/mat-mul.ts'
+import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
 import type { CalibrationBatch, Stage } from '../modifier.ts'
@@ -19,7 +20,7 @@ export interface Hessian {
   /** Columns of the stage's linears. */
   readonly n: number
   /** H [n, n] = Σ x xᵀ / tokens. The factor of two of GPTQ's eq. 1 cancels everywhere. */
-  readonly values: Float32Array
+  readonly matrix: SymmetricMatrix
   readonly tokens: number
 }
 
@@ -97,20 +98,19 @@ class MomentSum {
   async take(stage: string): Promise<Moments> {
     if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
     const [sum, pulled] = this.#sums
-    const values = await readBands(this.#bands)
+    const matrix = await readBands(this.#bands)
     const mean = await sum.data<'float32'>()
     const pull = this.#hasPull ? await pulled.data<'float32'>() : null
     const weight = await this.#totalWeight()
     const n = mean.length
-    for (let i = 0; i < values.length; i++) values[i] /= weight
+    matrix.divide(weight)
     for (let i = 0; i < n; i++) mean[i] /= this.tokens
     if (pull) for (let i = 0; i < pull.length; i++) pull[i] /= weight
-    for (let j = 0; j < n; j++) {
-      if (!Number.isFinite(values[j * n + j])) {
-        throw new RunError(`Cannot calibrate ${stage}: input channel ${j} is ${values[j * n + j]}, expected finite activations.`)
-      }
+    for (const [j, value] of matrix.diagonal().entries()) {
+      if (!Number.isFinite(value))
+        throw new RunError(`Cannot calibrate ${stage}: input channel ${j} is ${value}, expected finite activations.`)
     }
-    return { hessian: { n, values, tokens: this.tokens }, pull: pull ? { values: pull, columns: pull.length / n } : null, mean }
+    return { hessian: { n, matrix, tokens: this.tokens }, pull: pull ? { values: pull, columns: pull.length / n } : null, mean }
   }
 
   /** Summed here: TensorFlow's full sum depends on the number of threads. */

@@ -46,7 +46,7 @@ describe('residualTarget()', () => {
     const slope = tf.tidy(() =>
       target
         .gradient(weight, {
-          hessian: tf.tensor2d(hessian.values, [COLUMNS, COLUMNS]),
+          hessian: tf.tensor2d(hessian.matrix.block(0, COLUMNS, 0, COLUMNS), [COLUMNS, COLUMNS]),
           pull: tf.tensor2d(pull?.values ?? [], [COLUMNS, ROWS]),
         })
         .dataSync<'float32'>(),
