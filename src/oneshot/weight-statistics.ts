@@ -4,7 +4,7 @@ import type { WeightStatistics } from '../report/statistics.ts'
 import { dequantizeRows } from '../schemes/quantize.ts'
 
 /** Weights that are looked at of a linear, rows spread over the matrix: enough for 150 bins. All would take a quarter of plain rounding's time. */
-const COUNTED = 24_000
+const COUNTED = 2 ** 14
 
 /** How the weights [rows, columns] of a linear lie, and those that a server computes with instead. */
 export function weightStatistics(name: string, weight: Float32Array, quantized: Quantized): WeightStatistics {

@@ -4,6 +4,9 @@ import { basename } from 'node:path'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 
+/** A tenth more bytes than the default for a third of the time. */
+const QUICK = 4
+
 /** Our own scripts of the page, each after those that it imports from. */
 const SCRIPTS = [
   '../util/format.js',
@@ -31,7 +34,7 @@ export async function readAssets(): Promise<Assets> {
   const [style, scripts, echarts] = await Promise.all([
     text('./page/page.css'),
     Promise.all(SCRIPTS.map(async (path) => ({ path, source: await text(path) }))),
-    readFile(library).then((bytes) => promisify(gzip)(bytes)),
+    readFile(library).then((bytes) => promisify(gzip)(bytes, { level: QUICK })),
   ])
   return { style, script: joined(scripts), echarts: echarts.toString('base64') }
 }

@@ -55,6 +55,39 @@ describe('oneshot', () => {
   })
 })
 
+describe('report', () => {
+  test('makes the page of one run anew, and figures as files; other files are left alone', async () => {
+    const page = join(output, 'report.html')
+    const before = await readFile(page, 'utf8')
+    expect(await runCli(['report', output])).toEqual({ code: 0, stdout: `${page}\n`, stderr: '' })
+    expect((await readFile(page, 'utf8')) === before).toBe(true)
+    const figures = join(dir, 'figures')
+    const { stdout } = await runCli(['report', output, '--format', 'md', '-o', figures, '--json'])
+    const names = ['size', 'errors', 'gain', 'ranges', 'outliers', 'weights', 'channels']
+    expect(JSON.parse(stdout)).toEqual({ files: names.map((name) => join(figures, `${name}.md`)) })
+    const taken = join(dir, 'taken.html')
+    await writeFile(taken, 'mine')
+    const refused = await runCli(['report', output, '-o', taken])
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toMatch(/another file there.*--overwrite/)
+    expect((await runCli(['report', TINY])).stderr).toMatch(/llmpress-report\.json: there is no such file/)
+  })
+})
+
+describe('weights', () => {
+  test('shows how weights lie before and after, and writes the histograms', async () => {
+    const file = join(dir, 'weights.csv')
+    const tensor = 'model.layers.0.mlp.up_proj'
+    const flags = ['--tensor', tensor, '--against', output, '--histogram', '--format', 'csv', '-o', file]
+    const { code, stdout, stderr } = await runCli(['weights', TINY, ...flags])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^original .*^absmax .*^zero-point .*^\/.*32,768 weights/ms)
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\r\n')
+    expect([lines.length, lines[0]]).toEqual([151, `From,To,original,absmax,zero-point,${output}`])
+    expect((await runCli(['weights', TINY, '--range', '2,1'])).code).toBe(2)
+  })
+})
+
 describe('plan', () => {
   test('shows linears, layout, sizes and calibration, and writes nothing', async () => {
     const { code, stdout, stderr } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--output', join(dir, 'planned')])

@@ -313,8 +313,8 @@ function ranges(run) {
     height: 300,
     draw: overLayers(run, reach, '', ({ inputs }) => `${formatNumber(inputs.min)} to ${formatNumber(inputs.max)}`),
     table: {
-      columns: ['Stage', 'Min', 'Max', 'Tokens'],
-      rows: measured.map(({ stage, inputs }) => [stage, inputs.min, inputs.max, inputs.tokens]),
+      columns: ['Stage', 'Min', 'Max'],
+      rows: measured.map(({ stage, inputs }) => [stage, inputs.min, inputs.max]),
     },
   }
 }
