@@ -27,7 +27,7 @@ export async function loadModule(): Promise<WebAssembly.Module> {
 }
 
 /** A memory that has grown beyond this is given back after the call that made it so: it cannot shrink, and a stage has better use for it. */
-const KEPT_BYTES = 256 * 2 ** 20
+const KEPT_BYTES = 64 * 2 ** 20
 
 /** What calls run on: a memory and who shares it. */
 interface Desk {

@@ -5,6 +5,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
+import type { Shelf } from '../numerics/symmetric-matrix.ts'
 import type { SchemeOptions } from '../schemes/resolve.ts'
 
 /** A linear while it is worked on. The modifier that the recipe gives it to sets `quantized` and `report`. */
@@ -125,6 +126,8 @@ export interface Stage {
    * there, and nobody changes it.
    */
   readonly measured?: Map<string, unknown>
+  /** For large arrays that are not needed for a while; absent where all is kept in memory. */
+  readonly shelf?: Shelf
   /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
   eachInput(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
   /**

@@ -1,6 +1,11 @@
 /** Side of the squares that are mirrored at a time: both fit a first-level cache. */
 const MIRROR = 64
 
+/** Where arrays wait outside of memory: gives what takes one back, once. */
+export interface Shelf {
+  put(values: Float32Array): Promise<() => Promise<Float32Array>>
+}
+
 /**
  * A symmetric matrix [n, n] of which little more than half is held: band i has rows from cuts[i] to cuts[i + 1] and columns from cuts[i] on.
  * What is left of a band's diagonal block is in the bands above. With 14336 columns and four bands that is 0.5 GB instead of 0.8.
@@ -8,17 +13,34 @@ const MIRROR = 64
 export class SymmetricMatrix {
   readonly n: number
   readonly #cuts: readonly number[]
-  readonly #bands: readonly Float32Array[]
+  readonly #bands: Float32Array[]
+  /** What takes the bands back from the shelf; empty while they are here. */
+  #parked: (() => Promise<Float32Array>)[] = []
 
   /** `cuts`: 0, rising, n. `bands`: [cuts[i + 1] - cuts[i], n - cuts[i]] each, row major; they pass into the matrix's hands. */
   constructor(cuts: readonly number[], bands: readonly Float32Array[]) {
     this.n = cuts[bands.length]
     this.#cuts = cuts
-    this.#bands = bands
+    this.#bands = [...bands]
     for (const [i, band] of bands.entries()) {
       const expected = (cuts[i + 1] - cuts[i]) * (this.n - cuts[i])
       if (band.length !== expected) throw new RangeError(`Cannot use band ${i}: it has ${band.length} elements, expected ${expected}`)
     }
+  }
+
+  /** Puts the elements on a shelf: until `restore` the matrix has none. */
+  async park(shelf: Shelf): Promise<void> {
+    if (this.#parked.length > 0) return
+    for (const [i, band] of this.#bands.entries()) {
+      this.#parked.push(await shelf.put(band))
+      this.#bands[i] = new Float32Array(0)
+    }
+  }
+
+  /** Takes the elements back, where they are on a shelf. */
+  async restore(): Promise<void> {
+    for (const [i, take] of this.#parked.entries()) this.#bands[i] = await take()
+    this.#parked = []
   }
 
   /** A copy of the diagonal [n]. */

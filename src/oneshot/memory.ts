@@ -48,6 +48,10 @@ const FLOAT = 4
 const BASE = 150e6
 /** TensorFlow's libraries and threads beside. Measured: 300 to 350 MB. */
 const TENSORFLOW = 350e6
+/** Columns beyond which moments are large. */
+const WIDE = 4096
+/** What allocators keep and collectors have not come to, where they are. Measured: 0.35 GB of 4.1. */
+const LEFTOVERS = 350e6
 // A 32-bit WebAssembly memory ends at 4 GiB; past that tfjs fails in the middle of a product.
 const WASM_LIMIT = 3.9e9
 /** Rows from which one in sixteen is held back. */
@@ -104,12 +108,20 @@ function calibrated(
   const measuring = moments + 0.5 * square + targets
   const serving = weights + largest
   const onEngine = FLOAT * (held + atWork + Math.max(measuring, serving))
-  const compressing = Math.max(...compressSteps(square, largest, streams, engine)) + moments + weights
-  const total = FLOAT * (held + Math.max(atWork + measuring + weights, atWork + 3 * weights, compressing))
-  return { engine: onEngine, total: total + layerCodes(plan) + BASE + (engine === 'wasm' ? 0 : TENSORFLOW) }
+  // Those of rows held back are in the scratch file until a linear is judged.
+  const isSetAside = parked && hessians === 2 && streams === 1 && columns > WIDE
+  // A block of H, products of some rows with it; the dequantized weight, its error.
+  const judging = 0.5 * square + 4 * largest + moments
+  const compressing = Math.max(
+    judging,
+    ...compressSteps(square, largest, streams, engine).map((step) => step + moments / (isSetAside ? 2 : 1)),
+  )
+  const total = FLOAT * (held + Math.max(atWork + measuring + weights, atWork + 3 * weights, compressing + weights))
+  const kept = square > WIDE ** 2 ? LEFTOVERS : 0
+  return { engine: onEngine, total: total + layerCodes(plan) + BASE + kept + (engine === 'wasm' ? 0 : TENSORFLOW) }
 }
 
-/** Floats that the steps of compressing a linear take beside moments and weights. */
+/** Floats that the steps of compressing a linear take beside moments and weights, until it is judged. */
 function compressSteps(square: number, largest: number, streams: number, engine: EngineName | 'none'): number[] {
   const isTensorflow = engine === 'native' || engine === 'gpu'
   return [
@@ -121,8 +133,6 @@ function compressSteps(square: number, largest: number, streams: number, engine:
     1.5 * square + 1.75 * largest,
     // H in the kernels' memory; the product, codes, what they stand for.
     square + 3.5 * largest,
-    // A block of H, products of some rows with it; the dequantized weight, its error.
-    0.5 * square + 4 * largest,
   ]
 }
 
@@ -190,7 +200,10 @@ function goOnBytes({ source: { model }, needs }: Plan, { tokens }: RowsShape): n
 
 /** The scratch file: what all tokens hold at the widest stage. */
 function parkedBytes(plan: Plan, { tokens }: RowsShape): number {
-  return FLOAT * tokens * Math.max(...stageSizes(plan).map(({ columns, addsToResidual }) => heldPerToken(plan, columns, addsToResidual)))
+  const sizes = stageSizes(plan)
+  const held = Math.max(...sizes.map(({ columns, addsToResidual }) => heldPerToken(plan, columns, addsToResidual)))
+  const widest = Math.max(...sizes.map(({ columns }) => columns))
+  return FLOAT * (tokens * held + (plan.secondMoments && widest > WIDE ? 0.625 * widest ** 2 : 0))
 }
 
 /** Errors: UserError where the disk of the output has no room for the scratch file beside the checkpoint. */

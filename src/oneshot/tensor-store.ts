@@ -1,5 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
 import { releaseMemory, restoreMemory } from '../engine/tensor-memory.ts'
+import type { Shelf } from '../numerics/symmetric-matrix.ts'
 import { span } from '../util/span.ts'
 import type { ScratchFile, ScratchPlace } from './scratch-file.ts'
 
@@ -11,6 +12,8 @@ export interface TensorStore {
   park(tensors: readonly Tensor[]): Promise<void>
   /** The values of a tensor, parked or not. They are not to be changed. */
   values(tensor: Tensor): Promise<Float32Array>
+  /** For large arrays that are not needed for a while; null where all is kept in memory. */
+  readonly shelf: Shelf | null
 }
 
 /** Keeps everything in memory. */
@@ -18,6 +21,7 @@ export const inMemory: TensorStore = {
   load: async () => {},
   park: async () => {},
   values: (tensor) => tensor.data<'float32'>(),
+  shelf: null,
 }
 
 /** What tensors share, in the file. */
@@ -39,6 +43,17 @@ export class ScratchStore implements TensorStore {
 
   constructor(file: ScratchFile) {
     this.#file = file
+  }
+
+  readonly shelf: Shelf = {
+    put: async (values) => {
+      const place = await span('io', 'scratch write', () => this.#file.write(values))
+      return async () => {
+        const back = await span('io', 'scratch read', () => this.#file.read(place))
+        this.#file.release(place)
+        return back
+      }
+    },
   }
 
   async load(tensors: readonly Tensor[]): Promise<void> {

@@ -231,7 +231,7 @@ function statisticsOf(inHand: readonly LinearInHand[]): WeightStatistics[] {
 /** The stage as modifiers see it. */
 function openStage(
   plan: Plan,
-  { engine, kernels, signal }: WalkContext,
+  { engine, kernels, signal, store }: WalkContext,
   layer: LayerInHand,
   spec: StageSpec,
   inHand: readonly LinearInHand[],
@@ -249,6 +249,7 @@ function openStage(
     hasInputs: streams !== null,
     addsToResidual: spec.addsToResidual,
     ...(spec.sharedInput && { measured: layer.measured }),
+    ...(store.shelf && { shelf: store.shelf }),
     eachInput: streams ? (visit) => streams.each(visit) : noInputs,
     rescaleInputs: streams ? (divisors) => rescaleInputs(plan, layer, spec, inHand, streams, divisors) : noInputs,
   }

@@ -65,6 +65,28 @@ describe('SymmetricMatrix', () => {
     expect(matrix.block(0, n, 0, n)).toEqual(raised.map((value) => value / 4))
   })
 
+  it('waits on a shelf and comes back, once', async () => {
+    const { n, dense, matrix } = example([0, 3, 4, 9])
+    const held = new Set<Float32Array>()
+    const shelf = {
+      put: async (values: Float32Array) => {
+        held.add(values)
+        return async () => {
+          held.delete(values)
+          return values
+        }
+      },
+    }
+    await matrix.restore()
+    await matrix.park(shelf)
+    await matrix.park(shelf)
+    expect([...held].map(({ length }) => length)).toEqual([27, 6, 25])
+    await matrix.restore()
+    await matrix.restore()
+    expect(held.size).toBe(0)
+    expect(matrix.block(0, n, 0, n)).toEqual(dense)
+  })
+
   it('refuses bands of another size', () => {
     expect(() => new SymmetricMatrix([0, 2], [new Float32Array(3)])).toThrow('band 0: it has 3 elements, expected 4')
   })

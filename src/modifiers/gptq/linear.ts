@@ -13,7 +13,7 @@ import { weightGrid } from '../../schemes/weight-grid.ts'
 import { span } from '../../util/span.ts'
 import type { Linear, LinearReport, Stage } from '../modifier.ts'
 import { conditionalVariance, type Factor, outputErrors, withDamping } from '../statistics/hessian.ts'
-import type { StageMoments } from '../statistics/moments.ts'
+import { type StageMoments, setAside } from '../statistics/moments.ts'
 import { correctBias } from './bias-correction.ts'
 import type { Levers } from './quality.ts'
 
@@ -133,7 +133,9 @@ async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearRe
   const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, lost])
   const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
   if (!heldBack) return found
+  await heldBack.hessian.matrix.restore()
   const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
+  if (!task.lastSweep) await setAside(heldBack, task.stage)
   return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
 }
 

@@ -59,11 +59,21 @@ async function measured(stage: Stage, holdBack: boolean, view: TargetView | null
     await span('step', 'moments', () =>
       stage.eachInput((input, batch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view)),
     )
-    return { fitted: await fitted.take(stage.name), heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null }
+    const found = { fitted: await fitted.take(stage.name), heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null }
+    if (!view) await setAside(found.heldBack, stage)
+    return found
   } finally {
     fitted.dispose()
     heldBack.dispose()
   }
+}
+
+/** Columns from which on moments are large enough to be set aside: 64 MB. */
+const WIDE = 4096
+
+/** Puts the moments of rows that are held back on the shelf, where there is one: they are needed when a linear is judged. */
+export async function setAside(heldBack: Moments | null, { shelf }: Stage): Promise<void> {
+  if (heldBack && shelf && heldBack.hessian.n > WIDE) await heldBack.hessian.matrix.park(shelf)
 }
 
 /** Running sums on the engine: of x, of the target's pull where there is one, and the bands of the Hessian. */
