@@ -8,8 +8,9 @@ const LAYERS = [
   ['models', 'data', 'servers'],
   ['modifiers'],
   ['recipe'],
+  ['report'],
   ['oneshot', 'eval'],
-  ['report', 'advice'],
+  ['advice'],
 ]
 
 /** @param {string[]} folders */

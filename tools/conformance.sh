@@ -41,5 +41,8 @@ if [ -z "$vulkan" ]; then
   rm -rf "$scratch"
 fi
 
+# The reports are looked at in a browser, and the progress bar in a terminal: chromium and tmux of the system (.ci/run installs them).
+chromium="${LLMPRESS_CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}"
+
 [ -f dist/index.js ] || npm run --silent build
-CONFORMANCE_PYTHON="$python" CONFORMANCE_VULKAN="$vulkan" CONFORMANCE_CACHE="$cache/conformance" exec node test/conformance/conformance.js
+CONFORMANCE_PYTHON="$python" CONFORMANCE_VULKAN="$vulkan" CONFORMANCE_CHROMIUM="$chromium" CONFORMANCE_CACHE="$cache/conformance" exec node test/conformance/conformance.js

@@ -1,13 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { sizeReport } from '../eval/size-report.ts'
-import type { RunRecord } from '../oneshot/record.ts'
+import type { RunRecord } from '../report/record.ts'
 import { UserError } from '../util/errors.ts'
 import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
 import { calibrationLines, quantizationLines } from './int8-log.ts'
 import { interruptible } from './interrupt.ts'
-import { print, printJson } from './output.ts'
+import { print, printJsonLine } from './output.ts'
 import { profiled } from './profile.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, type RunFlags } from './run-options.ts'
@@ -78,6 +78,7 @@ async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, 
             onDownload: downloadProgress(display),
             onProgress: (event) => {
               show(event)
+              if (json) printJsonLine(event.type === 'done' ? { ...event, ...sizesOf(event.record) } : event)
               if (event.type === 'plan') {
                 say([
                   'Model loaded',
@@ -92,8 +93,7 @@ async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, 
         'Interrupted: no new checkpoint was left.',
       ),
     )
-    if (json) printJson({ ...record, ...sizeReport(record.size.before, record.size.after) })
-    else say(sizeLines(record))
+    say(sizeLines(record))
   } finally {
     display.stop()
   }
@@ -106,9 +106,11 @@ function nameOf(model: string): string {
     .replace(/^.*\//, './')
 }
 
-function sizeLines({ size, output }: RunRecord): string[] {
-  const entries = Object.entries(sizeReport(size.before, size.after))
-  return ['Model Size Information:', ...entries.map(([name, value]) => `  ${name}: ${value.toFixed(2)}`), `Checkpoint: ${output}`]
+const sizesOf = ({ size }: RunRecord) => sizeReport(size.before, size.after)
+
+function sizeLines(record: RunRecord): string[] {
+  const entries = Object.entries(sizesOf(record))
+  return ['Model Size Information:', ...entries.map(([name, value]) => `  ${name}: ${value.toFixed(2)}`), `Checkpoint: ${record.output}`]
 }
 
 function truth(text: string): boolean {

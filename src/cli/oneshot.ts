@@ -4,7 +4,7 @@ import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
 import { interruptible } from './interrupt.ts'
-import { print, printJson } from './output.ts'
+import { print, printJsonLine } from './output.ts'
 import { profiled } from './profile.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
@@ -22,7 +22,7 @@ const EXAMPLES = `
 Examples:
   $ llmpress oneshot ./SmolLM2-135M --recipe gptq-w4a16-g64
   $ llmpress oneshot ./model --recipe my-recipe.yaml --dataset rows.jsonl --num-calibration-samples 128 --output ./out
-  $ llmpress oneshot ./model --recipe FP8_DYNAMIC --json > report.json   # no data needed`
+  $ llmpress oneshot ./model --recipe FP8_DYNAMIC --json > events.jsonl   # no data needed`
 
 /** `llmpress oneshot MODEL --recipe R`: compresses a model. */
 export function addOneshot(program: Command): void {
@@ -38,7 +38,7 @@ export function addOneshot(program: Command): void {
   addRunOptions(command, './{model name}-{recipe name}').addHelpText('after', EXAMPLES).action(compressModel)
 }
 
-/** Runs `oneshot` with the flags of a command: progress on stderr, the closing table or the record on stdout. */
+/** Runs `oneshot` with the flags of a command: progress on stderr, the closing table or the events on stdout. */
 export async function compressModel(model: string, { json = false, quiet = false, profile, ...flags }: Flags): Promise<void> {
   const { oneshot } = await import('../index.ts')
   const display = openDisplay({ quiet })
@@ -47,6 +47,7 @@ export async function compressModel(model: string, { json = false, quiet = false
   const onProgress: OnProgress = (event) => {
     inLayers ||= event.type === 'layer:start'
     show(event)
+    if (json) printJsonLine(event)
   }
   try {
     const record = await profiled(profile, () =>
@@ -56,8 +57,7 @@ export async function compressModel(model: string, { json = false, quiet = false
         { canStop: () => inLayers, message: 'Stopping after the layer in hand, to be gone on with; once more to quit at once.' },
       ),
     )
-    if (json) printJson(record)
-    else print(`${quiet ? '' : '\n'}${closingReport(record)}`)
+    if (!json) print(`${quiet ? '' : '\n'}${closingReport(record)}`)
   } finally {
     display.stop()
   }

@@ -8,6 +8,11 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2))
 }
 
+/** Writes one of many JSON objects, a line each. */
+export function printJsonLine(value: unknown): void {
+  print(JSON.stringify(value))
+}
+
 /**
  * Ends the process quietly when a reader such as `head` closes stdout, and with a message and exit code 1 when stdout cannot be written for
  * another reason, such as a full disk. A stderr that cannot be written only loses messages.

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
+import { addBench } from './bench.ts'
 import { colorsFor } from './colors.ts'
 import { addCompare } from './compare.ts'
 import { addCompress } from './compress.ts'
@@ -17,11 +18,14 @@ import { addNative } from './native.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
 import { addRecommend } from './recommend.ts'
+import { addReport } from './report.ts'
 import { addVerify } from './verify.ts'
+import { addWeights } from './weights.ts'
 
 const AFTER_HELP = `
 Exit codes: 0 ok, 1 failed, 2 wrong use or input, 75 stopped (the same command goes on), 130 interrupted. Results go to stdout, all else to stderr.
-On errors stdout stays empty, also under --json, and the message is on stderr (verify prints what it found, then fails).
+On errors the message is on stderr and stdout stays empty, also under --json (verify, and eval or generate of several models,
+print what they found, then fail; a run that streams events ends without "done").
 
 Examples:
   $ llmpress plan ./model --recipe gptq-w4a16
@@ -55,6 +59,9 @@ function buildProgram(): Command {
     addConvert,
     addEval,
     addGenerate,
+    addBench,
+    addReport,
+    addWeights,
     addData,
     addDoctor,
     addNative,

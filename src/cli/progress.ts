@@ -2,7 +2,7 @@ import { match } from 'ts-pattern'
 import type { OnProgress, ProgressEvent } from '../oneshot/events.ts'
 import { colorsFor } from './colors.ts'
 import type { Display } from './display.ts'
-import { formatBytes, formatCount, formatSeconds, plural } from './format.ts'
+import { formatBytes, formatCount, formatPercent, formatSeconds, plural } from './format.ts'
 
 /** Turns the events of a run into what a display shows. `now` in milliseconds. */
 export function runProgress(display: Display, now: () => number = () => performance.now()): OnProgress {
@@ -15,9 +15,11 @@ export function runProgress(display: Display, now: () => number = () => performa
   let uploading = false
   let started: number | null = null
   let layersSeconds = 0
+  let result = ''
+  let layerErrors: number[] = []
   const show = () => {
     const elapsed = started === null ? 0 : (now() - started) / 1000
-    display.show({ done, total, label, etaSeconds: done > resumed ? (elapsed / (done - resumed)) * (total - done) : null })
+    display.show({ done, total, label, etaSeconds: done > resumed ? (elapsed / (done - resumed)) * (total - done) : null, result })
   }
   return (event: ProgressEvent) =>
     match(event)
@@ -52,6 +54,8 @@ export function runProgress(display: Display, now: () => number = () => performa
       })
       .with({ type: 'linear' }, ({ report }) => {
         done++
+        result = `error ${formatPercent(report.error)}`
+        layerErrors.push(report.error)
         if (report.fallback) warn(`${report.name}: ${report.fallback}`)
         show()
       })
@@ -59,7 +63,10 @@ export function runProgress(display: Display, now: () => number = () => performa
         const own = seconds - layersSeconds
         layersSeconds = seconds
         const rest = index + 1 < of ? `, about ${formatSeconds(etaSeconds)} to go` : ''
-        display.log(`layer ${index + 1}/${of} ${name}: ${formatSeconds(own)}${rest}`)
+        const mean = layerErrors.reduce((sum, error) => sum + error, 0) / layerErrors.length
+        const error = layerErrors.length > 0 ? `, mean error ${formatPercent(mean)}` : ''
+        layerErrors = []
+        display.log(`layer ${index + 1}/${of} ${name}: ${formatSeconds(own)}${error}${rest}`)
       })
       .with({ type: 'done' }, ({ record }) => {
         display.stop()

@@ -9,8 +9,8 @@ import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
 import {
   engineOption,
+  eventsOption,
   formatOption,
-  jsonOption,
   localFilesOption,
   maxMemoryOption,
   precisionOption,
@@ -69,6 +69,6 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--allow-fallback', 'round plainly, and say so, where a modifier gives NaN or changes nothing; else that is an error')
     .option('--strict', 'treat warnings as errors')
     .addOption(profileOption())
-    .addOption(jsonOption())
+    .addOption(eventsOption())
     .option('-q, --quiet', 'no progress')
 }

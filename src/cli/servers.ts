@@ -1,8 +1,8 @@
 import { Option } from 'commander'
 import type { ServerFinding } from '../servers/server.ts'
 import { TARGETS } from '../servers/targets.ts'
+import { foldLayers } from '../util/layer-names.ts'
 import { colorsFor } from './colors.ts'
-import { foldLayers } from './layer-names.ts'
 
 /** `--target`, for commands that ask whether a server has kernels for a checkpoint. */
 export function targetOption(): Option {

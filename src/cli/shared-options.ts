@@ -53,6 +53,11 @@ export function localFilesOption(): Option {
   return new Option('--local-files-only', 'take models and datasets of the hub from its cache alone')
 }
 
+/** `--json` of commands that compress. */
+export function eventsOption(): Option {
+  return new Option('--json', 'print what happens to stdout as it happens, one JSON object a line; the last is { type: "done", record }')
+}
+
 /** `--json` */
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document to stdout; where an error prevents it, stdout stays empty')

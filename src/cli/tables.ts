@@ -3,10 +3,10 @@ import Table from 'cli-table3'
 import type { Perplexity } from '../eval/perplexity.ts'
 import type { Verification } from '../eval/verify.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
-import type { RunRecord } from '../oneshot/record.ts'
+import type { RunRecord } from '../report/record.ts'
+import { foldLayers, splitLayer } from '../util/layer-names.ts'
 import { colorsFor } from './colors.ts'
 import { clipStart, formatBytes, formatCount, formatPercent, formatSeconds, plural, shellWord } from './format.ts'
-import { foldLayers, splitLayer } from './layer-names.ts'
 
 /** Widest name that leaves a table within 100 columns. */
 const NAME_WIDTH = 24

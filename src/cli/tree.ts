@@ -1,6 +1,6 @@
 import type { InspectedModule } from '../eval/inspect.ts'
+import { runs } from '../util/layer-names.ts'
 import { formatBytes } from './format.ts'
-import { runs } from './layer-names.ts'
 
 interface Node {
   name: string

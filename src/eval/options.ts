@@ -159,3 +159,22 @@ export function checkPerplexity(checkpoint: unknown, options: unknown): void {
   checkFolder('perplexity', checkpoint)
   checkOptions('perplexity', options, PERPLEXITY)
 }
+
+const texts: Rule = {
+  expected: 'a list of texts',
+  fits: (value) => Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string' && item.trim() !== ''),
+}
+
+const REQUESTS: Rules = { prompts: texts, maxNewTokens: whole(1), now: handler }
+
+/** Checks the arguments of `bench`. Errors: UserError that names the argument or option. */
+export function checkBench(model: unknown, options: unknown): void {
+  checkFolder('bench', model)
+  checkOptions('bench', options, { ...REQUESTS, engine: engineRule, threads: threadsRule, onPass: handler, ...HUB })
+}
+
+/** Checks the arguments of `benchServer`. Errors: UserError that names the argument or option. */
+export function checkBenchServer(url: unknown, options: unknown): void {
+  if (typeof url !== 'string') throw new UserError(`Cannot run benchServer: found ${JSON.stringify(url)}, expected the server's address.`)
+  checkOptions('benchServer', options, { ...REQUESTS, model: text("the model's name"), timeout: whole(1), signal })
+}

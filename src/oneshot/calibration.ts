@@ -4,9 +4,9 @@ import { loadTokenizer } from '../data/tokenizer.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import type { Model } from '../models/architecture.ts'
 import type { Recipe } from '../recipe/recipe.ts'
+import type { RowsWanted } from '../report/record.ts'
 import { UserError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
-import type { RowsWanted } from './record.ts'
 
 /**
  * What calibrates when nothing else is said: texts of fourteen kinds that come with the package, so that nothing is downloaded. On

@@ -8,6 +8,7 @@ import { CheckpointWriter, type WrittenFile } from '../checkpoint/writer.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { type OpenModel, openModel, readCodes } from '../models/open-model.ts'
+import { REPORT_FILE } from '../report/record.ts'
 import { codesChecksum } from '../schemes/codes-checksum.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { packageVersion } from '../util/package-version.ts'
@@ -16,7 +17,6 @@ import { checkedChunks } from './checked-chunks.ts'
 import { companionFiles } from './companions.ts'
 import { type ConversionPlan, type ConvertedLinear, planConversion } from './convert-plan.ts'
 import { checkConvert } from './options.ts'
-import { REPORT_FILE } from './record.ts'
 
 export interface ConvertOptions extends HubOptions {
   /** Whose format to write. */

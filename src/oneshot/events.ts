@@ -1,5 +1,5 @@
 import type { LinearReport } from '../modifiers/modifier.ts'
-import type { RunRecord } from './record.ts'
+import type { RunRecord } from '../report/record.ts'
 
 /** What a run tells while it goes on. */
 export type ProgressEvent =

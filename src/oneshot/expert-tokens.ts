@@ -1,15 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { asFloats } from '../engine/as-floats.ts'
 import type { LayerHooks } from '../models/architecture.ts'
+import type { ExpertTokens } from '../report/record.ts'
 import { Readings } from './readings.ts'
-
-/** How many calibration tokens the router sent to each expert of a layer. */
-export interface ExpertTokens {
-  /** Full module name: `model.layers.3.mlp.experts`. */
-  module: string
-  /** By expert. */
-  tokens: number[]
-}
 
 /** Counts the tokens that are routed to the experts of a layer. */
 export class ExpertCounts {

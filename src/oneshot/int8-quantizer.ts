@@ -3,9 +3,9 @@ import { loadTokenizer } from '../data/tokenizer.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { openModel } from '../models/open-model.ts'
+import type { RunRecord } from '../report/record.ts'
 import { DEFAULT_DATASET, defaultLength } from './calibration.ts'
 import { type OneshotOptions, oneshot } from './oneshot.ts'
-import type { RunRecord } from './record.ts'
 
 /** How `Int8Quantizer` decides: the options of the modifier of that name, and the length of its calibration rows. */
 export interface Int8Options extends HubOptions {

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { env } from 'node:process'
 import { replaceDurably } from '../checkpoint/durable.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
+import type { ExpertTokens } from '../report/record.ts'
+import type { StageStatistics } from '../report/statistics.ts'
 import { UserError } from '../util/errors.ts'
-import type { ExpertTokens } from './expert-tokens.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { type HiddenFile, writeHidden } from './hidden-file.ts'
 import type { HiddenStates } from './streams.ts'
@@ -27,6 +28,8 @@ export interface Progress {
   /** Names of the tensors that are whole on disk. */
   readonly tensors: readonly string[]
   readonly reports: readonly LinearReport[]
+  /** What was measured at each stage. */
+  readonly statistics: readonly StageStatistics[]
   /** Names of tensors that were rescaled. */
   readonly rescaled: readonly string[]
   /** Calibration tokens of the experts. */

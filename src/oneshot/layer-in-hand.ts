@@ -8,6 +8,7 @@ import { loadBias } from '../models/weights.ts'
 import type { Linear } from '../modifiers/modifier.ts'
 import { elementCount } from '../numerics/dtype.ts'
 import { encodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import type { StageStatistics } from '../report/statistics.ts'
 import type { Range } from '../schemes/activation-range.ts'
 import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
 import { codesChecksum } from '../schemes/codes-checksum.ts'
@@ -37,6 +38,7 @@ export interface LayerInHand {
   readonly parameters: Map<string, Tensor>
   /** Of all stages so far. */
   readonly linears: LinearInHand[]
+  readonly statistics: StageStatistics[]
   /** Tensors that are not compressed and yet differ from the original's, by full name. */
   readonly edited: Map<string, Float32Array>
   /** Names of the weights and other tensors that were rescaled: what becomes of them cannot be compared with the original. */
@@ -64,6 +66,7 @@ export function layerInHand(
     planned,
     parameters,
     linears: [],
+    statistics: [],
     edited: new Map(),
     rescaled: new Set(),
     cache,

@@ -1,9 +1,9 @@
 import { basename } from 'node:path'
 import type { LinearReport } from '../modifiers/modifier.ts'
+import type { RunRecord } from '../report/record.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import type { Plan } from './plan.ts'
-import type { RunRecord } from './record.ts'
 
 const FORMAT_NAMES = { 'compressed-tensors': 'compressed-tensors format', gptq: 'GPTQ format', awq: 'AWQ format (GEMM)' }
 

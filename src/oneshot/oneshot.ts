@@ -12,6 +12,9 @@ import { type HubSettings, hubSettings } from '../hub/settings.ts'
 import { openKernels } from '../kernels/open.ts'
 import { isWide } from '../models/open-model.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
+import { PAGE_FILE, reportPage } from '../report/page.ts'
+import { REPORT_FILE, type RunRecord } from '../report/record.ts'
+import { reportRun } from '../report/run-data.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { span } from '../util/span.ts'
@@ -29,7 +32,6 @@ import { modelCard } from './model-card.ts'
 import { numericsOf } from './numerics-of.ts'
 import { checkOneshot } from './options.ts'
 import { type Plan, type PlanOptions, planRun } from './plan.ts'
-import { REPORT_FILE, type RunRecord } from './record.ts'
 import { remarksOf, skippedStages } from './remarks.ts'
 import type { Run } from './run.ts'
 import { ScratchFile } from './scratch-file.ts'
@@ -158,7 +160,7 @@ async function push(
   { private: isPrivate = false, onProgress }: OneshotOptions,
   settings: HubSettings,
 ): Promise<PushedRepo> {
-  const files = [...record.files.map(({ name }) => name), REPORT_FILE]
+  const files = [...record.files.map(({ name }) => name), REPORT_FILE, PAGE_FILE]
   const title = `${basename(record.output)}, compressed with llmpress ${record.llmpress}`
   return pushFolder({ repo, folder: record.output, files, title, isPrivate }, settings, (progress) =>
     onProgress?.({ type: 'upload', repo: repo.name, ...progress }),
@@ -226,6 +228,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
       ...starvedExperts(progress.experts),
     ],
     size: plan.size,
+    kinds: [...plan.kinds],
     seconds: { data: dataSeconds, layers: progress.seconds, total: elapsed(started) + (resumed?.seconds ?? 0) },
     peakMemory: process.resourceUsage().maxRSS * 1024,
     ...(scratch !== null && { scratch }),
@@ -238,6 +241,10 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   await span('io', 'check', () => checkSaved(plan, writer.staging, linears, signal))
   record.files = await span('io', 'hash', () => writer.files())
   await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)
+  await span('io', 'page', async () => {
+    const shown = reportRun({ name: basename(plan.output), record, statistics: progress.statistics })
+    await writer.writeFile(PAGE_FILE, await reportPage([shown]))
+  })
   signal.throwIfAborted()
   await span('io', 'finish', () => writer.finish())
   return record

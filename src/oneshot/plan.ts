@@ -11,6 +11,7 @@ import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
+import type { KindSize } from '../report/record.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
@@ -19,6 +20,7 @@ import { checkOneshot } from './options.ts'
 import { requireSpace, requireTarget } from './output-target.ts'
 import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
 import { foreignTensors, modelWarnings } from './plan-warnings.ts'
+import { sizeByKind } from './size-kinds.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
 import { layoutIn, requireFormat, writtenQuantization } from './written-format.ts'
 
@@ -70,6 +72,7 @@ export interface Plan {
   readonly configFiles: readonly { readonly name: string; readonly text: string }[]
   /** Bytes of all tensors. */
   readonly size: { readonly before: number; readonly after: number }
+  readonly kinds: readonly KindSize[]
   readonly warnings: readonly string[]
   close(): Promise<void>
 }
@@ -186,6 +189,7 @@ async function settle(
     config: patchConfig(source.config, section, { ...(untied && { tied: false }) }),
     configFiles: files,
     size,
+    kinds: sizeByKind(source, staged, tensors),
     warnings: allWarnings,
     close: () => source.close(),
   }

@@ -3,8 +3,8 @@ import { isJsonObject, type JsonObject, readJsonFile } from '../checkpoint/json-
 import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { RowMode } from '../data/rows.ts'
 import { ENGINES, type EngineName } from '../engine/engine.ts'
+import { REPORT_FILE, type RowsWanted } from '../report/record.ts'
 import { CheckpointError } from '../util/errors.ts'
-import { REPORT_FILE, type RowsWanted } from './record.ts'
 import { FORMATS } from './written-format.ts'
 
 /** What a report says of the run that made a checkpoint, as far as the run can be repeated from it. */

@@ -1,6 +1,6 @@
 import type { LinearReport } from '../modifiers/modifier.ts'
+import type { SkippedStage } from '../report/record.ts'
 import type { Plan } from './plan.ts'
-import type { SkippedStage } from './record.ts'
 
 /** Stages that the recipe's transforms leave as they are, with the reasons. */
 export function skippedStages({ modifiers, source: { model } }: Plan): SkippedStage[] {

@@ -140,10 +140,15 @@ export class Streams {
     }
   }
 
-  /** Takes every batch to the next stage. `originals` are not needed where `lookAhead` was called. */
-  async answer(compressed: readonly LinearTensors[], originals: readonly LinearTensors[]): Promise<void> {
+  /**
+   * Takes every batch to the next stage, showing its input to `watch` on the way. `originals` are not needed where `lookAhead` was called.
+   */
+  async answer(compressed: readonly LinearTensors[], originals: readonly LinearTensors[], watch: (input: Tensor2D) => void): Promise<void> {
     for (const [i, walker] of this.#compressed.entries()) {
-      await this.#advance(walker, [], () => answerWith(walker, compressed))
+      await this.#advance(walker, [], () => {
+        watch(walker.request.input)
+        return answerWith(walker, compressed)
+      })
       const original = this.#originals?.[i]
       if (!original) continue
       const ahead = this.#ahead[i]

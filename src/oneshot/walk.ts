@@ -9,18 +9,21 @@ import { attentionOf } from '../models/attention-of.ts'
 import { longestRow } from '../models/batches.ts'
 import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, linearTensors, loadParameters } from '../models/weights.ts'
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
+import type { ExpertTokens } from '../report/record.ts'
+import type { StageStatistics, WeightStatistics } from '../report/statistics.ts'
 import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
-import type { ExpertTokens } from './expert-tokens.ts'
+import { InputSums } from './input-statistics.ts'
 import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
 import type { Plan } from './plan.ts'
 import { rescaleInputs } from './rescale-inputs.ts'
 import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
 import type { TensorStore } from './tensor-store.ts'
+import { weightStatistics } from './weight-statistics.ts'
 
 /** What a walk has at hand beside the plan. */
 export interface WalkContext {
@@ -40,6 +43,7 @@ export interface CompressedLayer {
   /** Compressed linears, and other tensors that differ from the original's. */
   readonly tensors: readonly TensorData[]
   readonly reports: readonly LinearReport[]
+  readonly statistics: readonly StageStatistics[]
   /** Names of tensors that were rescaled, compressed or not. */
   readonly rescaled: readonly string[]
   /** Calibration tokens of its experts, where it has any. */
@@ -178,22 +182,50 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   const ranges = await observeInputs(stage)
   for (const entry of inHand) entry.inputRange = ranges.get(entry.linear.name) ?? null
   for (const { linear } of inHand) if (linear.report) context.onProgress({ type: 'linear', report: linear.report })
-  if (streams && index < layers) {
-    // The moments above all.
-    if (isLarge) collectGarbage()
-    const compressed = span('step', 'dequantize', () =>
-      inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry]),
-    )
-    const before = streams.hasOriginals && !spec.addsToResidual ? originals(inHand) : []
-    await withLinears(compressed, (linears) =>
-      withLinears(before, (originals) => span('step', 'forward', () => streams.answer(linears, originals))),
-    )
+  const weights = span('step', 'statistics', () => statisticsOf(inHand))
+  const inputs = new InputSums()
+  const watch = (input: Tensor2D) => {
+    if (weights.length > 0) inputs.add(input)
+  }
+  // The moments above all.
+  if (isLarge) collectGarbage()
+  try {
+    if (index === layers) await streams?.each(watch)
+    else if (streams) await goOn({ inHand, spec, streams, watch })
+    if (weights.length > 0) layer.statistics.push({ stage: stage.name, linears: weights, inputs: await inputs.take() })
+  } finally {
+    inputs.dispose()
   }
   for (const { linear } of inHand) {
     // Codes are kept to the end of the layer, float weights only of linears that stay as they are.
     if (linear.quantized) linear.weight = new Float32Array(0)
   }
   layer.linears.push(...inHand)
+}
+
+/** Lets the batches go on with the outputs of a stage's linears as they are now. */
+async function goOn({
+  inHand,
+  spec,
+  streams,
+  watch,
+}: {
+  inHand: readonly LinearInHand[]
+  spec: StageSpec
+  streams: Streams
+  watch: (input: Tensor2D) => void
+}): Promise<void> {
+  const compressed = span('step', 'dequantize', () =>
+    inHand.map((entry): ServedLinear => [effectiveWeight(entry), entry.linear.bias, entry]),
+  )
+  const before = streams.hasOriginals && !spec.addsToResidual ? originals(inHand) : []
+  await withLinears(compressed, (linears) =>
+    withLinears(before, (originals) => span('step', 'forward', () => streams.answer(linears, originals, watch))),
+  )
+}
+
+function statisticsOf(inHand: readonly LinearInHand[]): WeightStatistics[] {
+  return inHand.flatMap(({ linear: { name, weight, quantized } }) => (quantized ? [weightStatistics(name, weight, quantized)] : []))
 }
 
 /** The stage as modifiers see it. */
@@ -247,6 +279,7 @@ async function finishLayer(plan: Plan, layer: LayerInHand): Promise<CompressedLa
     name: layer.name,
     tensors: span('step', 'encode', () => encodeLayer(plan, layer)),
     reports,
+    statistics: layer.statistics,
     rescaled: [...layer.rescaled],
     experts: await layer.experts.take(),
     hidden: null,

@@ -17,12 +17,13 @@ export async function writeLayers(
   const started = performance.now()
   const first = resumed?.layers ?? 0
   const reports = [...(resumed?.reports ?? [])]
+  const statistics = [...(resumed?.statistics ?? [])]
   const rescaled = [...(resumed?.rescaled ?? [])]
   const experts = [...(resumed?.experts ?? [])]
   const written = new Set<string>(resumed?.tensors)
   const progress = (layers: number): Progress => {
     const seconds = (resumed?.seconds ?? 0) + (performance.now() - started) / 1000
-    return { layers, tensors: [...written], reports, rescaled, experts, seconds, engine }
+    return { layers, tensors: [...written], reports, statistics, rescaled, experts, seconds, engine }
   }
   const copyUntouched = async (layer: number) => {
     for (const { info } of plan.passThrough.filter((tensor) => tensor.layer === layer && !written.has(tensor.info.name))) {
@@ -43,6 +44,7 @@ export async function writeLayers(
       written.add(tensor.name)
     }
     reports.push(...added.reports)
+    statistics.push(...added.statistics)
     rescaled.push(...added.rescaled)
     experts.push(...added.experts)
     if (index < model.layers) {

@@ -62,13 +62,20 @@ export function quantizeToGrid(weight: Float32Array, rows: number, columns: numb
  * float32.
  */
 export function dequantize(quantized: Quantized): Float32Array {
-  const { args, rows, columns, codes, zeroPoint, groupOf } = quantized
-  if (groupOf) return dequantizeOrdered(quantized, groupOf)
+  const { groupOf } = quantized
+  return groupOf ? dequantizeOrdered(quantized, groupOf) : dequantizeRows(quantized, 1)
+}
+
+/** Every `step`-th row of what `dequantize` gives, [ceil(rows / step), columns]; of columns in their order. */
+export function dequantizeRows(quantized: Quantized, step: number): Float32Array {
+  const { args, rows, columns, zeroPoint } = quantized
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
   const scale = effectiveScale(quantized)
+  const codes = step === 1 ? quantized.codes : everyRow(quantized, step)
+  const count = codes.length / columns
   const values = codes instanceof Int8Array ? new Float32Array(codes) : args.num_bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
-  for (let r = 0; r < rows; r++) {
-    const firstTile = Math.floor(r / rowSpan) * gridColumns
+  for (let r = 0; r < count; r++) {
+    const firstTile = Math.floor((r * step) / rowSpan) * gridColumns
     for (let g = 0; g < gridColumns; g++) {
       const s = scale[firstTile + g]
       const zero = zeroPoint === null ? 0 : zeroPoint[firstTile + g]
@@ -90,6 +97,13 @@ function dequantizeOrdered({ rows, columns, codes, scale, scaleShape, zeroPoint 
     }
   }
   return values
+}
+
+function everyRow({ codes, rows, columns }: Quantized, step: number): Int8Array | Uint8Array {
+  const count = Math.ceil(rows / step)
+  const picked = codes instanceof Int8Array ? new Int8Array(count * columns) : new Uint8Array(count * columns)
+  for (let r = 0; r < count; r++) picked.set(codes.subarray(r * step * columns, (r * step + 1) * columns), r * columns)
+  return picked
 }
 
 /** Σ(a - b)² / Σa² of the original `a` and its approximation `b`, summed in float64; 0 for an original of zeros that was kept. */

@@ -4,13 +4,17 @@ import { Command } from 'commander'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { addCompress } from '../../src/cli/compress.ts'
 import { exitCodeOf } from '../../src/cli/exit.ts'
+import type { ProgressEvent } from '../../src/oneshot/events.ts'
 import { oneshot } from '../../src/oneshot/oneshot.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
+import { eventsOf } from '../e2e/run-cli.ts'
 import { oracleFolder } from '../models/oracles.ts'
 import { sameBytes } from '../oneshot/runs.ts'
 
 const TYPES = ['FP8-W8A8', 'INT8-W8A16', 'INT8-W8A8', 'INT8-W8A16-RTN', 'INT4-W4A16', 'INT4-W4A16-AWQ']
 const DATA = ['--num_calibration_samples', '8', '--max_sequence_length', '64', '--engine', 'wasm']
+
+type Done = Extract<ProgressEvent, { type: 'done' }>
 
 /** A copy of the tiny model, in a folder of its own. */
 async function tinyCopy(): Promise<string> {
@@ -49,7 +53,7 @@ async function failure(...args: string[]): Promise<{ code: number; message: stri
 describe('llmpress compress', () => {
   test.each(TYPES)('%s: writes {model_id}-{compression_type}', async (type) => {
     const model = await tinyCopy()
-    const record = JSON.parse(await compress('--model_id', model, '--compression_type', type, ...DATA, '--json'))
+    const { record } = eventsOf<Done>(await compress('--model_id', model, '--compression_type', type, ...DATA, '--json')).slice(-1)[0]
     expect(record.output).toBe(`${model}-${type}`)
     expect(record.recipe.name).toBe(type)
     expect(record.linears).toHaveLength(14)

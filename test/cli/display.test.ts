@@ -18,17 +18,17 @@ function stream(isTTY: boolean) {
 beforeEach(() => void vi.stubEnv('FORCE_COLOR', ''))
 afterEach(() => void vi.unstubAllEnvs())
 
-const standing = { done: 1, total: 4, label: 'model.layers.0 · mlp', etaSeconds: 3 }
+const standing = { done: 1, total: 4, label: 'model.layers.0 · mlp', etaSeconds: 3, result: 'error 0.71 %' }
 
 describe('openDisplay()', () => {
-  test('draws a bar with label and time to go on a terminal, and no lines for logs', () => {
+  test('draws a bar with the time to go, what is under way and the last error on a terminal, and no lines for logs', () => {
     const { terminal, text } = stream(true)
     const display = openDisplay({ quiet: false, stream: terminal, env: {} })
     display.show(standing)
     display.log('for logs')
     display.say('stays')
     display.stop()
-    expect(text()).toMatch(/█+░+ 25% {2}model\.layers\.0 · mlp {2}3\.00 s to go/)
+    expect(text()).toMatch(/█+░+ 25% {2}3\.00 s to go {2}model\.layers\.0 · mlp {2}error 0\.71 %/)
     expect(text()).toContain('stays\n')
     expect(text()).not.toContain('for logs')
   })

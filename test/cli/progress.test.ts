@@ -30,21 +30,23 @@ describe('runProgress()', () => {
     onProgress({ type: 'plan', model: 'm', output: 'o', layers: 2, linears: 8, needsInputs: true })
     onProgress({ type: 'layer:start', name: 'model.layers.0', index: 0, of: 2 })
     onProgress({ type: 'stage', layer: 'model.layers.0', stage: 'attention inputs', index: 0, of: 2 })
-    expect(shown.at(-1)).toEqual({ done: 0, total: 8, label: 'model.layers.0 · attention inputs', etaSeconds: null })
+    expect(shown.at(-1)).toEqual({ done: 0, total: 8, label: 'model.layers.0 · attention inputs', etaSeconds: null, result: '' })
     now = 4000
     onProgress({ type: 'linear', report })
     onProgress({ type: 'linear', report })
-    expect(shown.at(-1)).toMatchObject({ done: 2, total: 8, etaSeconds: 12 })
+    expect(shown.at(-1)).toMatchObject({ done: 2, total: 8, etaSeconds: 12, result: 'error 10.0 %' })
   })
 
-  test("a line per layer has the layer's own seconds and what is left", () => {
+  test("a line per layer has the layer's own seconds, its mean error and what is left", () => {
     const { logged, display } = recorder()
     const onProgress = runProgress(display)
+    onProgress({ type: 'linear', report })
+    onProgress({ type: 'linear', report: { ...report, error: 0.2 } })
     onProgress({ type: 'layer:done', name: 'model.layers.0', index: 0, of: 3, seconds: 2, etaSeconds: 4 })
     onProgress({ type: 'layer:done', name: 'model.layers.1', index: 1, of: 3, seconds: 5, etaSeconds: 2.5 })
     onProgress({ type: 'layer:done', name: 'model.layers.2', index: 2, of: 3, seconds: 6, etaSeconds: 0 })
     expect(logged).toEqual([
-      'layer 1/3 model.layers.0: 2.00 s, about 4.00 s to go',
+      'layer 1/3 model.layers.0: 2.00 s, mean error 15.0 %, about 4.00 s to go',
       'layer 2/3 model.layers.1: 3.00 s, about 2.50 s to go',
       'layer 3/3 model.layers.2: 1.00 s',
     ])

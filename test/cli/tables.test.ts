@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { closingReport, linearsTable, perplexityChange, verificationTable } from '../../src/cli/tables.ts'
 import type { LinearReport } from '../../src/modifiers/modifier.ts'
-import type { RunRecord } from '../../src/oneshot/record.ts'
+import type { RunRecord } from '../../src/report/record.ts'
 
 function report(name: string, more: Partial<LinearReport> = {}): LinearReport {
   return { name, method: 'GPTQ', scheme: 'W4A16 g128', error: 0.0071, errorOf: 'outputs', seconds: 1.234, ...more }

@@ -1,5 +1,5 @@
 // Checks llmpress against transformers and compressed-tensors, and its engines against each other: bash tools/conformance.sh calls it with
-// CONFORMANCE_PYTHON and CONFORMANCE_VULKAN set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
+// CONFORMANCE_PYTHON, CONFORMANCE_VULKAN and CONFORMANCE_CHROMIUM set. One line per check, `ok ...` or `not ok ...`; ends with `conformance: N passed, M failed`.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -66,7 +66,7 @@ function check(good, what) {
 function compress(model, recipe, output, engine) {
   const args = ['oneshot', model, '--recipe', recipe, '--output', output, '--engine', engine, '--quiet', '--json', ...ROWS]
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', maxBuffer: 2 ** 28 })
-  if (status === 0) return JSON.parse(stdout)
+  if (status === 0) return JSON.parse(stdout.trim().split('\n').pop() ?? '').record
   check(false, `llmpress ${args.join(' ')} ended with ${status}: ${stderr.trim().split('\n').pop()}`)
   return null
 }
@@ -104,6 +104,13 @@ async function webgpu() {
   check(driver !== '', 'there is a software adapter for the webgpu engine')
   if (install.status !== 0 || driver === '') return
   await checksOf(process.execPath, [fileURLToPath(new URL('webgpu.js', import.meta.url))], env)
+}
+
+/** Opens reports in CONFORMANCE_CHROMIUM, and the command line in a terminal. */
+async function report() {
+  check(Boolean(process.env.CONFORMANCE_CHROMIUM), 'there is a Chromium for the reports')
+  if (!process.env.CONFORMANCE_CHROMIUM) return
+  await checksOf(process.execPath, [fileURLToPath(new URL('report.js', import.meta.url))], { ...process.env, CONFORMANCE_WORK: work })
 }
 
 /**
@@ -169,6 +176,7 @@ try {
   const { CONFORMANCE_MODEL: real } = process.env
   if (real) await compareEvaluation(real, interpreter, work, [0, 2], check)
   await webgpu()
+  await report()
 
   if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
     const found = ['1', '2', '4'].map((threads) => {

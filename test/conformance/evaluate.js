@@ -20,7 +20,7 @@ const WINDOWS = 8
  * @returns {string | null}
  */
 function python(interpreter, args) {
-  const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_DATASETS_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false' }
+  const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_DATASETS_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false', OMP_NUM_THREADS: '1' }
   const { status, stdout, stderr } = spawnSync(interpreter, ['-W', 'ignore', ...args], { encoding: 'utf8', env, maxBuffer: 2 ** 28 })
   if (status !== 0) console.error(stderr.slice(-2000))
   return status === 0 ? stdout : null

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { copyModel, editHeader, editWeights, folderWith, shardModel, tensorStart, WEIGHTS } from './model-copy.ts'
-import { type CliResult, runCli } from './run-cli.ts'
+import { type CliResult, eventsOf, runCli } from './run-cli.ts'
+
+interface Done {
+  type: string
+  record: { data: { rows: number }; warnings: string[] }
+}
 
 let dir: string
 let model: string
@@ -188,7 +193,7 @@ describe('oneshot: flags, output and data that cannot be used', () => {
     const { code, stderr, stdout } = await runCli(['oneshot', model, '--recipe', 'gptq-w4a16', '--output', output, '--json', ...flags])
     expect(stderr).toMatch(/^warning: .* of the 1000 rows .*short\.txt/m)
     expect(code).toBe(0)
-    const { data, warnings } = JSON.parse(stdout) as { data: { rows: number }; warnings: string[] }
+    const { data, warnings } = eventsOf<Done>(stdout).slice(-1)[0].record
     expect(data.rows).toBeGreaterThan(0)
     expect(data.rows).toBeLessThan(1000)
     expect(warnings).toHaveLength(1)

@@ -1,12 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { copyModel, editWeights, TINY, tensorStart } from './model-copy.ts'
-import { type CliResult, runCli } from './run-cli.ts'
+import { type CliResult, eventsOf, runCli } from './run-cli.ts'
+
+interface Done {
+  type: string
+  record: { output: string; linears: unknown[]; data: { rows: number; tokens: number }; size: unknown }
+}
 
 let dir: string
 let output: string
@@ -21,9 +26,13 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 describe('oneshot', () => {
-  test('writes to MODEL-RECIPE in the working directory, and --json prints the record that it also writes', async () => {
+  test('writes to MODEL-RECIPE in the working directory, and --json streams events as JSON lines, the record that it also writes last', async () => {
     expect(run.code).toBe(0)
-    const record = JSON.parse(run.stdout) as { output: string; linears: unknown[]; data: { rows: number; tokens: number } }
+    const events = eventsOf<Done>(run.stdout)
+    expect(new Set(events.map(({ type }) => type))).toEqual(
+      new Set(['plan', 'data', 'engine', 'layer:start', 'stage', 'linear', 'layer:done', 'done']),
+    )
+    const { record } = events[events.length - 1]
     expect(record).toEqual(JSON.parse(await readFile(join(output, 'llmpress-report.json'), 'utf8')))
     expect(record.linears).toHaveLength(14)
     expect(record.data).toMatchObject({ rows: 16, tokens: 1024 })
@@ -46,6 +55,39 @@ describe('oneshot', () => {
   })
 })
 
+describe('report', () => {
+  test('makes the page of one run anew, and figures as files; other files are left alone', async () => {
+    const page = join(output, 'report.html')
+    const before = await readFile(page, 'utf8')
+    expect(await runCli(['report', output])).toEqual({ code: 0, stdout: `${page}\n`, stderr: '' })
+    expect((await readFile(page, 'utf8')) === before).toBe(true)
+    const figures = join(dir, 'figures')
+    const { stdout } = await runCli(['report', output, '--format', 'md', '-o', figures, '--json'])
+    const names = ['size', 'errors', 'gain', 'ranges', 'outliers', 'weights', 'channels']
+    expect(JSON.parse(stdout)).toEqual({ files: names.map((name) => join(figures, `${name}.md`)) })
+    const taken = join(dir, 'taken.html')
+    await writeFile(taken, 'mine')
+    const refused = await runCli(['report', output, '-o', taken])
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toMatch(/another file there.*--overwrite/)
+    expect((await runCli(['report', TINY])).stderr).toMatch(/llmpress-report\.json: there is no such file/)
+  })
+})
+
+describe('weights', () => {
+  test('shows how weights lie before and after, and writes the histograms', async () => {
+    const file = join(dir, 'weights.csv')
+    const tensor = 'model.layers.0.mlp.up_proj'
+    const flags = ['--tensor', tensor, '--against', output, '--histogram', '--format', 'csv', '-o', file]
+    const { code, stdout, stderr } = await runCli(['weights', TINY, ...flags])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^original .*^absmax .*^zero-point .*^\/.*32,768 weights/ms)
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\r\n')
+    expect([lines.length, lines[0]]).toEqual([151, `From,To,original,absmax,zero-point,${output}`])
+    expect((await runCli(['weights', TINY, '--range', '2,1'])).code).toBe(2)
+  })
+})
+
 describe('plan', () => {
   test('shows linears, layout, sizes and calibration, and writes nothing', async () => {
     const { code, stdout, stderr } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--output', join(dir, 'planned')])
@@ -60,7 +102,7 @@ describe('plan', () => {
   test('--json foretells the size that oneshot arrives at', async () => {
     const { stdout } = await runCli(['plan', TINY, '--recipe', 'gptq-w4a16', '--json'])
     const { size } = JSON.parse(stdout) as { size: { after: number } }
-    expect(size).toEqual((JSON.parse(run.stdout) as { size: unknown }).size)
+    expect(size).toEqual(eventsOf<Done>(run.stdout).slice(-1)[0].record.size)
   })
 })
 
@@ -197,6 +239,22 @@ test('int8 logs each layer and the sizes, and refuses what it cannot write', asy
   const refused = await runCli(['int8', ...flags, '--use_bnb', 'True'])
   expect(refused).toMatchObject({ code: 2, stdout: '' })
   expect(refused.stderr).toContain('bitsandbytes checkpoints are not written in this version')
+})
+
+test('bench measures every checkpoint of a folder, goes on after one that fails, and writes a document for each', async () => {
+  const folder = join(dir, 'bench')
+  await copyModel(join(folder, 'a'))
+  await copyModel(join(folder, 'c'))
+  await mkdir(join(folder, 'b'))
+  await writeFile(join(folder, 'b', 'config.json'), '{"model_type": "frog"}')
+  const { code, stdout, stderr } = await runCli(['bench', folder, '--max-new-tokens', '2', '--threads', '1'], dir)
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/error: .*bench\/b: Cannot /)
+  expect(stdout).toMatch(/bench\/b +failed/)
+  const found = JSON.parse(await readFile(join(dir, 'perf_results', 'summary.json'), 'utf8')) as { results: { error?: string }[] }
+  expect(found.results.map(({ error }) => error !== undefined)).toEqual([false, true, false])
+  expect(JSON.parse(await readFile(join(dir, 'perf_results', 'c.json'), 'utf8'))).toMatchObject({ max_new_tokens: 2 })
+  expect(await runCli(['bench'], dir)).toMatchObject({ code: 2, stdout: '' })
 })
 
 describe('looking at checkpoints', () => {

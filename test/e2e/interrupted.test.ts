@@ -26,7 +26,7 @@ const run = (folder: string, flags: readonly string[], env: Record<string, strin
 
 /** The bytes of what a run wrote, by name; not of the report and the card, which hold seconds and the folder's name. */
 async function filesOf(folder: string): Promise<Record<string, string>> {
-  const names = (await readdir(folder)).filter((name) => name !== 'llmpress-report.json' && name !== 'README.md').sort()
+  const names = (await readdir(folder)).filter((name) => !['llmpress-report.json', 'report.html', 'README.md'].includes(name)).sort()
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, (await readFile(join(folder, name))).toString('base64')])))
 }
 

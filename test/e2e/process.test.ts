@@ -116,6 +116,6 @@ describe('flags and arguments with empty values', () => {
   })
 
   test('--help says where errors go', async () => {
-    expect((await runCli(['--help'])).stdout).toContain('On errors stdout stays empty')
+    expect((await runCli(['--help'])).stdout).toContain('On errors the message is on stderr and stdout stays empty')
   })
 })

@@ -51,3 +51,11 @@ export function said({ child, output }: ReturnType<typeof startCli>, text: strin
     child.on('close', () => reject(new Error(`ended without "${text}": ${output().stderr}`)))
   })
 }
+
+/** The events that a run printed under --json: one JSON object a line. */
+export function eventsOf<T extends { type: string }>(stdout: string): T[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as T)
+}

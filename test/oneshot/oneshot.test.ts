@@ -52,7 +52,7 @@ describe('oneshot', () => {
     expect(JSON.parse(await readFile(join(record.output, 'llmpress-report.json'), 'utf8'))).toEqual(record)
     expect(record.linears).toHaveLength(14)
     expect(record.untouched).toEqual(['lm_head'])
-    const others = (await readdir(record.output)).filter((name) => name !== 'llmpress-report.json')
+    const others = (await readdir(record.output)).filter((name) => !['llmpress-report.json', 'report.html'].includes(name))
     expect(record.files.map(({ name }) => name).sort()).toEqual(others.sort())
     for (const { name, bytes } of record.files) expect(bytes, name).toBe((await stat(join(record.output, name))).size)
     for (const { method, error, rtnError, damping } of record.linears) {

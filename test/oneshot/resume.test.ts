@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { ProgressEvent } from '../../src/oneshot/events.ts'
 import type { OneshotOptions } from '../../src/oneshot/oneshot.ts'
+import { readRun } from '../../src/report/read-run.ts'
 import { RunError, RunStopped, UserError } from '../../src/util/errors.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
 import { useEngine } from '../engine/engines.ts'
@@ -26,7 +27,7 @@ async function stopped(recipe: string | object, output: string, options: Partial
 
 /** The files of a checkpoint but for the report, which has seconds in it. */
 async function filesOf(folder: string): Promise<Map<string, Buffer>> {
-  const names = (await readdir(folder)).filter((name) => name !== 'llmpress-report.json').sort()
+  const names = (await readdir(folder)).filter((name) => !['llmpress-report.json', 'report.html'].includes(name)).sort()
   return new Map(await Promise.all(names.map(async (name): Promise<[string, Buffer]> => [name, await readFile(join(folder, name))])))
 }
 
@@ -75,6 +76,7 @@ describe('oneshot, stopped and called again', () => {
     expect(timeless(JSON.stringify(record.linears))).toEqual(timeless(JSON.stringify(whole.linears)))
     expect([...record.rewritten].sort()).toEqual([...whole.rewritten].sort())
     expect(record.warnings).toEqual(whole.warnings)
+    expect((await readRun(output)).statistics).toEqual((await readRun(whole.output)).statistics)
     expect(record.files).toEqual(expect.arrayContaining(whole.files.filter(({ name }) => name !== 'README.md')))
   })
 

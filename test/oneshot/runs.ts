@@ -5,7 +5,7 @@ import type { Quantized } from '../../src/checkpoint/layouts/layout.ts'
 import type { LinearSpec } from '../../src/models/architecture.ts'
 import { allLinears, type OpenModel, openModel, scaleDtypeOf } from '../../src/models/open-model.ts'
 import { type OneshotOptions, oneshot } from '../../src/oneshot/oneshot.ts'
-import type { RunRecord } from '../../src/oneshot/record.ts'
+import type { RunRecord } from '../../src/report/record.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
 import { oracleFolder, oracleRows } from '../models/oracles.ts'
 

@@ -24,9 +24,11 @@ async function filesBelow(path: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(ROOT.length))
 }
 
-/** What tsc makes of a source. The kernels' AssemblyScript goes into wasm/, declarations stay behind. */
+/** What the build makes of a source. The kernels' AssemblyScript goes into wasm/, declarations stay behind. */
 function builtFrom(source: string): string[] {
-  if (source.startsWith('src/kernels/assembly/') || source.endsWith('.d.ts')) return []
+  if (source.startsWith('src/kernels/assembly/') || /\.d\.ts$|\.json$/.test(source)) return []
+  // A page's style and program are taken as they are.
+  if (/\.css$|\/page\.js$/.test(source)) return [source.replace(/^src/, 'dist')]
   const stem = source.replace(/^src/, 'dist').replace(/\.[jt]s$/, '')
   return [`${stem}.d.ts`, `${stem}.js`]
 }
@@ -55,7 +57,7 @@ describe('npm pack', () => {
   test('every dependency is imported by what is packed', async () => {
     const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
     const sources = await Promise.all(packed.filter((path) => path.startsWith('dist/')).map((path) => readFile(join(ROOT, path), 'utf8')))
-    const imported = (name: string) => sources.some((text) => text.includes(`'${name}'`) || text.includes(`"${name}"`))
+    const imported = (name: string) => sources.some((text) => text.includes(`'${name}'`) || text.includes(`'${name}/`))
     expect(Object.keys(manifest.dependencies).filter((name) => !imported(name))).toEqual([])
   })
 })

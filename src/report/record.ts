@@ -3,7 +3,6 @@ import type { WrittenFile } from '../checkpoint/writer.ts'
 import type { RowMode } from '../data/rows.ts'
 import type { PushedRepo } from '../hub/push-folder.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
-import type { ExpertTokens } from './expert-tokens.ts'
 
 export { REPORT_FILE } from '../checkpoint/old-checkpoint.ts'
 
@@ -14,6 +13,22 @@ export interface SkippedStage {
   /** `model.layers.3 · attention output` */
   stage: string
   why: string
+}
+
+/** How many calibration tokens the router sent to each expert of a layer. */
+export interface ExpertTokens {
+  /** Full module name: `model.layers.3.mlp.experts`. */
+  module: string
+  /** By expert. */
+  tokens: number[]
+}
+
+/** Bytes of the tensors of one kind, before and after. */
+export interface KindSize {
+  /** `Embeddings`, `Attention`, `MLP`, `Experts`, `Other linears`, `Norms and others`, `Head`. */
+  readonly kind: string
+  before: number
+  after: number
 }
 
 /** The options that gave the calibration rows, defaults filled in: what it takes to read them again. */
@@ -60,6 +75,8 @@ export interface RunRecord {
   warnings: string[]
   /** Bytes of all tensors. */
   size: { before: number; after: number }
+  /** The same by kind; absent from records of earlier versions. */
+  kinds?: KindSize[]
   /** Wall time. */
   seconds: { data: number; layers: number; total: number }
   /** Largest resident set of the process, bytes. */

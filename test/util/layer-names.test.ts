@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { foldLayers, runs, splitLayer } from '../../src/cli/layer-names.ts'
+import { foldLayers, runs, splitLayer } from '../../src/util/layer-names.ts'
 
 describe('splitLayer()', () => {
   test('splits at the first number, so that experts stay in the rest', () => {
