@@ -104,14 +104,16 @@ describe('oneshot: killed', () => {
     for (let round = 0; kills < KILLS; round++) {
       const folder = join(dir, `out-${round}`)
       // Each round is one run, killed and called again until it gets through.
-      for (let done = false; !done; ) {
+      // With every kill it gets more time, or a slow machine would never let it through.
+      for (let done = false, times = 1; !done; times++) {
         const process = start(folder, flags, ENV)
-        await Promise.race([process.result, setTimeout((next() / 2 ** 32) * usual * 1.2)])
+        await Promise.race([process.result, setTimeout((next() / 2 ** 32) * usual * 1.2 * times)])
         process.child.kill('SIGKILL')
         const { code } = await process.result
-        done = code === 0
+        if (code !== 0) kills++
+        // Killed once all was written, it has nothing left to go on with.
+        done = code === 0 || (existsSync(join(folder, 'config.json')) && !existsSync(join(folder, '.llmpress')))
         if (done) continue
-        kills++
         // config.json comes last: with it everything is there.
         if (existsSync(join(folder, 'config.json'))) await expectSameFiles(folder, whole)
       }
