@@ -4,7 +4,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const dist = new URL('../../dist/', import.meta.url)
-const { openModel, scaleDtypeOf } = await import(new URL('models/open-model.js', dist).href)
+const { allLinears, openModel, readCodes } = /** @type {typeof import('../../src/models/open-model.ts')} */ (
+  await import(new URL('models/open-model.js', dist).href)
+)
 
 /**
  * Compares two checkpoints of one model and recipe.
@@ -41,10 +43,10 @@ async function codesOf(folder) {
   const source = await openModel(folder)
   try {
     const codes = new Map()
-    for (const [name, { scheme, layout }] of source.compressed) {
-      const { rows, columns } = linearOf(source.model, name)
-      const read = (/** @type {string} */ suffix) => source.reader.read(`${name}.${suffix}`)
-      codes.set(name, (await layout.decode(scheme.weights, rows, columns, scaleDtypeOf(source.reader, name), read)).codes)
+    for (const [name, stored] of source.compressed) {
+      if (stored.scheme.weights) {
+        codes.set(name, (await readCodes(source.reader, stored, stored.scheme.weights, linearOf(source.model, name))).codes)
+      }
     }
     return codes
   } finally {
@@ -53,13 +55,11 @@ async function codesOf(folder) {
 }
 
 /**
- * @param {{ layers: number, linears(layer: number): { name: string, rows: number, columns: number }[], head(): { name: string, rows:
- * number, columns: number } }} model
+ * @param {import('../../src/models/architecture.ts').Model} model
  * @param {string} name
  */
 function linearOf(model, name) {
-  const all = [...Array.from({ length: model.layers }, (_, layer) => model.linears(layer)).flat(), model.head()]
-  const linear = all.find((spec) => spec.name === name)
+  const linear = allLinears(model).find((spec) => spec.name === name)
   if (!linear) throw new RangeError(`Cannot compare ${name}: the model has no such linear`)
   return linear
 }

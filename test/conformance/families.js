@@ -3,7 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dumpTokenLogits } from './logits.js'
 
-const { oneshot } = await import(new URL('../../dist/index.js', import.meta.url).href)
+const { oneshot } = /** @type {typeof import('../../src/index.ts')} */ (await import(new URL('../../dist/index.js', import.meta.url).href))
 
 const SCHEMES = {
   w4a16: { scheme: 'W4A16', group_size: 32 },

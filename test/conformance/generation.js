@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const { generate } = await import(new URL('../../dist/index.js', import.meta.url).href)
+const { generate } = /** @type {typeof import('../../src/index.ts')} */ (await import(new URL('../../dist/index.js', import.meta.url).href))
 const PROGRAM = fileURLToPath(new URL('../eval/generation/golden.py', import.meta.url))
 
 /**

@@ -3,11 +3,15 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const dist = new URL('../../dist/', import.meta.url)
-const { forward } = await import(new URL('eval/forward.js', dist).href)
-const { allLinears, openModel, readWeight } = await import(new URL('models/open-model.js', dist).href)
-const { openEngine } = await import(new URL('engine/open.js', dist).href)
-const { loadRows } = await import(new URL('data/load-rows.js', dist).href)
-const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
+const { forward } = /** @type {typeof import('../../src/eval/forward.ts')} */ (await import(new URL('eval/forward.js', dist).href))
+const { allLinears, openModel, readWeight } = /** @type {typeof import('../../src/models/open-model.ts')} */ (
+  await import(new URL('models/open-model.js', dist).href)
+)
+const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
+const { loadRows } = /** @type {typeof import('../../src/data/load-rows.ts')} */ (await import(new URL('data/load-rows.js', dist).href))
+const { loadTokenizer } = /** @type {typeof import('../../src/data/tokenizer.ts')} */ (
+  await import(new URL('data/tokenizer.js', dist).href)
+)
 
 const ROWS = 2
 const LENGTH = 96
@@ -51,7 +55,10 @@ async function dump(folder, rowsFor) {
     const stored = [...source.compressed]
     if (stored.some(([, { scheme }]) => scheme.input_activations)) {
       const plain = new Map(stored.map(([name, { scheme, layout }]) => [name, { layout, scheme: { ...scheme, input_activations: null } }]))
-      const config = { ...source.config, quantization_config: { ...source.config.quantization_config, kv_cache_scheme: undefined } }
+      const config = {
+        ...source.config,
+        quantization_config: { .../** @type {object} */ (source.config.quantization_config), kv_cache_scheme: undefined },
+      }
       await writeFile(join(folder, 'conformance-weights.f32'), await logits({ ...source, config, compressed: plain }, rows))
     }
     if (stored.some(([, { scheme }]) => scheme.format?.startsWith('nvfp4') || scheme.format?.startsWith('mxfp'))) {
@@ -69,7 +76,7 @@ async function dump(folder, rowsFor) {
 
 /**
  * The logits of all tokens, float32, on the engine that is open.
- * @param {object} source
+ * @param {import('../../src/models/open-model.ts').OpenModel} source
  * @param {Int32Array[]} rows
  * @returns {Promise<Buffer>}
  */
@@ -77,7 +84,7 @@ export async function logits(source, rows) {
   /** @type {Buffer[]} */
   const parts = []
   await forward(source, rows, {
-    onLogits: async (/** @type {{ data(): Promise<Float32Array> }} */ tensor) => {
+    onLogits: async (tensor) => {
       parts.push(Buffer.from(Float32Array.from(await tensor.data()).buffer))
     },
   })

@@ -5,11 +5,15 @@ import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs-core'
 
 const dist = new URL('../../dist/', import.meta.url)
-const { openEngine } = await import(new URL('engine/open.js', dist).href)
-const { matMul, quickMatMul } = await import(new URL('engine/mat-mul.js', dist).href)
-const { gramBands } = await import(new URL('engine/gram.js', dist).href)
+const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
+const { matMul, quickMatMul } = /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (
+  await import(new URL('engine/mat-mul.js', dist).href)
+)
+const { gramBands } = /** @type {typeof import('../../src/engine/gram.ts')} */ (await import(new URL('engine/gram.js', dist).href))
 
 await openEngine({ engine: 'native', threads: Number(process.argv[2]), precision: 'bfloat16' })
+/** @type {(shape: [number, number], seed: number) => tf.Tensor2D} */
+const random = (shape, seed) => tf.randomUniform(shape, -1, 1, 'float32', seed)
 const hash = createHash('sha256')
 /** @type {{ exact: number, quick: number }} */
 const worst = { exact: 0, quick: 0 }
@@ -18,7 +22,7 @@ for (const [rows, depth, columns] of [
   [512, 1536, 576],
   [64, 100, 36],
 ]) {
-  const [a, b] = [1, 2].map((seed) => tf.randomUniform(seed === 1 ? [rows, depth] : [depth, columns], -1, 1, 'float32', seed))
+  const [a, b] = [random([rows, depth], 1), random([depth, columns], 2)]
   const [left, right] = [a.dataSync(), b.dataSync()]
   const expected = new Float64Array(rows * columns)
   for (let i = 0; i < rows; i++)

@@ -5,18 +5,23 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 
 const dist = new URL('../../dist/', import.meta.url)
-const { planRun } = await import(new URL('index.js', dist).href)
-const { openEngine } = await import(new URL('engine/open.js', dist).href)
-const { openKernels } = await import(new URL('kernels/open.js', dist).href)
-const { cutBatches } = await import(new URL('models/batches.js', dist).href)
-const { readWeight } = await import(new URL('models/open-model.js', dist).href)
-const { Walker } = await import(new URL('models/walker.js', dist).href)
-const weights = await import(new URL('models/weights.js', dist).href)
-const { loadRows } = await import(new URL('data/load-rows.js', dist).href)
-const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
+const { planRun } = /** @type {typeof import('../../src/index.ts')} */ (await import(new URL('index.js', dist).href))
+const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
+const { openKernels } = /** @type {typeof import('../../src/kernels/open.ts')} */ (await import(new URL('kernels/open.js', dist).href))
+const { cutBatches } = /** @type {typeof import('../../src/models/batches.ts')} */ (await import(new URL('models/batches.js', dist).href))
+const { readWeight } = /** @type {typeof import('../../src/models/open-model.ts')} */ (
+  await import(new URL('models/open-model.js', dist).href)
+)
+const { Walker } = /** @type {typeof import('../../src/models/walker.ts')} */ (await import(new URL('models/walker.js', dist).href))
+const weights = /** @type {typeof import('../../src/models/weights.ts')} */ (await import(new URL('models/weights.js', dist).href))
+const { loadRows } = /** @type {typeof import('../../src/data/load-rows.ts')} */ (await import(new URL('data/load-rows.js', dist).href))
+const { loadTokenizer } = /** @type {typeof import('../../src/data/tokenizer.ts')} */ (
+  await import(new URL('data/tokenizer.js', dist).href)
+)
 
 /**
- * @typedef {{ name: string, rows: number, columns: number }} Spec
+ * @typedef {import('../../src/models/architecture.ts').LinearSpec} Spec
+ * @typedef {import('../../src/engine/engine.ts').EngineName} EngineName
  * @typedef {{ name: string, specs: Spec[], input: Float32Array }} Seen
  */
 
@@ -25,7 +30,7 @@ const { loadTokenizer } = await import(new URL('data/tokenizer.js', dist).href)
  * another engine. The inputs are those of some rows of the built-in text.
  * @param {string} model
  * @param {string} recipe
- * @param {string} other
+ * @param {EngineName} other
  * @param {{ rows: number, length: number }} data
  */
 export async function compareStages(model, recipe, other, data) {
@@ -89,7 +94,7 @@ async function stageInputs(source, { rows: samples, length }) {
 /**
  * @param {any} plan
  * @param {Seen[]} stages
- * @param {string} engineName
+ * @param {EngineName} engineName
  * @returns {Promise<{ codes: Int8Array, error: number }[]>}
  */
 async function compressAll(plan, stages, engineName) {

@@ -9,17 +9,23 @@ import { logits } from './logits.js'
 import { compareStages } from './stages.js'
 
 const dist = new URL('../../dist/', import.meta.url)
-const { oneshot } = await import(new URL('index.js', dist).href)
-const { openEngine } = await import(new URL('engine/open.js', dist).href)
-const { matMul } = await import(new URL('engine/mat-mul.js', dist).href)
-const { gramBands } = await import(new URL('engine/gram.js', dist).href)
-const { releaseMemory, restoreMemory } = await import(new URL('engine/tensor-memory.js', dist).href)
-const { openModel } = await import(new URL('models/open-model.js', dist).href)
+const { oneshot } = /** @type {typeof import('../../src/index.ts')} */ (await import(new URL('index.js', dist).href))
+const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
+const { matMul } = /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (await import(new URL('engine/mat-mul.js', dist).href))
+const { gramBands } = /** @type {typeof import('../../src/engine/gram.ts')} */ (await import(new URL('engine/gram.js', dist).href))
+const { releaseMemory, restoreMemory } = /** @type {typeof import('../../src/engine/tensor-memory.ts')} */ (
+  await import(new URL('engine/tensor-memory.js', dist).href)
+)
+const { openModel } = /** @type {typeof import('../../src/models/open-model.ts')} */ (
+  await import(new URL('models/open-model.js', dist).href)
+)
 
 const ORACLES = fileURLToPath(new URL('../oracles/', import.meta.url))
 const TINY = join(ORACLES, 'tiny')
 const RECIPE = fileURLToPath(new URL('../../recipes/gptq-w4a16.yaml', import.meta.url))
 const DATA = { rows: 4, length: 32 }
+
+/** @typedef {import('../../src/engine/engine.ts').EngineName} EngineName */
 
 /**
  * @param {boolean} good
@@ -31,7 +37,7 @@ function check(good, what) {
 
 /**
  * The values of tensors that `work` makes, on an engine.
- * @param {string} engine
+ * @param {EngineName} engine
  * @param {() => tf.Tensor[]} work
  */
 async function valuesOn(engine, work) {
@@ -60,7 +66,7 @@ function difference(a, b) {
 /** Every form in which the code multiplies, at sizes that no tile divides. */
 function products() {
   const random = (/** @type {number[]} */ shape, /** @type {number} */ seed) => tf.randomUniform(shape, -1, 1, 'float32', seed)
-  const x = random([45, 390], 1)
+  const x = /** @type {tf.Tensor2D} */ (random([45, 390], 1))
   return [
     ...[false, true].flatMap((transposeA) =>
       [false, true].map((transposeB) =>
@@ -96,7 +102,7 @@ async function compareForward() {
     const tokens = (/** @type {number} */ row) =>
       Int32Array.from({ length: 12 }, (_, i) => 3 + ((i * 37 + row * 11) % (source.model.vocab - 3)))
     const found = []
-    for (const engine of ['wasm', 'webgpu']) {
+    for (const engine of /** @type {const} */ (['wasm', 'webgpu'])) {
       await openEngine({ engine })
       found.push(new Float32Array((await logits(source, [tokens(0), tokens(1)])).buffer))
     }
@@ -121,7 +127,7 @@ async function compareRuns(work) {
   const dataset = Array.from({ length: 16 }, (_, row) => Int32Array.from({ length: 8 }, (_, i) => 3 + ((row * row + i * 37) % 90)))
   for (const [name, modifiers] of Object.entries(RUNS)) {
     const records = []
-    for (const engine of ['wasm', 'webgpu']) {
+    for (const engine of /** @type {const} */ (['wasm', 'webgpu'])) {
       const before = tf.memory().numTensors
       const run = { model: join(ORACLES, 'architectures', name), recipe: { modifiers }, dataset, engine }
       records.push(await oneshot({ ...run, output: join(work, `${name}-${engine}`) }))
