@@ -14,6 +14,7 @@ import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
 import { profiled, profileOption } from './profile.ts'
 import { layerProgress } from './progress.ts'
+import { reportOption, requireReported } from './report-notes.ts'
 import { bothSpellings, engineOption, jsonOption, localFilesOption, MODEL_HELP, threadsOption } from './shared-options.ts'
 
 interface Flags {
@@ -39,6 +40,7 @@ interface Flags {
   threads?: number
   localFilesOnly?: boolean
   profile?: string
+  report?: boolean
   json?: boolean
   quiet?: boolean
 }
@@ -87,6 +89,7 @@ export function addEval(program: Command): void {
     threadsOption(),
     localFilesOption(),
     profileOption(),
+    reportOption('the scores'),
     jsonOption(),
   ]
   for (const option of more) command.addOption(option)
@@ -111,8 +114,16 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
   const { perplexity, tasks, against, outputPath = flags.output_path } = flags
   if (perplexity === undefined && tasks === undefined)
     throw new UserError('Cannot score anything: found neither --perplexity nor --tasks, expected one of them or both.')
+  const reported = flags.report ? requireReported(checkpoints) : []
   const [first, ...others] = checkpoints
-  if (perplexity !== undefined && !tasks && against === undefined && others.length === 0 && outputPath === undefined)
+  if (
+    perplexity !== undefined &&
+    !tasks &&
+    reported.length === 0 &&
+    against === undefined &&
+    others.length === 0 &&
+    outputPath === undefined
+  )
     return scoreOne(first, perplexity, flags)
   const { form, window, windows, engine, threads, localFilesOnly, limit, json = false, quiet = false, profile } = flags
   const batch = flags.batch ?? flags.batchSize ?? flags.batch_size ?? 'auto'
@@ -135,7 +146,7 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
       ...(threads !== undefined && { threads }),
       ...(localFilesOnly && { localFilesOnly }),
     },
-    { json, quiet, ...(profile !== undefined && { profile }), ...(folder !== undefined && { folder }) },
+    { json, quiet, reported, ...(profile !== undefined && { profile }), ...(folder !== undefined && { folder }) },
   )
 }
 

@@ -1,6 +1,7 @@
 import type { EvaluateOptions } from '../eval/evaluate.ts'
 import type { Evaluation, ModelEvaluation } from '../eval/evaluation.ts'
 import { writeResults } from '../eval/harness/results-file.ts'
+import { reportScores } from '../eval/report-scores.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
@@ -9,6 +10,7 @@ import { interruptible } from './interrupt.ts'
 import { print, printJson } from './output.ts'
 import { profiled } from './profile.ts'
 import { layerProgress } from './progress.ts'
+import { noteInReport } from './report-notes.ts'
 import { type Column, table } from './tables.ts'
 
 interface Output {
@@ -17,10 +19,12 @@ interface Output {
   /** Where results are written, a file for each model. */
   folder?: string
   profile?: string
+  /** Checkpoints whose reports show the scores too. */
+  reported: readonly string[]
 }
 
 /** Evaluates models and prints a table and a sentence on each. What failed is said on stderr, with exit code 2 at the end. */
-export async function evaluateModels(options: EvaluateOptions, { json, quiet, folder, profile }: Output): Promise<void> {
+export async function evaluateModels(options: EvaluateOptions, { json, quiet, folder, profile, reported }: Output): Promise<void> {
   const { evaluate } = await import('../index.ts')
   const display = openDisplay({ quiet })
   const started = Date.now()
@@ -45,6 +49,10 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
     if (!quiet) for (const text of found.warnings) process.stderr.write(`${yellow('warning:')} ${text}\n`)
     if (json) printJson({ ...found, results: Object.fromEntries(paths) })
     else print(evaluationText(found, [...paths.values()]))
+    for (const model of reported) {
+      const scores = reportScores(found, model)
+      if (scores) await noteInReport(model, { scores })
+    }
     const failures = failuresOf(found.models)
     for (const text of failures) process.stderr.write(`${red('error:')} ${text}\n`)
     if (failures.length > 0) process.exitCode = 2

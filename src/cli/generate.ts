@@ -10,6 +10,7 @@ import { wholeNumber } from './flags.ts'
 import { formatBytes, formatSeconds, plural } from './format.ts'
 import { Interrupted, interruptible } from './interrupt.ts'
 import { printJson } from './output.ts'
+import { noteInReport, reportOption, requireReported } from './report-notes.ts'
 import { engineOption, jsonOption, localFilesOption, MODEL_HELP, threadsOption } from './shared-options.ts'
 
 interface Flags
@@ -20,6 +21,7 @@ interface Flags
   stop?: string[]
   engine: EngineName | 'auto'
   localFilesOnly?: boolean
+  report?: boolean
   json?: boolean
   quiet?: boolean
 }
@@ -56,6 +58,7 @@ export function addGenerate(program: Command): void {
     .addOption(engineOption())
     .addOption(threadsOption())
     .addOption(localFilesOption())
+    .addOption(reportOption('the texts'))
     .addOption(jsonOption())
     .option('-q, --quiet', 'no progress, and no figures after the text')
     .addHelpText('after', EXAMPLES)
@@ -71,7 +74,11 @@ function positive(most: number): (text: string) => number {
   }
 }
 
-async function runGenerate(checkpoints: string[], { prompt, chat, system, json = false, quiet = false, ...flags }: Flags): Promise<void> {
+async function runGenerate(
+  checkpoints: string[],
+  { prompt, chat, system, report, json = false, quiet = false, ...flags }: Flags,
+): Promise<void> {
+  const reported = report ? requireReported(checkpoints) : []
   if (system !== undefined && !chat) throw new UserError('Cannot use --system without --chat, expected both.')
   const said = chat ? [...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: prompt }] : null
   const asked = { ...flags, ...(said ? { messages: said } : { prompt }) }
@@ -94,6 +101,8 @@ async function runGenerate(checkpoints: string[], { prompt, chat, system, json =
   })
   if (json) printJson({ prompt, results: outcomes })
   else if (!quiet) for (const line of agreement(outcomes)) process.stderr.write(`${line}\n`)
+  const texts = outcomes.flatMap((outcome) => ('text' in outcome ? [{ name: outcome.checkpoint, text: outcome.text }] : []))
+  if (texts.length > 0) for (const folder of reported) await noteInReport(folder, { samples: [{ prompt, texts }] })
   if (failures.length > 0) process.exitCode = exitCodeOf(failures[0])
 }
 

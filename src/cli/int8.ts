@@ -11,6 +11,7 @@ import { print, printJsonLine } from './output.ts'
 import { profiled } from './profile.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, type RunFlags } from './run-options.ts'
+import { sampleRun } from './sample-run.ts'
 import { MODEL_HELP } from './shared-options.ts'
 
 interface Flags extends RunFlags {
@@ -52,7 +53,7 @@ export function addInt8(program: Command): void {
   addRunOptions(command, './{model name}-int8').addHelpText('after', EXAMPLES).action(runInt8)
 }
 
-async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, ...flags }: Flags): Promise<void> {
+async function runInt8({ json = false, quiet = false, profile, samplePrompt = [], use_bnb: useBnb, ...flags }: Flags): Promise<void> {
   if (useBnb)
     throw new UserError('Cannot use --use_bnb True: bitsandbytes checkpoints are not written in this version, expected --use_bnb False.')
   const { oneshot } = await import('../index.ts')
@@ -93,6 +94,7 @@ async function runInt8({ json = false, quiet = false, profile, use_bnb: useBnb, 
         'Interrupted: no new checkpoint was left.',
       ),
     )
+    await sampleRun(model, record, samplePrompt, run, display)
     say(sizeLines(record))
   } finally {
     display.stop()

@@ -8,6 +8,7 @@ import { print, printJsonLine } from './output.ts'
 import { profiled } from './profile.ts'
 import { runProgress } from './progress.ts'
 import { addRunOptions, LENGTH_HELP, ROWS_HELP, type RunFlags } from './run-options.ts'
+import { sampleRun } from './sample-run.ts'
 import { MODEL_HELP, modifiersOption, recipeOption } from './shared-options.ts'
 import { closingReport } from './tables.ts'
 
@@ -39,7 +40,10 @@ export function addOneshot(program: Command): void {
 }
 
 /** Runs `oneshot` with the flags of a command: progress on stderr, the closing table or the events on stdout. */
-export async function compressModel(model: string, { json = false, quiet = false, profile, ...flags }: Flags): Promise<void> {
+export async function compressModel(
+  model: string,
+  { json = false, quiet = false, profile, samplePrompt = [], ...flags }: Flags,
+): Promise<void> {
   const { oneshot } = await import('../index.ts')
   const display = openDisplay({ quiet })
   const show = runProgress(display)
@@ -57,6 +61,7 @@ export async function compressModel(model: string, { json = false, quiet = false
         { canStop: () => inLayers, message: 'Stopping after the layer in hand, to be gone on with; once more to quit at once.' },
       ),
     )
+    await sampleRun(model, record, samplePrompt, flags, display)
     if (!json) print(`${quiet ? '' : '\n'}${closingReport(record)}`)
   } finally {
     display.stop()

@@ -7,6 +7,7 @@ import { DEFAULT_DATASET, DEFAULT_ROWS } from '../oneshot/calibration.ts'
 import { DATASET_HELP, datasetConfigOption, rowsOption, splitOption, textColumnOption } from './data-options.ts'
 import { wholeNumber } from './flags.ts'
 import { profileOption } from './profile.ts'
+import { samplePromptOption } from './sample-run.ts'
 import {
   engineOption,
   eventsOption,
@@ -38,6 +39,7 @@ export interface RunFlags {
   restart?: boolean
   allowFallback?: boolean
   profile?: string
+  samplePrompt?: string[]
   strict?: boolean
   json?: boolean
   quiet?: boolean
@@ -69,6 +71,7 @@ export function addRunOptions(command: Command, folder: string): Command {
     .option('--allow-fallback', 'round plainly, and say so, where a modifier gives NaN or changes nothing; else that is an error')
     .option('--strict', 'treat warnings as errors')
     .addOption(profileOption())
+    .addOption(samplePromptOption())
     .addOption(eventsOption())
     .option('-q, --quiet', 'no progress')
 }

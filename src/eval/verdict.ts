@@ -1,5 +1,5 @@
 import type { Divergence, ModelEvaluation, TextScore } from './evaluation.ts'
-import type { Metric, TaskScore } from './harness/task-score.ts'
+import { type Metric, shownMetric, type TaskScore } from './harness/task-score.ts'
 
 /**
  * What a divergence means in words, by the mean KL divergence in nats. The bounds stand between what llama.cpp's perplexity README measured
@@ -42,12 +42,6 @@ function taskParts(tasks: readonly TaskScore[], originals: readonly TaskScore[])
     const against = before ? ` against ${percent(before.value)}${withinError(own, before) ? ', within the error' : ''}` : ''
     return `scores ${percent(own.value)} on ${task}${against}`
   })
-}
-
-/** The metric that a task is mostly reported with: the one normalised by length, or the stricter match. */
-function shownMetric(metrics: Record<string, Metric>): [string, Metric] {
-  const all = Object.entries(metrics)
-  return all.find(([name]) => name.startsWith('acc_norm')) ?? all[0]
 }
 
 /** Whether two scores are nearer than one standard error of their difference, taken as independent. */

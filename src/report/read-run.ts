@@ -5,9 +5,9 @@ import { readJsonFile } from '../checkpoint/json-file.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { DATA_ID, PAGE_FILE } from './page.ts'
 import { REPORT_FILE, type RunRecord } from './record.ts'
-import type { Sample } from './report-run.ts'
+import type { Sample, Scores } from './report-run.ts'
 import type { WrittenRun } from './run-data.ts'
-import { RECORD_SCHEMA, SAMPLES_SCHEMA, STAGES_SCHEMA } from './run-schema.ts'
+import { RECORD_SCHEMA, SAMPLES_SCHEMA, SCORES_SCHEMA, STAGES_SCHEMA } from './run-schema.ts'
 import type { StageStatistics } from './statistics.ts'
 
 /** A page of the largest models has some megabytes. */
@@ -17,7 +17,7 @@ const MAX_PAGE = 256 * 2 ** 20
  * What a finished run left in its folder: the record, and the statistics that its report.html holds; those are null where it is gone or is
  * of another run. Both may have come from somebody else: their form is checked. Errors: CheckpointError where there is no readable record.
  */
-export async function readRun(folder: string): Promise<WrittenRun> {
+export async function readRun(folder: string): Promise<Required<WrittenRun>> {
   const path = join(folder, REPORT_FILE)
   const record: unknown = await readJsonFile(path)
   const ajv = new Ajv({ useDefaults: true, strict: false })
@@ -32,18 +32,27 @@ export async function readRun(folder: string): Promise<WrittenRun> {
   const page = await readPage(join(folder, PAGE_FILE), record)
   const isStages = ajv.compile<StageStatistics[]>(STAGES_SCHEMA)
   const isSamples = ajv.compile<Sample[]>(SAMPLES_SCHEMA)
+  const isScores = ajv.compile<Scores>(SCORES_SCHEMA)
   return {
     name: basename(resolve(folder)),
     record,
     statistics: isStages(page?.stages) ? page.stages : null,
     samples: isSamples(page?.samples) ? page.samples : [],
+    scores: isScores(page?.scores) ? page.scores : null,
   }
 }
 
+/** What a page has beside its run's record, as it stands there. */
+interface PageData {
+  stages?: unknown
+  samples?: unknown
+  scores?: unknown
+}
+
 /** The data of a page, where it is about the run of that record; null else. */
-async function readPage(path: string, { hashes }: RunRecord): Promise<{ stages?: unknown; samples?: unknown } | null> {
+async function readPage(path: string, { hashes }: RunRecord): Promise<PageData | null> {
   try {
-    const [run] = JSON.parse(dataOf(await readLimited(path))) as { stages?: unknown; samples?: unknown; record?: { hashes?: unknown } }[]
+    const [run] = JSON.parse(dataOf(await readLimited(path))) as (PageData & { record?: { hashes?: unknown } })[]
     return JSON.stringify(run.record?.hashes) === JSON.stringify(hashes) ? run : null
   } catch {
     // Not there, or of another make: the report does without.

@@ -48,6 +48,24 @@ export interface Sample {
   readonly texts: readonly { readonly name: string; readonly text: string }[]
 }
 
+/** How a checkpoint scored in an evaluation, beside its original where it was compared with one. */
+export interface Scores {
+  /** In a sentence or two. */
+  readonly verdict: string
+  /** Null where it was compared with none. */
+  readonly original: string | null
+  readonly rows: readonly Score[]
+}
+
+/** A figure of an evaluation: `Perplexity on docs-text`, 19.29 against 17.26. */
+export interface Score {
+  readonly name: string
+  readonly unit: 'number' | 'share'
+  readonly value: number
+  /** Null where the original has none, or it says how far the two are apart. */
+  readonly original: number | null
+}
+
 /** All that a page shows of one run. */
 export interface ReportRun {
   /** The output folder's name. */
@@ -63,6 +81,8 @@ export interface ReportRun {
   readonly experts: readonly ExpertTokens[]
   readonly suggestions: readonly Suggestion[]
   readonly samples: readonly Sample[]
+  /** Null where it was not evaluated. */
+  readonly scores: Scores | null
   readonly record: Pick<
     RunRecord,
     | 'llmpress'

@@ -1,10 +1,10 @@
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { splitLayer } from '../util/layer-names.ts'
 import type { RunRecord } from './record.ts'
-import type { ReportLinear, ReportRun, Sample } from './report-run.ts'
+import type { ReportLinear, ReportRun, Sample, Scores } from './report-run.ts'
 import type { StageStatistics } from './statistics.ts'
 import { suggestionsFor } from './suggestions.ts'
-import { keyFigures, verdictOn } from './verdict.ts'
+import { keyFigures, scoreFigures, verdictOn } from './verdict.ts'
 
 /** Linears whose histograms a page has room for: each takes 1.5 kB, and mixtures of experts have tens of thousands. */
 const HISTOGRAMS = 512
@@ -17,16 +17,17 @@ export interface WrittenRun {
   /** Null where nothing was measured, or what was is gone. */
   readonly statistics: readonly StageStatistics[] | null
   readonly samples?: readonly Sample[]
+  readonly scores?: Scores | null
 }
 
 /** All that is shown of a run, from what it wrote down. */
-export function reportRun({ name, record, statistics, samples = [] }: WrittenRun): ReportRun {
+export function reportRun({ name, record, statistics, samples = [], scores = null }: WrittenRun): ReportRun {
   const { llmpress, model, output, recipe, hashes, engine, seed, data, remarks, warnings, size, seconds, files } = record
   const kept = statistics && withFewer(statistics, record.linears)
   return {
     name,
     verdict: verdictOn(record),
-    figures: keyFigures(record),
+    figures: [...keyFigures(record), ...scoreFigures(scores)],
     linears: record.linears.map(shown),
     stages: kept?.stages ?? null,
     withoutHistogram: kept?.left ?? 0,
@@ -34,6 +35,7 @@ export function reportRun({ name, record, statistics, samples = [] }: WrittenRun
     experts: record.experts ?? [],
     suggestions: suggestionsFor(record, statistics),
     samples,
+    scores,
     record: { llmpress, model, output, recipe, hashes, engine, seed, data, remarks, warnings, size, seconds, files },
   }
 }

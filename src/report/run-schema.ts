@@ -80,5 +80,12 @@ const INPUTS = object({
 /** JSON schema of the statistics in a report.html. */
 export const STAGES_SCHEMA = list(object({ stage: TEXT, linears: list(WEIGHTS), inputs: { ...INPUTS, nullable: true } }))
 
+/** JSON schema of the scores in a report.html. */
+export const SCORES_SCHEMA = object({
+  verdict: TEXT,
+  original: { ...TEXT, nullable: true },
+  rows: list(object({ name: TEXT, unit: { enum: ['number', 'share'] }, value: NUMBER, original: { ...NUMBER, nullable: true } })),
+})
+
 /** JSON schema of the samples in a report.html. */
 export const SAMPLES_SCHEMA = list(object({ prompt: TEXT, texts: list(object({ name: TEXT, text: TEXT })) }))

@@ -43,7 +43,7 @@ export function runSections(run: ReportRun): Html {
   return html`<section aria-label="Verdict">
 <div class="card verdict ${run.verdict.grade}"><p><strong>${GRADES[run.verdict.grade]}</strong> ${run.verdict.text}</p></div>
 <ul class="figures" style="--columns:${run.figures.length % 4 === 0 ? 4 : 3}">${run.figures.map(({ name, value, note }) => html`<li><span class="name">${name}</span><span class="value">${value}</span><span class="sub">${note}</span></li>`)}</ul>
-</section>
+${run.scores ? html`<div class="card"><p>${run.scores.verdict}</p></div>` : null}</section>
 <section><h2>Where the bytes went</h2>${orNone(placed('size'), 'This record has no sizes by kind: it is of an earlier version.')}</section>
 <section><h2>What was lost, and where</h2>
 ${placed('errors')}

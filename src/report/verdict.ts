@@ -1,6 +1,6 @@
-import { formatBytes, formatCount, formatPercent, formatSeconds, plural } from '../util/format.js'
+import { formatBytes, formatCount, formatNumber, formatPercent, formatSeconds, plural } from '../util/format.js'
 import type { RunRecord } from './record.ts'
-import type { KeyFigure, Verdict } from './report-run.ts'
+import type { KeyFigure, Score, Scores, Verdict } from './report-run.ts'
 
 /** A share of a linear's outputs or weights of which no scheme that is meant to be used loses so much. */
 const POOR = 0.5
@@ -88,6 +88,20 @@ export function keyFigures(record: RunRecord): KeyFigure[] {
       note: data ? `${plural(data.rows, 'row')} of ${data.source}` : 'weights alone',
     },
   ]
+}
+
+/** The figures of an evaluation, each beside the original's. */
+export function scoreFigures(scores: Scores | null): KeyFigure[] {
+  return (scores?.rows ?? []).map((score) => ({
+    name: score.name,
+    value: formatScore(score, score.value),
+    note: score.original === null ? `against ${scores?.original ?? 'nothing'}` : `the original ${formatScore(score, score.original)}`,
+  }))
+}
+
+function formatScore({ unit }: Score, value: number): string {
+  // Perplexities that differ in their fourth digit are worth telling apart.
+  return unit === 'share' ? formatPercent(value) : value < 0.1 ? formatNumber(value) : String(Number(value.toPrecision(4)))
 }
 
 function schemes(linears: RunRecord['linears']): string {

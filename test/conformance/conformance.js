@@ -15,7 +15,7 @@ import { compareStages } from './stages.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CLI = join(ROOT, 'dist', 'cli', 'main.js')
-const { verify } = await import(join(ROOT, 'dist', 'index.js'))
+const { verify } = /** @type {typeof import('../../src/index.ts')} */ (await import(join(ROOT, 'dist', 'index.js')))
 
 // 32 rows of 256 tokens: enough for a well-conditioned Hessian of 768 columns; the tiny model has 256 positions.
 const ROWS = ['--num-calibration-samples', '32', '--max-seq-length', '256']

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const { evaluate, perplexity } = await import(join(ROOT, 'dist', 'index.js'))
-const { loadRows } = await import(join(ROOT, 'dist', 'data', 'load-rows.js'))
-const { loadTokenizer } = await import(join(ROOT, 'dist', 'data', 'tokenizer.js'))
+const { evaluate, perplexity } = /** @type {typeof import('../../src/index.ts')} */ (await import(join(ROOT, 'dist', 'index.js')))
+const { loadRows } = /** @type {typeof import('../../src/data/load-rows.ts')} */ (await import(join(ROOT, 'dist', 'data', 'load-rows.js')))
+const { loadTokenizer } = /** @type {typeof import('../../src/data/tokenizer.ts')} */ (
+  await import(join(ROOT, 'dist', 'data', 'tokenizer.js'))
+)
 
 const TEXT = join(ROOT, 'data', 'docs-text', 'eval.txt')
 const TASKS = join(ROOT, 'test', 'data', 'tasks')

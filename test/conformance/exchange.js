@@ -9,8 +9,10 @@ import { fileURLToPath } from 'node:url'
 import { dumpTokenLogits } from './logits.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const { convert, oneshot } = await import(join(ROOT, 'dist', 'index.js'))
-const { allLinears, openModel, readWeight } = await import(join(ROOT, 'dist', 'models', 'open-model.js'))
+const { convert, oneshot } = /** @type {typeof import('../../src/index.ts')} */ (await import(join(ROOT, 'dist', 'index.js')))
+const { allLinears, openModel, readWeight } = /** @type {typeof import('../../src/models/open-model.ts')} */ (
+  await import(join(ROOT, 'dist', 'models', 'open-model.js'))
+)
 
 const TINY = join(ROOT, 'test', 'oracles', 'tiny')
 const DOCS = join(ROOT, 'examples', 'models', 'docs-llama-4m')
@@ -25,7 +27,7 @@ const rtn = (weights, ignore = ['lm_head']) => ({
   QuantizationModifier: { ignore, config_groups: { g: { targets: ['Linear'], weights: { type: 'int', group_size: 32, ...weights } } } },
 })
 
-/** @type {[name: string, model: string, format: string, recipe: object | string][]} */
+/** @type {[name: string, model: string, format: 'gptq' | 'awq', recipe: object | string][]} */
 const CASES = [
   ['gptq-w4', TINY, 'gptq', rtn({ num_bits: 4 })],
   ['gptq-w2', TINY, 'gptq', rtn({ num_bits: 2 })],
@@ -72,7 +74,7 @@ try {
     await cp(join(ROOT, 'test', 'oracles', 'gptq-awq', name), join(work, name), { recursive: true })
     for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(TINY, file), join(work, name, file))
     await convert(join(work, name), { format: 'compressed-tensors', output: join(work, `${name}-ct`) })
-    await convert(join(work, `${name}-ct`), { format: name.split('-')[0], output: join(work, `${name}-again`) })
+    await convert(join(work, `${name}-ct`), { format: name.startsWith('awq') ? 'awq' : 'gptq', output: join(work, `${name}-again`) })
     await rm(join(work, `${name}-ct`), { recursive: true })
   }
   for (const name of await readdir(work)) {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readRun } from '../../src/report/read-run.ts'
 import { copyModel, editWeights, TINY, tensorStart } from './model-copy.ts'
 import { type CliResult, eventsOf, runCli } from './run-cli.ts'
 
@@ -71,6 +72,38 @@ describe('report', () => {
     expect(refused).toMatchObject({ code: 2, stdout: '' })
     expect(refused.stderr).toMatch(/another file there.*--overwrite/)
     expect((await runCli(['report', TINY])).stderr).toMatch(/llmpress-report\.json: there is no such file/)
+  })
+})
+
+describe('what is found out about a checkpoint', () => {
+  const MODEL = fileURLToPath(new URL('../../examples/models/docs-llama-4m', import.meta.url))
+
+  test('is shown in its report: texts with the run or after it, scores of eval', async () => {
+    const flags = ['--recipe', 'FP8_DYNAMIC', '--sample-prompt', 'The compiler', '--quiet', '--output', 'sampled']
+    const { code, stderr } = await runCli(['oneshot', MODEL, ...flags], dir)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^shown in .*sampled\/report\.html\n$/) })
+    const { samples } = await readRun(join(dir, 'sampled'))
+    expect(samples).toMatchObject([{ prompt: 'The compiler', texts: [{ name: 'docs-llama-4m' }, { name: 'sampled' }] }])
+    const { stdout } = await runCli(['generate', MODEL, 'sampled', '--prompt', 'The compiler', '--quiet', '--json'], dir)
+    const texts = JSON.parse(stdout).results.map(({ text }: { text: string }) => text)
+    expect(samples[0].texts.map(({ text }) => text)).toEqual(texts)
+
+    const eight = ['--max-new-tokens', '8', '--greedy', '--report']
+    expect((await runCli(['generate', MODEL, 'sampled', '--prompt', 'A tensor', ...eight], dir)).code).toBe(0)
+    const some = ['--perplexity', 'docs-text', '--window', '64', '--windows', '2', '--report', '--json']
+    const scored = await runCli(['eval', MODEL, 'sampled', ...some], dir)
+    const run = await readRun(join(dir, 'sampled'))
+    expect(run.samples.map(({ prompt }) => prompt)).toEqual(['The compiler', 'A tensor'])
+    const [original, own] = JSON.parse(scored.stdout).models
+    expect(run.scores?.rows[0]).toMatchObject({ value: own.text.perplexity, original: original.text.perplexity })
+    expect(run.scores?.verdict).toBe(own.verdict)
+    expect((await runCli(['verify', 'sampled', '--against', MODEL], dir)).code).toBe(0)
+  })
+
+  test('needs a checkpoint that a run left here, and is told so before anything is computed', async () => {
+    const { code, stderr, stdout } = await runCli(['generate', MODEL, '--prompt', 'A', '--report'], dir)
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toContain('found no llmpress-report.json in')
   })
 })
 

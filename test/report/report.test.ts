@@ -1,6 +1,7 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { addToReport } from '../../src/report/add-to-report.ts'
 import { reportPage } from '../../src/report/page.ts'
 import { readRun } from '../../src/report/read-run.ts'
 import { readRuns, report, reportFigures } from '../../src/report/report.ts'
@@ -102,6 +103,36 @@ describe('reportPage()', () => {
     const run = reportRun({ name: 'out', record, statistics: statisticsOf(record) })
     expect(run.withoutHistogram).toBe(88)
     expect(run.stages?.map(({ linears }) => linears[0].before.length)).toEqual([...Array(88).fill(0), ...Array(512).fill(150)])
+  })
+})
+
+describe('addToReport()', () => {
+  const sample = (prompt: string, text: string) => ({ prompt, texts: [{ name: 'out', text }] })
+  const scores = {
+    verdict: 'out is close to the original.',
+    original: 'org/name',
+    rows: [{ name: 'Perplexity on docs-text', unit: 'number' as const, value: 19.291, original: 17.262 }],
+  }
+
+  test('shows texts and scores, keeps what the page shows already, and takes the place of what was added for the same prompt', async () => {
+    const { output } = await runTiny(RTN)
+    const before = await readRun(output)
+    await addToReport(output, { samples: [sample('One', 'first'), sample('Two', 'second')] })
+    expect(await addToReport(output, { scores })).toBe(join(output, 'report.html'))
+    await addToReport(output, { samples: [sample('One', 'third')] })
+    expect(await readRun(output)).toEqual({ ...before, samples: [sample('Two', 'second'), sample('One', 'third')], scores })
+    const page = await readFile(join(output, 'report.html'), 'utf8')
+    expect(/Perplexity on docs-text.*19\.29.*the original 17\.26.*out is close to the original\./s.test(page)).toBe(true)
+    expect(/Prompt: Two.*second.*Prompt: One.*third/s.test(page)).toBe(true)
+  })
+
+  test('makes a page that is gone anew, and refuses a folder that no run wrote', async () => {
+    const { output } = await runTiny(RTN)
+    await rm(join(output, 'report.html'))
+    await addToReport(output, { scores })
+    expect((await readRun(output)).scores).toEqual(scores)
+    await rm(join(output, 'llmpress-report.json'))
+    await expect(addToReport(output, { scores })).rejects.toThrow(CheckpointError)
   })
 })
 

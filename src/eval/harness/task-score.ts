@@ -53,3 +53,9 @@ function meanOf(values: readonly number[]): Metric {
 export function largest(values: readonly number[]): number {
   return values.reduce((best, value, i) => (value > values[best] ? i : best), 0)
 }
+
+/** The metric that a task is mostly reported with: the one normalised by length, or the stricter match. */
+export function shownMetric(metrics: Record<string, Metric>): [string, Metric] {
+  const all = Object.entries(metrics)
+  return all.find(([name]) => name.startsWith('acc_norm')) ?? all[0]
+}

@@ -1,3 +1,4 @@
+import { formatBytes } from '../../util/format.js'
 import { FONT } from './theme.js'
 
 /** @import { EChartsOption } from 'echarts' */
@@ -56,6 +57,16 @@ export function axis(theme, name) {
     splitLine: { lineStyle: { color: theme.line, type: 'dashed' } },
     minorSplitLine: { show: false },
   }
+}
+
+/**
+ * A horizontal axis of bytes.
+ * @param {Theme} theme
+ */
+export function bytesAxis(theme) {
+  const plain = axis(theme, '')
+  const formatter = (/** @type {number} */ value) => formatBytes(value)
+  return { ...plain, type: /** @type {const} */ ('value'), axisLabel: { ...plain.axisLabel, formatter } }
 }
 
 /**

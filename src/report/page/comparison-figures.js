@@ -1,5 +1,5 @@
 import { formatBytes, formatPercent } from '../../util/format.js'
-import { axis, base, mean, NARROW, tip } from './chart.js'
+import { axis, base, bytesAxis, mean, NARROW, tip } from './chart.js'
 
 /** @import { ReportLinear, ReportRun } from '../report-run.ts' */
 /** @import { Figure } from './chart.js' */
@@ -37,11 +37,7 @@ function sizes(runs) {
         ...base(theme).tooltip,
         formatter: (/** @type {any} */ { seriesName, value, name }) => tip(name, [[seriesName, formatBytes(value)]]),
       },
-      xAxis: {
-        ...axis(theme, ''),
-        type: 'value',
-        axisLabel: { color: theme.soft, hideOverlap: true, formatter: (/** @type {number} */ value) => formatBytes(value) },
-      },
+      xAxis: bytesAxis(theme),
       yAxis: {
         ...axis(theme, ''),
         type: 'category',

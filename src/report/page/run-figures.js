@@ -1,5 +1,5 @@
 import { formatBytes, formatNumber, formatPercent } from '../../util/format.js'
-import { axis, base, mean, NARROW, tip } from './chart.js'
+import { axis, base, bytesAxis, mean, NARROW, tip } from './chart.js'
 
 /** @import { ReportLinear, ReportRun } from '../report-run.ts' */
 /** @import { Figure } from './chart.js' */
@@ -42,11 +42,7 @@ function sizes({ kinds, record: { size } }) {
         trigger: 'item',
         formatter: (/** @type {any} */ { seriesName, value, name }) => tip(seriesName, [[name.split(' ')[0], formatBytes(value)]]),
       },
-      xAxis: {
-        ...axis(theme, ''),
-        type: 'value',
-        axisLabel: { color: theme.soft, hideOverlap: true, formatter: (/** @type {number} */ value) => formatBytes(value) },
-      },
+      xAxis: bytesAxis(theme),
       yAxis: {
         ...axis(theme, ''),
         type: 'category',
