@@ -10,6 +10,7 @@ import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
 import { groupSizeProblem } from '../schemes/scheme.ts'
 import { CheckpointError } from '../util/errors.ts'
+import { remembered } from '../util/remembered.ts'
 import type { LinearSpec, Model, ParameterSpec } from './architecture.ts'
 import type { Config } from './config-values.ts'
 import { expertReader, readModel } from './read-model.ts'
@@ -128,10 +129,11 @@ async function storedSchemes(config: Config, model: Model, reader: TensorReader)
   if (!quantization) return stored
   const groups = Object.values(quantization.config_groups)
   const { assigned } = matchTargets(modules(model), groups, quantization.ignore)
+  const layoutOf = remembered(layoutFor)
   for (const { name } of allLinears(model)) {
     const scheme = groups[assigned.get(name) ?? -1]
     if (!scheme?.weights) continue
-    const layout = await layoutFor(scheme)
+    const layout = await layoutOf(scheme)
     if (layout.method === 'compressed-tensors' || reader.has(`${name}.${layout.scales}`)) stored.set(name, { scheme, layout })
   }
   return stored

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { patchConfig } from '../checkpoint/config.ts'
 import type { Method } from '../checkpoint/layouts/layout.ts'
-import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { planShards, type Shard, totalBytes } from '../checkpoint/shards.ts'
 import { type ModelFolder, modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
@@ -15,6 +15,7 @@ import type { KindSize } from '../report/record.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
+import { remembered } from '../util/remembered.ts'
 import { assign, type PlannedModifier } from './assign.ts'
 import { checkOneshot } from './options.ts'
 import { requireSpace, requireTarget } from './output-target.ts'
@@ -149,12 +150,13 @@ async function settle(
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
   const linears: PlannedLinear[] = []
+  const layoutOf = remembered((scheme: QuantizationScheme) => layoutIn(format, scheme))
   for (const entry of staged) {
     const scheme = schemes.get(entry.spec.name) ?? null
     const stored = floatDtype(source, entry.spec.name)
     // Scales of GPTQ and AWQ are float16, whatever the model is.
     const dtype = scheme && format !== 'compressed-tensors' ? 'F16' : stored
-    linears.push({ ...entry, dtype, scheme, layout: scheme && (await layoutIn(format, scheme)) })
+    linears.push({ ...entry, dtype, scheme, layout: scheme && (await layoutOf(scheme)) })
   }
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
