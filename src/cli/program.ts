@@ -19,6 +19,7 @@ import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
 import { addRecommend } from './recommend.ts'
 import { addReport } from './report.ts'
+import { addStudy } from './study.ts'
 import { addVerify } from './verify.ts'
 import { addWeights } from './weights.ts'
 
@@ -62,6 +63,7 @@ function buildProgram(): Command {
     addBench,
     addReport,
     addWeights,
+    addStudy,
     addData,
     addDoctor,
     addNative,
