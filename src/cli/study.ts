@@ -1,9 +1,11 @@
+import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { builtInDatasets } from '../data/built-in.ts'
 import { FILE_KINDS } from '../data/data-file.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { Study } from '../report/study.ts'
+import { UserError } from '../util/errors.ts'
 import { formatNumber } from '../util/format.js'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -73,6 +75,10 @@ export function addStudy(program: Command): void {
 }
 
 async function runStudy(model: string, { output, json = false, quiet = false, ...flags }: Flags): Promise<void> {
+  const folder = output ?? `${basename(resolve(model))}-study`
+  // Known before minutes of work.
+  if (existsSync(folder) && !statSync(folder).isDirectory())
+    throw new UserError(`Cannot write the study to ${folder}: found a file, expected a folder, or nothing there.`)
   const { study, writeStudy } = await import('../index.ts')
   const display = openDisplay({ quiet })
   try {
@@ -88,7 +94,7 @@ async function runStudy(model: string, { output, json = false, quiet = false, ..
     display.stop()
     const { yellow } = colorsFor(process.stderr)
     for (const text of found.warnings) process.stderr.write(`${yellow('warning:')} ${text}\n`)
-    const files = await writeStudy(found, output ?? `${basename(resolve(model))}-study`)
+    const files = await writeStudy(found, folder)
     if (json) printJson({ ...found, written: files })
     else print(`${describe(found)}\n\n${files.join('\n')}`)
   } finally {

@@ -57,7 +57,7 @@ function keyFigures({ models, sizes }: Study): { name: string; value: string; no
 
 function table(columns: readonly string[], rows: readonly (readonly (string | Html)[])[]): Html {
   return html`<div class="scroll" tabindex="0"><table>
-<thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
+<thead><tr>${columns.map((column, i) => html`<th scope="col"${i > 0 ? html` class="number"` : null}>${column}</th>`)}</tr></thead>
 <tbody>${rows.map(([name, ...cells]) => html`<tr><th scope="row">${name}</th>${cells.map((cell) => html`<td class="number">${cell}</td>`)}</tr>`)}</tbody>
 </table></div>`
 }
@@ -114,7 +114,7 @@ function provenance({ files, warnings, seconds, llmpress }: Study): Html {
 <div class="card"><p class="note">The copies are views: nothing was written beside the model. llmpress ${llmpress}, ${seconds.toFixed(1)} s.</p>
 ${warnings.length > 0 ? html`<ul class="list">${warnings.map((text) => html`<li><strong class="check">Warning:</strong> ${text}</li>`)}</ul>` : null}
 <div class="scroll" tabindex="0"><table>
-<thead><tr><th scope="col">File</th><th scope="col">Size</th><th scope="col">SHA-256 before</th><th scope="col">After</th></tr></thead>
+<thead><tr><th scope="col">File</th><th scope="col" class="number">Size</th><th scope="col">SHA-256 before</th><th scope="col">After</th></tr></thead>
 <tbody>${rows}</tbody>
 </table></div></div></section>`
 }

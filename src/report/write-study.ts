@@ -9,7 +9,7 @@ import { studyPage } from './study-page.ts'
 
 /**
  * Writes study.html, a self-contained page, and study.svg, its two panels of histograms, into a folder, which is made where it is not there; those
- * of an earlier study are replaced. Gives their paths. Errors: RunError where they cannot be written.
+ * of an earlier study are replaced. Gives their paths. Errors: UserError or RunError naming the file that cannot be written.
  */
 export async function writeStudy(study: Study, folder: string): Promise<string[]> {
   const [weights] = studyFigures(study)

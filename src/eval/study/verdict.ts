@@ -17,7 +17,9 @@ function lossSentence(original: StudiedModel, better: StudiedModel, worse: Studi
     return `Absmax and zero-point lost alike with eight bits for every whole tensor: ${capital(better.name).toLowerCase()} has ${figures}.`
   const kl = [better, worse].map(({ klDivergence }) => Number(klDivergence.toPrecision(3)))
   const times = better.klDivergence > 0 ? `, ${(worse.klDivergence / better.klDivergence).toFixed(1)} times less` : ''
-  return `${capital(better.name)} lost less than ${worse.name} with eight bits for every whole tensor: KL divergence ${kl[0]} against ${kl[1]} nats${times}; ${figures}.`
+  // KL divergence looks at all probabilities of a token, perplexity at one; its errors partly cancel.
+  const doubt = better.perplexityDifference > worse.perplexityDifference ? ', which alone would say otherwise' : ''
+  return `${capital(better.name)} lost less than ${worse.name} with eight bits for every whole tensor: KL divergence ${kl[0]} against ${kl[1]} nats${times}; ${figures}${doubt}.`
 }
 
 function sizeSentence(sizes: readonly StudiedSize[]): string {
