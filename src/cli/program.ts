@@ -11,6 +11,7 @@ import { addDoctor } from './doctor.ts'
 import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
+import { addExplain } from './explain.ts'
 import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
 import { addInt8 } from './int8.ts'
@@ -54,6 +55,7 @@ function buildProgram(): Command {
     addPlan,
     addEstimate,
     addRecommend,
+    addExplain,
     addInspect,
     addCompare,
     addVerify,
