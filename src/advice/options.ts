@@ -23,6 +23,7 @@ export function checkRecommend(model: unknown, options: unknown): void {
     purpose,
     context: whole(1),
     ...HUB,
-  })  if (isObject(options) && options.goal !== undefined && options.purpose !== undefined)
+  })
+  if (isObject(options) && options.goal !== undefined && options.purpose !== undefined)
     throw new UserError('Cannot run recommend: found goal and purpose, expected one of them.')
 }

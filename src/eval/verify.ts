@@ -1,6 +1,7 @@
 import { parseQuantizationConfig } from '../checkpoint/config.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import { isUnfinished } from '../checkpoint/staging.ts'
+import { lacksPadding } from '../data/padding-token.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import type { LinearSpec, Model } from '../models/architecture.ts'
@@ -14,6 +15,7 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import type { ServerFinding } from '../servers/server.ts'
 import { serverProblems, targetVersion } from '../servers/servers.ts'
 import type { Target } from '../servers/targets.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import { checkVerify } from './options.ts'
 import { servedCheckpoint } from './served-checkpoint.ts'
 import { checkFiles, readWrittenReport, type WrittenReport } from './written-report.ts'
@@ -67,6 +69,8 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
     const { rewritten } = report
     const { same, problems, notes } = await checkFiles(folder.path, report, signal)
     const floats = floatTensors(source.model)
+    if (await lacksPadding(folder.path))
+      notes.push(`the tokenizer names no padding token, which programs that pad ask for.${seeGuide('padding')}`)
     if (isUnfinished(folder.path)) notes.push('a run that has not finished is to replace this checkpoint: its command goes on with it')
     const linears: VerifiedLinear[] = []
     const expected = new Set<string>()
