@@ -7,7 +7,7 @@ import { bytesOf } from '../numerics/view.ts'
 import { CheckpointError } from '../util/errors.ts'
 
 /** The range of no values at all. */
-export const NO_RANGE: Range = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY }
+const NO_RANGE: Range = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY }
 
 /**
  * The range of a tensor's values, or of a part of them with what came `before`; `start`: the index of the first. Errors: CheckpointError
