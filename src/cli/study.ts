@@ -88,7 +88,11 @@ async function runStudy(model: string, { output, json = false, quiet = false, ..
         model,
         signal,
         onDownload: downloadProgress(display),
-        onStep: (what, done, total) => display.show({ done, total, label: STEPS[what] ?? what, etaSeconds: null }),
+        onStep: (what, done, total) => {
+          const label = STEPS[what] ?? what
+          if (done === 0) display.log(label)
+          display.show({ done, total, label, etaSeconds: null })
+        },
       }),
     )
     display.stop()

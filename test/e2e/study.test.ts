@@ -12,7 +12,7 @@ describe('llmpress study', () => {
     const [model, cwd] = [await gpt2(), await temporaryFolder()]
     const before = await readdir(model)
     const { code, stdout, stderr } = await runCli(['study', model, '--windows', '1', '--window', '64'], cwd)
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: 'counting weights\nscoring the text\ngoing on from the prompt\n' })
     for (const label of ['original', 'absmax', 'zero-point']) expect(stdout).toContain(`== ${label}\nI have a dream`)
     expect(stdout).toMatch(/^(Zero-point|Absmax) lost less than/)
     expect(stdout).toContain('2 files of the model: SHA-256 the same before and after.')
@@ -32,9 +32,10 @@ describe('llmpress study', () => {
     const [model, output] = [await gpt2(), join(await temporaryFolder(), 'out')]
     const text = join(output, '..', 'text.txt')
     await writeFile(text, 'A text that all three are scored on.\n')
-    const args = ['--prompt', 'I have', '--max-length', '20', '--top-k', '5', '--seed', '7', '--text', text, '-o', output, '--json']
-    const { code, stdout } = await runCli(['study', model, ...args])
+    const args = ['--prompt', 'I have', '--max-length', '20', '--top-k', '5', '--seed', '7', '--text', text, '-o', output, '--json', '--quiet']
+    const { code, stdout, stderr } = await runCli(['study', model, ...args])
     expect(code).toBe(0)
+    expect(stderr).not.toContain('counting')
     const found = JSON.parse(stdout) as Study & { written: string[] }
     expect(found.sampling).toEqual({ maxLength: 20, topK: 5, temperature: 1, seed: 7 })
     expect(found.models.map(({ name, newTokens }) => [name, newTokens <= 14])).toEqual([
