@@ -5,7 +5,12 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import type { Plan } from './plan.ts'
 
-const FORMAT_NAMES = { 'compressed-tensors': 'compressed-tensors format', gptq: 'GPTQ format', awq: 'AWQ format (GEMM)' }
+const FORMAT_NAMES = {
+  'compressed-tensors': 'compressed-tensors format',
+  gptq: 'GPTQ format',
+  awq: 'AWQ format (GEMM)',
+  bitsandbytes: 'bitsandbytes format',
+}
 
 /** README.md of the checkpoint: what it is, how it was made, how good it is, how it is served. The front matter is what model hubs read. */
 export function modelCard(plan: Plan, record: RunRecord): string {
