@@ -54,10 +54,15 @@ export function quantizeLlmInt8(weight: Float32Array, rows: number, columns: num
   const codes = new Int8Array(half.length)
   for (let row = 0; row < rows; row++) {
     if (scale[row] === 0) continue
-    const factor = Math.fround(INT8_LARGEST / scale[row])
+    const factor = overLargest(scale[row])
     for (let i = row * columns; i < (row + 1) * columns; i++) codes[i] = roundHalfEven(Math.fround(half[i] * factor))
   }
   return { args, rows, columns, codes, scale, scaleShape: [rows, 1], scaleDtype: 'F32', zeroPoint: null, globalScale: INT8_LARGEST }
+}
+
+/** What values are multiplied by to be codes, as torch divides a number by a tensor: the float32 inverse, times 127. */
+function overLargest(magnitude: number): number {
+  return Math.fround(Math.fround(1 / magnitude) * INT8_LARGEST)
 }
 
 /**
@@ -84,7 +89,7 @@ export function throughLlmInt8(x: Float32Array, tokens: number, columns: number,
       const magnitude = Math.abs(row[c])
       if (magnitude > most && (threshold === 0 || magnitude < threshold)) most = magnitude
     }
-    const factor = Math.fround(INT8_LARGEST / most)
+    const factor = overLargest(most)
     for (let c = 0; c < columns; c++) {
       if (isOutlier[c]) continue
       out[token * columns + c] = most === 0 ? 0 : roundHalfEven(Math.fround(row[c] * factor)) * most * DEQUANT * INT8_LARGEST
