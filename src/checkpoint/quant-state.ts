@@ -51,6 +51,12 @@ function pythonFloat(value: number): string {
   return `${digits}e${exponent[0]}${exponent.slice(1).padStart(2, '0')}`
 }
 
+/** The shape that a tensor of this kind says its weight has; null where it says none. */
+export function quantStateShape(bytes: Uint8Array): [rows: number, columns: number] | null {
+  const [, rows, columns] = /"shape":\s*\[(\d{1,9}),\s*(\d{1,9})\]/.exec(new TextDecoder().decode(bytes.subarray(0, 4096))) ?? []
+  return rows === undefined ? null : [Number(rows), Number(columns)]
+}
+
 /**
  * Reads the tensor of `suffix`, which must be about a weight like `expected`. Errors: CheckpointError naming the key, what was found and what
  * was expected.

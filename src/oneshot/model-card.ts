@@ -38,9 +38,7 @@ ${id} compressed to ${schemes.join(' and ')} with llmpress ${record.llmpress}.
 
 ${record.linears.length > 0 ? `${qualityTable(record.linears)}\n\n` : ''}What happened to each linear is in \`llmpress-report.json\`. The checkpoint is in the ${FORMAT_NAMES[plan.format]}:
 
-\`\`\`
-vllm serve ./${folder}
-\`\`\`
+${servedBy(plan, folder)}
 
 Its recipe:
 
@@ -48,6 +46,12 @@ Its recipe:
 ${plan.recipe.text.trimEnd()}
 \`\`\`
 `
+}
+
+/** How the checkpoint is taken into use. */
+function servedBy({ format }: Plan, folder: string): string {
+  if (format !== 'bitsandbytes') return `\`\`\`\nvllm serve ./${folder}\n\`\`\``
+  return `\`\`\`python\nAutoModelForCausalLM.from_pretrained("./${folder}")  # needs bitsandbytes and accelerate\n\`\`\``
 }
 
 /** Errors by kind of linear, over all layers. */
