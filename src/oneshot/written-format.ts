@@ -98,7 +98,8 @@ export async function requireFormat(
 ): Promise<void> {
   if (format === 'compressed-tensors') return
   const refuse = (found: string, expected: string) => {
-    throw new UserError(`Cannot ${doing} as ${format}: ${found}, expected ${expected}, or --format compressed-tensors.`)
+    const other = format === 'bitsandbytes' ? '' : ', or --format compressed-tensors'
+    throw new UserError(`Cannot ${doing} as ${format}: ${found}, expected ${expected}${other}.`)
   }
   const schemes = new Map(groups.map(({ scheme }) => [signature(scheme), scheme]))
   const labels = [...schemes.values()].map(schemeLabel).join(' and ')

@@ -16,7 +16,7 @@ export function groupSizeProblem(args: QuantizationArgs, columns: number): strin
   const { type, strategy, group_size: size } = args
   if ((strategy !== 'group' && strategy !== 'tensor_group') || size === null || columns % size === 0) return null
   if (type === 'nf4' || type === 'fp4') {
-    return `blocks of ${size} do not divide ${columns}: bitsandbytes lets them run on into the next row, which is not done here, list the module under ignore`
+    return `blocks of ${size} do not divide its ${columns} columns: bitsandbytes lets a block run on into the next row, which is not done here; list the module under ignore`
   }
   if (type === 'float' && args.scale_dtype !== null) {
     return `group size ${size} does not divide ${columns}, and ${floatLabel(args)} has no other: list the module under ignore`

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { dumpLogits } from './logits.js'
+import { dumpLogits, dumpTokenLogits } from './logits.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const { oneshot, verify } = /** @type {typeof import('../../src/index.ts')} */ (await import(join(ROOT, 'dist', 'index.js')))
@@ -29,6 +29,11 @@ const CASES = [
   ['docs-llama-4m-llm-int8', DOCS, 'llm-int8'],
 ]
 
+/** Families whose modules have other names, biases, or experts that stay as they are; their widths are no multiples of 64. Latent attention is left out: bitsandbytes' own CPU kernel fails on its inputs. */
+const FAMILIES = ['bloom', 'cohere', 'gemma2', 'gpt_neox', 'mixtral', 'opt', 'phi3', 'qwen2', 'qwen3_moe', 'stablelm', 'starcoder2']
+const ARCHITECTURES = join(ROOT, 'test', 'oracles', 'architectures')
+for (const family of FAMILIES) CASES.push([`family-${family}`, join(ARCHITECTURES, family), 'llm-int8'])
+
 /**
  * @param {string} interpreter
  * @param {(good: boolean, what: string) => void} check
@@ -43,7 +48,8 @@ export async function compareBitsAndBytes(interpreter, check, only = []) {
       await oneshot({ model, recipe: typeof recipe === 'string' ? recipe : { BitsAndBytesModifier: recipe }, output })
       const { problems } = await verify(output, { against: model })
       check(problems.length === 0, `${name}: written and verified${problems.map((problem) => `; ${problem}`).join('')}`)
-      await dumpLogits(output, join(ROOT, 'data', 'docs-text', 'eval.txt'))
+      if (name.startsWith('family-')) await dumpTokenLogits(output)
+      else await dumpLogits(output, join(ROOT, 'data', 'docs-text', 'eval.txt'))
       await writeFile(join(output, 'conformance-original'), model)
     }
     await loaded(interpreter, work, check)

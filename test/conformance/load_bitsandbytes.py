@@ -50,6 +50,10 @@ def logits_of(folder, plain):
         if plain and hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
             module.compute_dtype = torch.float32
+    # Some that are renamed on loading keep their type.
+    for parameter in model.parameters():
+        if type(parameter) is torch.nn.Parameter and parameter.is_floating_point():
+            parameter.data = parameter.data.float()
     rows = torch.tensor(json.load(open(os.path.join(folder, "conformance-rows.json"))))
     with torch.no_grad():
         theirs = model(rows).logits.float()
