@@ -188,7 +188,7 @@ export async function readWeight({ model, reader, compressed }: OpenModel, spec:
   if (stored?.scheme.weights) return dequantize(await readCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
   const weight = await reader.readFloats(tensor)
-  assertFinite(weight, tensor)
+  assertFinite(weight, tensor, reader.info(tensor).file)
   return spec.transposed ? transpose(weight, columns, rows) : weight
 }
 

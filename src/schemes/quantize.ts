@@ -124,9 +124,15 @@ export function relativeError(original: Float32Array, approximation: Float32Arra
   return difference === 0 ? 0 : difference / total
 }
 
-/** Errors: CheckpointError naming the tensor and the first index that is NaN or infinite. */
-export function assertFinite(weight: Float32Array, name: string): void {
+/** Errors: CheckpointError naming the tensor, its file where it is known, and the first index that is NaN or infinite. */
+export function assertFinite(weight: Float32Array, name: string, file?: string): void {
   const i = firstNonFinite(bytesOf(weight), 'F32')
   if (i >= 0)
-    throw new CheckpointError(`Cannot quantize ${name}: found ${weight[i]} at element ${i}, expected finite weights`, { tensor: name })
+    throw new CheckpointError(
+      `Cannot quantize ${name}${file === undefined ? '' : ` of ${file}`}: found ${weight[i]} at element ${i}, expected finite weights`,
+      {
+        tensor: name,
+        ...(file !== undefined && { file }),
+      },
+    )
 }
