@@ -60,7 +60,11 @@ describe('quant_state', () => {
     ['another type', '{"quant_type": "fp4"}', 'quant_type "fp4", expected "nf4"'],
     ['other blocks', '{"quant_type": "nf4", "blocksize": 128}', 'blocksize 128, expected 64'],
     ['another shape', '{"quant_type": "nf4", "blocksize": 64, "shape": [3, 64]}', 'shape [3,64], expected [3,128]'],
-    ['a type that no weight has', '{"quant_type": "nf4", "blocksize": 64, "shape": [3, 128], "dtype": "int8"}', 'dtype "int8", expected float32'],
+    [
+      'a type that no weight has',
+      '{"quant_type": "nf4", "blocksize": 64, "shape": [3, 128], "dtype": "int8"}',
+      'dtype "int8", expected float32',
+    ],
     [
       'an offset that nobody asked for',
       '{"quant_type": "nf4", "blocksize": 64, "shape": [3, 128], "dtype": "float32", "nested_offset": 1}',
@@ -72,14 +76,16 @@ describe('quant_state', () => {
 })
 
 describe('bitsandbytes layouts', () => {
-  const weights = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.constantFrom(64, 128), fc.integer({ min: 0, max: 2 ** 31 - 1 })).map(([rows, columns, seed]) => {
-    let state = seed
-    const values = Float32Array.from({ length: rows * columns }, () => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-      return Math.fround((state / 2 ** 32 - 0.5) * 3)
+  const weights = fc
+    .tuple(fc.integer({ min: 1, max: 6 }), fc.constantFrom(64, 128), fc.integer({ min: 0, max: 2 ** 31 - 1 }))
+    .map(([rows, columns, seed]) => {
+      let state = seed
+      const values = Float32Array.from({ length: rows * columns }, () => {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+        return Math.fround((state / 2 ** 32 - 0.5) * 3)
+      })
+      return { rows, columns, values }
     })
-    return { rows, columns, values }
-  })
 
   test('give back codes and scales of every kind', async () => {
     const [four, eight] = [await layoutNamed('bitsandbytes-4bit'), await layoutNamed('bitsandbytes-8bit')]
@@ -90,9 +96,7 @@ describe('bitsandbytes layouts', () => {
         if (!args) throw new Error('no weights')
         const layout = type === 'int8' ? eight : four
         const made =
-          type === 'int8'
-            ? quantizeLlmInt8(values, rows, columns, args, 'x')
-            : quantizeFourBit(values, rows, columns, args, 'BF16')
+          type === 'int8' ? quantizeLlmInt8(values, rows, columns, args, 'x') : quantizeFourBit(values, rows, columns, args, 'BF16')
         const bytes = layout.encode(made)
         for (const { suffix, shape, varies } of layout.tensors(args, rows, columns, 'BF16')) {
           if (varies) expect(bytes.get(suffix)?.length).toBeLessThanOrEqual(shape[0])
@@ -100,7 +104,8 @@ describe('bitsandbytes layouts', () => {
         const read = await layout.decode(args, rows, columns, 'F32', async (suffix) => bytes.get(suffix) ?? new Uint8Array())
         expect(read).toEqual(made)
         const again = dequantize(read)
-        const loss = again.reduce((sum, value, i) => sum + (value - values[i]) ** 2, 0) / values.reduce((sum, value) => sum + value * value, 0)
+        const loss =
+          again.reduce((sum, value, i) => sum + (value - values[i]) ** 2, 0) / values.reduce((sum, value) => sum + value * value, 0)
         expect(loss).toBeLessThan(type === 'int8' ? 1e-4 : 0.05)
       }),
     )
@@ -114,7 +119,9 @@ describe('bitsandbytes layouts', () => {
       fc.property(weights, ({ rows, columns, values }) => {
         const lengths = layout.lengths?.(args, rows, columns, 'BF16')?.(values)
         const bytes = layout.encode(quantizeFourBit(values, rows, columns, args, 'BF16'))
-        expect([...(lengths ?? [])]).toEqual([['weight.quant_state.bitsandbytes__nf4', bytes.get('weight.quant_state.bitsandbytes__nf4')?.length]])
+        expect([...(lengths ?? [])]).toEqual([
+          ['weight.quant_state.bitsandbytes__nf4', bytes.get('weight.quant_state.bitsandbytes__nf4')?.length],
+        ])
       }),
     )
   })
@@ -139,7 +146,9 @@ describe('quantization_config of bitsandbytes', () => {
       weights: { num_bits: 8, type: 'int', strategy: 'channel' },
       input_activations: { num_bits: 8, strategy: 'token', dynamic: true, outlier_threshold: 4 },
     })
-    expect(parsed({ load_in_4bit: true, bnb_4bit_quant_type: 'nf4', bnb_4bit_compute_dtype: 'torch.bfloat16' })?.config_groups.group_0).toMatchObject({
+    expect(
+      parsed({ load_in_4bit: true, bnb_4bit_quant_type: 'nf4', bnb_4bit_compute_dtype: 'torch.bfloat16' })?.config_groups.group_0,
+    ).toMatchObject({
       format: 'bitsandbytes-4bit',
       weights: { num_bits: 4, type: 'nf4', group_size: 64, bitsandbytes: { bnb_4bit_compute_dtype: 'bfloat16' } },
       input_activations: null,
@@ -226,7 +235,7 @@ describe('damaged bitsandbytes checkpoints', () => {
 
 test('inspect shows modules by scheme and shape, and a tensor with what its codes stand for', async () => {
   for (const [name, kind, bits] of [
-    ['nf4-double', 'NF4 g64 X,
+    ['nf4-double', 'NF4 g64 double quant', 4.7],
     ['int8', 'LLM.int8', 8.6],
   ] as const) {
     const { format, modules } = await inspect(oracle(name))
