@@ -86,7 +86,7 @@ export const modifier: ModifierDefinition<Options> = {
     const skipped = skip?.map(skipPattern) ?? ['lm_head']
     // A scheme that can be said in a recipe, until `completes` gives the real one.
     const weights = { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel' }
-    return { ignore: [...patterns(ignore), ...skipped], config_groups: { group_0: { targets, weights } } }
+    return { ignore: [...new Set([...patterns(ignore), ...skipped])], config_groups: { group_0: { targets, weights } } }
   },
   completes: (options, { targets }) => ({ ...schemeOf(options), targets }),
   create: () => ({
