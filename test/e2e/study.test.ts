@@ -32,7 +32,22 @@ describe('llmpress study', () => {
     const [model, output] = [await gpt2(), join(await temporaryFolder(), 'out')]
     const text = join(output, '..', 'text.txt')
     await writeFile(text, 'A text that all three are scored on.\n')
-    const args = ['--prompt', 'I have', '--max-length', '20', '--top-k', '5', '--seed', '7', '--text', text, '-o', output, '--json', '--quiet']
+    const args = [
+      '--prompt',
+      'I have',
+      '--max-length',
+      '20',
+      '--top-k',
+      '5',
+      '--seed',
+      '7',
+      '--text',
+      text,
+      '-o',
+      output,
+      '--json',
+      '--quiet',
+    ]
     const { code, stdout, stderr } = await runCli(['study', model, ...args])
     expect(code).toBe(0)
     expect(stderr).not.toContain('counting')
