@@ -53,6 +53,7 @@ export type {
 } from './modifiers/modifier.ts'
 export { quantizationOptions } from './modifiers/quantization-options.ts'
 export type { ValueStatistics } from './numerics/value-statistics.ts'
+export { type BitsAndBytesInt8Options, BitsAndBytesInt8Quantizer } from './oneshot/bitsandbytes-int8-quantizer.ts'
 export { type Conversion, type ConvertOptions, convert } from './oneshot/convert.ts'
 export type { OnProgress, ProgressEvent } from './oneshot/events.ts'
 export { forecastRun, type RunForecast } from './oneshot/forecast.ts'

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError } from '../util/errors.ts'
+import { FLOATS_IN_CONFIG } from './bitsandbytes-config.ts'
 import { refuseForeignLinks } from './foreign-links.ts'
-import { type JsonObject, readJsonFile } from './json-file.ts'
+import { isJsonObject, type JsonObject, readJsonFile } from './json-file.ts'
 import { numberLiterals, stringifyWith } from './json-text.ts'
 import { layoutFor } from './layouts.ts'
 import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
@@ -75,6 +76,8 @@ function writtenArgs(args: QuantizationArgs): JsonObject {
  */
 export async function configText(dir: string, config: Readonly<JsonObject>): Promise<string> {
   const literals = numberLiterals(await readFile(join(dir, CONFIG_FILE), 'utf8'))
+  const { llm_int8_threshold: threshold } = isJsonObject(config.quantization_config) ? config.quantization_config : {}
+  if (Number.isInteger(threshold)) for (const path of FLOATS_IN_CONFIG) literals.set(path, `${threshold}.0`)
   return `${stringifyWith(config, literals)}\n`
 }
 

@@ -2,6 +2,7 @@ import { Ajv } from 'ajv'
 import { match, P } from 'ts-pattern'
 import { CheckpointError } from '../util/errors.ts'
 import { isJsonObject, type JsonObject } from './json-file.ts'
+import { parseBitsAndBytesConfig } from './parse-bitsandbytes-config.ts'
 import { parseExchangeConfig } from './parse-exchange-config.ts'
 import type { QuantizationConfig, QuantizationScheme } from './quantization-config.ts'
 import { QUANTIZATION_CONFIG_SCHEMA } from './quantization-config-schema.ts'
@@ -16,6 +17,12 @@ export function parseQuantizationConfig(config: Readonly<JsonObject>): Quantizat
   if (stored === undefined || stored === null) return null
   if (!isJsonObject(stored)) throw unusable(`it is ${JSON.stringify(stored)?.slice(0, 80)}, expected an object`)
   if (stored.quant_method === 'gptq' || stored.quant_method === 'awq') return parseExchangeConfig(stored)
+  // Older checkpoints name no method, as older versions of transformers did not.
+  if (
+    stored.quant_method === 'bitsandbytes' ||
+    (stored.quant_method === undefined && (stored.load_in_8bit === true || stored.load_in_4bit === true))
+  )
+    return parseBitsAndBytesConfig(stored)
   assertReadable(stored)
   const filled = validate({ ...withoutNulls(stored), ...normalGroups(stored) })
   return { ...filled, quantization_status: 'compressed', config_groups: withFormats(filled) }
@@ -41,7 +48,7 @@ function assertReadable({
 }: JsonObject): void {
   if (method !== 'compressed-tensors' && (typeof method === 'string' || !groups)) {
     throw unusable(
-      `its quant_method is ${JSON.stringify(method)}, which is not readable yet, expected "compressed-tensors", "gptq" or "awq"; ${remedyFor(method)}`,
+      `its quant_method is ${JSON.stringify(method)}, which is not readable yet, expected "compressed-tensors", "gptq", "awq" or "bitsandbytes"; ${remedyFor(method)}`,
     )
   }
   const isSparse = isJsonObject(sparsity) && Object.keys(sparsity).length > 0 && sparsity.format !== 'dense'

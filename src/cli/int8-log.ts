@@ -23,6 +23,11 @@ export function quantizationLines({ name, int8 }: LinearReport): string[] {
   ]
 }
 
+/** A line about a linear that no measurement of inputs decided on. */
+export function roundedLines({ name, int8, scheme, error }: LinearReport): string[] {
+  return int8 ? [] : [`Layer ${name}: ${scheme} (squared error of the weights: ${(100 * error).toFixed(4)} %)`]
+}
+
 /** One value, or the smallest and largest where rows differ. */
 function between({ min, max }: Int8Report['scale'], shown: (value: number) => string): string {
   return min === max ? shown(min) : `${shown(min)} to ${shown(max)}`

@@ -1,11 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { sizeReport } from '../eval/size-report.ts'
 import type { RunRecord } from '../report/record.ts'
-import { UserError } from '../util/errors.ts'
 import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
-import { calibrationLines, quantizationLines } from './int8-log.ts'
+import { calibrationLines, quantizationLines, roundedLines } from './int8-log.ts'
 import { interruptible } from './interrupt.ts'
 import { print, printJsonLine } from './output.ts'
 import { profiled } from './profile.ts'
@@ -21,15 +20,17 @@ interface Flags extends RunFlags {
   epsilon: number
   calibration_samples: number
   strategy: 'tensor' | 'channel'
+  llm_int8_threshold: number
   maxSeqLength?: number
 }
 
 const EXAMPLES = `
 Examples:
   $ llmpress int8 --model_name ./Llama-3.1-8B-Instruct
+  $ llmpress int8 --model_name ./Llama-3.1-8B-Instruct --use_bnb True
   $ llmpress int8 --model_name ./model --symmetry_threshold 0.5 --calibration_samples 32 --json
 
-The recipe int8-auto does the same: llmpress oneshot MODEL --recipe int8-auto.`
+The recipe int8-auto does the same, and llm-int8 that of --use_bnb True: llmpress oneshot MODEL --recipe int8-auto.`
 
 /** `llmpress int8 --model_name M`: 8-bit weights with a log of each layer. */
 export function addInt8(program: Command): void {
@@ -41,8 +42,11 @@ export function addInt8(program: Command): void {
     )
     .requiredOption('--model_name <model>', MODEL_HELP)
     .addOption(
-      new Option('--use_bnb <True|False>', 'write a bitsandbytes checkpoint instead (not in this version)').default(false).argParser(truth),
+      new Option('--use_bnb <True|False>', 'LLM.int8 of bitsandbytes instead, without data, as a bitsandbytes checkpoint')
+        .default(false)
+        .argParser(truth),
     )
+    .option('--llm_int8_threshold <x>', 'with --use_bnb: columns of inputs with such a magnitude stay in 16 bits', magnitude, 6)
     .option('--symmetry_threshold <x>', 'symmetric where the score is above this', share, 0.6)
     .option('--calibration_samples <n>', 'rows of calibration data', wholeNumber(1), 100)
     .option('--epsilon <x>', 'added to the standard deviation in the score', positive, 1e-8)
@@ -54,11 +58,11 @@ export function addInt8(program: Command): void {
 }
 
 async function runInt8({ json = false, quiet = false, profile, samplePrompt = [], use_bnb: useBnb, ...flags }: Flags): Promise<void> {
-  if (useBnb)
-    throw new UserError('Cannot use --use_bnb True: bitsandbytes checkpoints are not written in this version, expected --use_bnb False.')
   const { oneshot } = await import('../index.ts')
-  const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, ...run } = flags
-  const recipe = `int8: ${JSON.stringify({ ignore: ['lm_head'], symmetry_threshold, epsilon, calibration_samples, strategy })}\n`
+  const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, llm_int8_threshold, ...run } = flags
+  const recipe = useBnb
+    ? `BitsAndBytesModifier: ${JSON.stringify({ load_in_8bit: true, llm_int8_threshold })}\n`
+    : `int8: ${JSON.stringify({ ignore: ['lm_head'], symmetry_threshold, epsilon, calibration_samples, strategy })}\n`
   const display = openDisplay({ quiet })
   const show = runProgress(display)
   const say = (lines: readonly string[]) => {
@@ -72,7 +76,7 @@ async function runInt8({ json = false, quiet = false, profile, samplePrompt = []
           oneshot({
             model,
             recipe,
-            output: `${nameOf(model)}-int8`,
+            output: `${nameOf(model)}-${useBnb ? 'llm-int8' : 'int8'}`,
             ...run,
             signal,
             stop,
@@ -84,11 +88,14 @@ async function runInt8({ json = false, quiet = false, profile, samplePrompt = []
                 say([
                   'Model loaded',
                   `Model location: ${event.model}`,
-                  'Method: INT8, symmetric or asymmetric by the inputs of each linear',
+                  useBnb
+                    ? `Method: LLM.int8 of bitsandbytes, threshold ${llm_int8_threshold}`
+                    : 'Method: INT8, symmetric or asymmetric by the inputs of each linear',
                 ])
               }
               if (event.type === 'data') say([`Calibration samples: ${event.rows}`, 'Calibration started'])
-              if (event.type === 'linear') say([...calibrationLines(event.report), ...quantizationLines(event.report)])
+              if (event.type === 'linear')
+                say([...calibrationLines(event.report), ...quantizationLines(event.report), ...roundedLines(event.report)])
             },
           }),
         'Interrupted: no new checkpoint was left.',
@@ -125,6 +132,12 @@ function share(text: string): number {
   const value = Number(text)
   if (text.trim() !== '' && value >= 0 && value <= 1) return value
   throw new InvalidArgumentError('Expected a number from 0 to 1.')
+}
+
+function magnitude(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && value >= 0 && Number.isFinite(value)) return value
+  throw new InvalidArgumentError('Expected a number of at least 0.')
 }
 
 function positive(text: string): number {

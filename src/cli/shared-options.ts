@@ -78,6 +78,6 @@ export function bothSpellings(name: string, value: string, description: string, 
 export function formatOption(): Option {
   return new Option(
     '--format <format>',
-    'whose format the checkpoint is written in: gptq (GPTQModel, AutoGPTQ) and awq (AutoAWQ) take integer weights alone (default: compressed-tensors)',
+    'whose format the checkpoint is written in: gptq (GPTQModel, AutoGPTQ) and awq (AutoAWQ) take integer weights alone; bitsandbytes comes with BitsAndBytesModifier (default: what the recipe makes, mostly compressed-tensors)',
   ).choices(FORMATS)
 }

@@ -134,7 +134,7 @@ export function perplexityChange({ before, after }: Scores): string {
   return `${before.perplexity.toFixed(2)} → ${after.perplexity.toFixed(2)} (${change}) over ${plural(after.windows, 'window')} of ${after.window} tokens`
 }
 
-function nextSteps({ model, output }: RunRecord, scores?: Scores): string {
+function nextSteps({ model, output, format }: RunRecord, scores?: Scores): string {
   const { bold } = colorsFor(process.stdout)
   const out = shellWord(shortPath(output))
   // The same windows again: perplexity depends on their length and on where they end.
@@ -142,7 +142,8 @@ function nextSteps({ model, output }: RunRecord, scores?: Scores): string {
   const commands = facts([
     ['  check', `npx llmpress verify ${out} --against ${shellWord(model)}`],
     ['  score', `npx llmpress eval ${out} --perplexity docs-text${windows}`],
-    ['  serve', `vllm serve ${out}`],
+    // vLLM has no bitsandbytes; transformers loads such a checkpoint, and this generates with it.
+    format === 'bitsandbytes' ? ['  try', `npx llmpress generate ${out} --prompt "I have a dream"`] : ['  serve', `vllm serve ${out}`],
   ])
   return `${bold('Next')}\n${commands}`
 }

@@ -1,4 +1,5 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { throughLlmInt8 } from '../schemes/bitsandbytes.ts'
 import { type Grid, minMaxGrid } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'
 
@@ -12,7 +13,7 @@ export interface StoredScale {
 
 /**
  * Activations as a server computes with them: quantized and back, with the scale that is `stored`, or (null) with ranges found on the spot.
- * x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights.
+ * x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights. LLM.int8 leaves columns with outliers.
  */
 export function fakeQuantize(
   x: Float32Array,
@@ -21,6 +22,7 @@ export function fakeQuantize(
   args: QuantizationArgs,
   stored: StoredScale | null = null,
 ): Float32Array {
+  if (args.outlier_threshold !== undefined) return throughLlmInt8(x, tokens, columns, args.outlier_threshold)
   const tiled: QuantizationArgs = args.strategy === 'token' ? { ...args, strategy: 'channel' } : args
   const grid =
     stored !== null && args.dynamic === false ? staticGrid(args, stored) : minMaxGrid(x, tokens, columns, tiled, 'F32', stored?.value)

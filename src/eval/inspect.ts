@@ -1,5 +1,7 @@
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
 import { isJsonObject, type JsonObject } from '../checkpoint/json-file.ts'
+import { moduleOfTensor } from '../checkpoint/module-of.ts'
+import { quantStateShape } from '../checkpoint/quant-state.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
@@ -46,7 +48,7 @@ export interface InspectOptions extends HubOptions {
 export interface Inspection {
   path: string
   modelType: string | null
-  /** The `format` of quantization_config, its `quant_method` where it has none (`gptq`, `awq`); null for what is not compressed. */
+  /** The `format` of quantization_config, its `quant_method` where it has none (`gptq`, `awq`), `bitsandbytes-4bit` or `bitsandbytes-8bit`; null for what is not compressed. */
   format: string | null
   /** The weight files with their sizes on disk. */
   files: { name: string; bytes: number }[]
@@ -149,7 +151,7 @@ function withHint(found: Compression, tensors: readonly TensorInfo[]): Compressi
 function groupByModule<T extends TensorInfo>(tensors: readonly T[]): Map<string, T[]> {
   const modules = new Map<string, T[]>()
   for (const tensor of tensors) {
-    const module = tensor.name.replace(/\.[^.]*$/, '')
+    const module = moduleOfTensor(tensor.name)
     modules.set(module, [...(modules.get(module) ?? []), tensor])
   }
   return modules
@@ -178,6 +180,9 @@ function namedFormat(stored: unknown): string {
   return names.find((name) => typeof name === 'string') ?? 'unknown'
 }
 
+/** What a compressed module has and no other. */
+const SCALED = ['weight_scale', 'qweight', 'weight.absmax', 'SCB']
+
 /** Schemes of the compressed modules, from config.json's groups: a module is compressed where scales are stored beside it. */
 function schemesOf(
   groups: readonly QuantizationScheme[],
@@ -185,7 +190,7 @@ function schemesOf(
   modules: ReadonlyMap<string, readonly TensorInfo[]>,
 ): Map<string, QuantizationScheme> {
   const linears = [...modules].filter(([name, tensors]) =>
-    tensors.some((tensor) => tensor.name === `${name}.weight_scale` || tensor.name === `${name}.qweight`),
+    tensors.some((tensor) => SCALED.some((suffix) => tensor.name === `${name}.${suffix}`)),
   )
   const { assigned } = matchTargets(
     linears.map(([name]) => ({ name, className: 'Linear' })),
@@ -209,7 +214,7 @@ async function inspectModule(
 
 /**
  * The shape that a module's weight stands for. Packed integers store it beside them as `weight_shape`; 4-bit floats are two to a byte of
- * `weight_packed` along each row (compressed-tensors' nvfp4 and mxfp4 compressors). GPTQ and AWQ show it in their scales.
+ * `weight_packed` along each row (compressed-tensors' nvfp4 and mxfp4 compressors). GPTQ and AWQ show it in their scales, bitsandbytes stores it as text.
  */
 async function logicalShape(
   reader: CheckpointReader,
@@ -223,6 +228,8 @@ async function logicalShape(
   }
   const exchanged = stored('qweight')
   if (exchanged) return [...exchangedShape(reader.tensors, name, exchanged.shape)]
+  const state = tensors.find(({ name: tensor }) => tensor.startsWith(`${name}.weight.quant_state.`))
+  if (state) return quantStateShape(await reader.read(state.name)) ?? [...(stored('weight') ?? state).shape]
   const packed = stored('weight_packed')
   const bits = scheme?.weights?.num_bits
   if (packed?.dtype === 'U8' && bits === 4) return packed.shape.map((size, axis) => (axis === packed.shape.length - 1 ? size * 2 : size))

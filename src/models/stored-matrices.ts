@@ -1,3 +1,4 @@
+import { quantStateShape, quantStateSuffix } from '../checkpoint/quant-state.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import { viewAs } from '../numerics/view.ts'
 
@@ -13,6 +14,9 @@ export interface StoredMatrix {
 /** By the last part of a module's name. */
 const NO_LINEAR = /embed|^wte$|^wpe$|^shared$|norm|^ln_|^ln\d|^gate$|router|_gate$|conv|relative_attention_bias|rotary/
 
+/** Where bitsandbytes says what shape the codes of a linear stand for. */
+const QUANT_STATES = [quantStateSuffix('nf4'), quantStateSuffix('fp4')]
+
 /** All matrices of a checkpoint by module name, those of compressed linears with their logical shape. */
 export async function storedMatrices(reader: TensorReader): Promise<ReadonlyMap<string, StoredMatrix>> {
   const matrices = new Map<string, StoredMatrix>()
@@ -21,7 +25,8 @@ export async function storedMatrices(reader: TensorReader): Promise<ReadonlyMap<
     if (!match || shape.length !== 2) continue
     const [, module, packed, exchanged] = match
     const columns = packed && dtype === 'U8' ? shape[1] * 2 : shape[1]
-    const plain = [shape[0], columns]
+    const state = QUANT_STATES.map((suffix) => `${module}.${suffix}`).find((tensor) => reader.has(tensor))
+    const plain = (state && quantStateShape(await reader.read(state))) || [shape[0], columns]
     const [rows, width] = exchanged
       ? exchangedShape(reader.tensors, module, plain)
       : packed && dtype === 'I32'

@@ -1,5 +1,5 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
-import type { Quantized } from '../checkpoint/layouts/layout.ts'
+import type { Method, Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
@@ -181,6 +181,10 @@ export interface ModifierDefinition<Options = never> {
   readonly schema: Readonly<Record<string, unknown>>
   /** True when it gives linears a scheme: then `targets`, `ignore`, `scheme`, `config_groups` are among its options. */
   readonly quantizes: boolean
+  /** Whose format its codes are for, where it is not compressed-tensors: the run is written in that one. */
+  readonly format?: Method
+  /** Why it leaves a linear of this name as it is though its targets match, or null; the plan warns of those. */
+  leaves?(name: string): string | null
   /** Set when it rescales the inputs of stages, into the norm or linear that they come from. It then acts before the quantizers. */
   readonly rescales?: Rescales<Options>
   /**

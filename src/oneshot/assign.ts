@@ -1,3 +1,4 @@
+import type { Method } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { LinearSpec } from '../models/architecture.ts'
 import { modules, type OpenModel } from '../models/open-model.ts'
@@ -45,7 +46,13 @@ interface Owner {
  * Errors: RecipeError for a target that matches nothing, a group size that does not divide, a scheme that the modifier cannot use, a
  * linear given to two modifiers, linears of one stage with different schemes, nothing to compress.
  */
-export async function assign(source: OpenModel, recipe: Recipe, linears: readonly StagedLinear[], strict: boolean): Promise<Assignment> {
+export async function assign(
+  source: OpenModel,
+  recipe: Recipe,
+  linears: readonly StagedLinear[],
+  format: Method,
+  strict: boolean,
+): Promise<Assignment> {
   requireOrder(recipe)
   const quantizing = new Map<RecipeModifier, { schemes: QuantizationScheme[]; targets: Map<string, QuantizationScheme> }>()
   const owners = new Map<string, Owner>()
@@ -61,7 +68,9 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
     const targets = new Map<string, QuantizationScheme>()
     for (const [index, item] of completed.entries()) {
       requireLinears(source, entry, item, matched.assigned, index)
-      const specs = linears.flatMap(({ spec }) => (matched.assigned.get(spec.name) === index ? [spec] : []))
+      const meant = linears.flatMap(({ spec }) => (matched.assigned.get(spec.name) === index ? [spec] : []))
+      const specs = meant.filter(({ name }) => (definition.leaves?.(name) ?? null) === null)
+      warnings.push(...leftAlone(entry, meant, specs))
       requireExpressible(entry, item, specs)
       if (specs.length === 0) {
         throw entry.errorAt(
@@ -69,7 +78,7 @@ export async function assign(source: OpenModel, recipe: Recipe, linears: readonl
           `Cannot apply ${definition.names[0]}: its targets leave no linear for ${schemeLabel(item.scheme)}, expected at least one`,
         )
       }
-      const scheme = await settleSizes(entry, item, specs)
+      const scheme = await settleSizes(entry, item, specs, format)
       for (const { name } of specs) {
         const owner = owners.get(name)?.entry.definition.names[0]
         if (owner)
@@ -152,6 +161,14 @@ function at<T>(entry: RecipeModifier, work: () => T, path: readonly (string | nu
   }
 }
 
+/** Linears that a modifier leaves as they are though its targets match. */
+function leftAlone({ definition }: RecipeModifier, meant: readonly LinearSpec[], kept: readonly LinearSpec[]): string[] {
+  const left = meant.filter((spec) => !kept.includes(spec))
+  if (left.length === 0) return []
+  const [{ name }] = left
+  return [`${left.length} linears stay as they are (${name}): ${definition.leaves?.(name)}`]
+}
+
 function complete(entry: RecipeModifier, item: NamedScheme): NamedScheme {
   const { definition } = entry
   const scheme = at(entry, () => definition.completes?.(entry.options as never, item.scheme) ?? item.scheme, item.path)
@@ -161,8 +178,9 @@ function complete(entry: RecipeModifier, item: NamedScheme): NamedScheme {
 }
 
 /** A head that the checkpoint calls otherwise than recipes do is meant by either name. */
-function ignoreOf({ options }: RecipeModifier, { model }: OpenModel): readonly string[] {
-  const list = patterns(options.ignore as string | readonly string[] | undefined)
+function ignoreOf({ definition, options }: RecipeModifier, { model }: OpenModel): readonly string[] {
+  const { ignore } = definition.schemes?.(options as never) ?? options
+  const list = patterns(ignore as string | readonly string[] | undefined)
   return list.map((pattern) => (pattern === model.headAlias ? model.head().name : pattern))
 }
 
@@ -222,6 +240,7 @@ async function settleSizes(
   entry: RecipeModifier,
   { scheme, path }: NamedScheme,
   specs: readonly LinearSpec[],
+  format: Method,
 ): Promise<QuantizationScheme> {
   const { weights, input_activations: inputs } = scheme
   const widths = [...new Set(specs.map(({ columns }) => columns))]
@@ -229,12 +248,16 @@ async function settleSizes(
   for (const { name, columns } of specs) {
     const problem = settled && groupSizeProblem(settled, columns)
     if (problem)
-      throw entry.errorAt(sizePath(entry, path), `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
+      throw entry.errorAt(
+        sizePath(entry, path),
+        `Cannot compress ${name}: ${problem}${settled.type === 'int' || settled.type === 'float' ? '; "group_size: auto" picks the largest that fits all' : ''}`,
+      )
     const inputProblem = inputs && groupSizeProblem(inputs, columns)
     if (inputProblem) throw entry.errorAt(sizePath(entry, path), `Cannot quantize the inputs of ${name}: ${inputProblem}`)
   }
   const fitted = { ...scheme, weights: settled }
-  await layoutIn('compressed-tensors', fitted)
+  // Formats of others take what compressed-tensors does, and say later what of it.
+  await layoutIn(format === 'bitsandbytes' ? format : 'compressed-tensors', fitted)
   return fitted
 }
 

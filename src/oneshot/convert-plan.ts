@@ -56,6 +56,7 @@ export async function planConversion(
   }
   const from = quantization.quant_method
   if (from === format) throw new UserError(`Cannot convert ${reference}: it is in the format ${format} already, expected another --format.`)
+  requireConvertible(reference, from, format)
   const output = resolve(wanted ?? `${source.name}-${format}`)
   await requireTarget(output, source.path, overwrite)
   const specs = allLinears(source.model).filter(({ name }) => source.compressed.has(name))
@@ -99,6 +100,15 @@ export async function planConversion(
     size,
     notes: notesOf(format, survey, scaleDtype, modelDtype(source)),
   }
+}
+
+/** Errors: UserError with the reason for a conversion from or to bitsandbytes. */
+function requireConvertible(reference: string, from: Method, format: Method): void {
+  if (from !== 'bitsandbytes' && format !== 'bitsandbytes') return
+  throw new UserError(
+    `Cannot convert ${reference} from ${from} to ${format}: NF4 and FP4 are values of a table, and LLM.int8 keeps columns of inputs in 16 bits, which no other ` +
+      'format can say, nor bitsandbytes what those hold; expected the original, compressed by a recipe for the other format.',
+  )
 }
 
 /** What there is to know of all linears before one format is chosen over another. */

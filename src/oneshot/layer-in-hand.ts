@@ -136,10 +136,10 @@ function encodeCache({ cache: args, source: { model }, cacheDtype }: Plan, { nam
 }
 
 function withBytes(module: string, stored: readonly StoredTensor[], encoded: ReadonlyMap<string, Uint8Array>): TensorData[] {
-  return stored.map(({ suffix, dtype, shape }) => {
+  return stored.map(({ suffix, dtype, shape, varies }) => {
     const bytes = encoded.get(suffix)
     if (!bytes) throw new RangeError(`Cannot store ${module}.${suffix}: it has no bytes, expected ${elementCount(shape)} ${dtype}`)
-    return { name: `${module}.${suffix}`, dtype, shape, bytes }
+    return { name: `${module}.${suffix}`, dtype, shape: varies ? [bytes.length] : shape, bytes }
   })
 }
 

@@ -5,7 +5,12 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import type { Plan } from './plan.ts'
 
-const FORMAT_NAMES = { 'compressed-tensors': 'compressed-tensors format', gptq: 'GPTQ format', awq: 'AWQ format (GEMM)' }
+const FORMAT_NAMES = {
+  'compressed-tensors': 'compressed-tensors format',
+  gptq: 'GPTQ format',
+  awq: 'AWQ format (GEMM)',
+  bitsandbytes: 'bitsandbytes format',
+}
 
 /** README.md of the checkpoint: what it is, how it was made, how good it is, how it is served. The front matter is what model hubs read. */
 export function modelCard(plan: Plan, record: RunRecord): string {
@@ -33,9 +38,7 @@ ${id} compressed to ${schemes.join(' and ')} with llmpress ${record.llmpress}.
 
 ${record.linears.length > 0 ? `${qualityTable(record.linears)}\n\n` : ''}What happened to each linear is in \`llmpress-report.json\`. The checkpoint is in the ${FORMAT_NAMES[plan.format]}:
 
-\`\`\`
-vllm serve ./${folder}
-\`\`\`
+${servedBy(plan, folder)}
 
 Its recipe:
 
@@ -43,6 +46,12 @@ Its recipe:
 ${plan.recipe.text.trimEnd()}
 \`\`\`
 `
+}
+
+/** How the checkpoint is taken into use. */
+function servedBy({ format }: Plan, folder: string): string {
+  if (format !== 'bitsandbytes') return `\`\`\`\nvllm serve ./${folder}\n\`\`\``
+  return `\`\`\`python\nAutoModelForCausalLM.from_pretrained("./${folder}")  # needs bitsandbytes and accelerate\n\`\`\``
 }
 
 /** Errors by kind of linear, over all layers. */

@@ -22,6 +22,7 @@ import { type CalibrationOptions, calibrationRows, rowsWanted } from './calibrat
 import { checkSaved } from './check-saved.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
+import { withExactSizes } from './exact-sizes.ts'
 import { starvedExperts } from './expert-tokens.ts'
 import { type Fingerprint, fingerprintOf } from './fingerprint.ts'
 import { readHidden } from './hidden-file.ts'
@@ -117,12 +118,13 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
 
 /** Compresses into the plan's output folder; gives the record that stands there. */
 async function compressInto(
-  plan: Plan,
+  planned: Plan,
   options: OneshotOptions,
   signal: AbortSignal,
   onProgress: OnProgress,
   started: number,
 ): Promise<RunRecord> {
+  const plan = await withExactSizes(planned, signal)
   onProgress({
     type: 'plan',
     model: plan.origin.reference,
@@ -135,7 +137,7 @@ async function compressInto(
   const rows = plan.needs !== 'weights' ? await span('step', 'rows', () => calibrationRows(plan, options)) : null
   for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
   if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
-  const fingerprint = await fingerprintOf(plan, rows?.rows ?? null)
+  const fingerprint = await fingerprintOf(planned, rows?.rows ?? null)
   const { writer, journal, resumed } = await openOutput(plan, fingerprint, options)
   try {
     if (writer.isPublishing) return await published(plan, writer)

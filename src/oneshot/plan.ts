@@ -23,7 +23,7 @@ import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensor
 import { foreignTensors, modelWarnings } from './plan-warnings.ts'
 import { sizeByKind } from './size-kinds.ts'
 import type { PlannedLinear, StagedLinear } from './staged-linear.ts'
-import { layoutIn, requireFormat, writtenQuantization } from './written-format.ts'
+import { formatOf, layoutIn, requireFormat, writtenQuantization } from './written-format.ts'
 
 export interface PlanOptions extends HubOptions {
   /** A checkpoint folder, or `org/name` or `org/name@revision` on the hub. */
@@ -36,7 +36,7 @@ export interface PlanOptions extends HubOptions {
   overwrite?: boolean
   /** Bytes that the run may take, as a number or as text (`4GB`); what the machine or its container has by default. */
   maxMemory?: number | string
-  /** Whose format the checkpoint is written in, for whose loaders; `compressed-tensors` by default. */
+  /** Whose format the checkpoint is written in, for whose loaders; by default that of the recipe's modifiers, mostly `compressed-tensors`. */
   format?: Method
   /** Makes warnings of the plan errors. */
   strict?: boolean
@@ -137,7 +137,7 @@ async function settle(
   source: OpenModel,
   origin: ModelFolder,
   recipe: Recipe,
-  { output, overwrite = false, strict = false, format = 'compressed-tensors' }: PlanOptions,
+  { output, overwrite = false, strict = false, format: asked }: PlanOptions,
   writes: boolean,
 ): Promise<Plan> {
   if (source.config.quantization_config) {
@@ -145,19 +145,21 @@ async function settle(
       `Cannot compress ${source.path}: it is already quantized (config.json has quantization_config), expected an original.`,
     )
   }
+  const format = formatOf(recipe, asked)
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
   if (writes) await requireTarget(target, source.path, overwrite)
   const staged = stagedLinears(source)
-  const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, strict)
+  const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, format, strict)
   const linears: PlannedLinear[] = []
   const layoutOf = remembered((scheme: QuantizationScheme) => layoutIn(format, scheme))
   for (const entry of staged) {
     const scheme = schemes.get(entry.spec.name) ?? null
     const stored = floatDtype(source, entry.spec.name)
     // Scales of GPTQ and AWQ are float16, whatever the model is.
-    const dtype = scheme && format !== 'compressed-tensors' ? 'F16' : stored
+    const dtype = scheme && (format === 'gptq' || format === 'awq') ? 'F16' : stored
     linears.push({ ...entry, dtype, scheme, layout: scheme && (await layoutOf(scheme)) })
   }
+  requireMeasurable(modifiers, linears)
   const passThrough = untouchedTensors(source, linears)
   const cache = cacheScheme(recipe)
   const specs = linears.map(({ spec }) => spec)
@@ -195,6 +197,19 @@ async function settle(
     warnings: allWarnings,
     close: () => source.close(),
   }
+}
+
+/** Errors: UserError where files could not be laid out before the run: a tensor's length follows from weights that transforms will change. */
+function requireMeasurable(modifiers: readonly PlannedModifier[], linears: readonly PlannedLinear[]): void {
+  const transform = modifiers.find(({ rescales }) => rescales !== null)
+  const measured = linears.find(
+    ({ spec, scheme, layout, dtype }) => scheme?.weights && layout?.lengths?.(scheme.weights, spec.rows, spec.columns, dtype),
+  )
+  if (!transform || !measured) return
+  throw new UserError(
+    `Cannot compress ${measured.spec.name} after ${transform.name}: double quantization stores a number as text, whose length must be known before the run, ` +
+      'expected bnb_4bit_use_double_quant: false, or no transform before it.',
+  )
 }
 
 /** Errors: CheckpointError where nothing can be computed with the model. */

@@ -1,3 +1,4 @@
+import { moduleOfTensor } from '../checkpoint/module-of.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import type { TensorInfo } from '../checkpoint/tensor.ts'
 import { modules, type OpenModel } from '../models/open-model.ts'
@@ -9,7 +10,7 @@ export function sizeByKind({ model, reader }: OpenModel, linears: readonly Stage
   const stages = new Map(linears.map(({ spec, stage }) => [spec.name, stage.name]))
   const embeddings = new Set(modules(model).flatMap(({ name, className }) => (className === 'Embedding' ? [name] : [])))
   const kindOf = (name: string): string => {
-    const module = name.slice(0, name.lastIndexOf('.'))
+    const module = moduleOfTensor(name)
     if (embeddings.has(module)) return 'Embeddings'
     const stage = stages.get(module)
     if (stage === 'head') return 'Head'

@@ -1,3 +1,4 @@
+import { bitsandbytesConfig, isSkipped } from '../checkpoint/bitsandbytes-config.ts'
 import { quantizationConfig } from '../checkpoint/config.ts'
 import { awqConfig, type ExchangeModel, gptqConfig } from '../checkpoint/exchange-config.ts'
 import type { JsonObject } from '../checkpoint/json-file.ts'
@@ -6,6 +7,7 @@ import { layoutFor, layoutNamed } from '../checkpoint/layouts.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import type { LinearSpec } from '../models/architecture.ts'
 import { type OpenModel, otherLinears } from '../models/open-model.ts'
+import type { Recipe } from '../recipe/recipe.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
@@ -13,7 +15,7 @@ import { configGroups, type SettledGroup } from './config-groups.ts'
 import { ignoredNames } from './plan-tensors.ts'
 
 /** Whose formats a checkpoint can be written in. */
-export const FORMATS: readonly Method[] = ['compressed-tensors', 'gptq', 'awq']
+export const FORMATS: readonly Method[] = ['compressed-tensors', 'gptq', 'awq', 'bitsandbytes']
 
 /** The layout of a scheme's weights in a checkpoint of a format. Errors: CheckpointError for a scheme that no layout stores. */
 export async function layoutIn(format: Method, scheme: QuantizationScheme): Promise<Layout> {
@@ -21,6 +23,8 @@ export async function layoutIn(format: Method, scheme: QuantizationScheme): Prom
   if (format === 'gptq') return layoutNamed(scheme.weights?.symmetric === false ? 'gptq_v2' : 'gptq')
   const layout = await layoutFor(scheme)
   if (layout.method === format) return layout
+  if (format === 'bitsandbytes')
+    throw new CheckpointError(`Cannot use ${schemeLabel(scheme)} in a bitsandbytes checkpoint: expected what BitsAndBytesModifier makes.`)
   throw new CheckpointError(
     `Cannot use format ${layout.format} in a compressed-tensors checkpoint: expected one of its own, and gptq or awq as the format of the run.`,
   )
@@ -58,6 +62,7 @@ export async function writtenQuantization(
     head: model.head().name,
     quantizer: `llmpress:${packageVersion()}`,
   }
+  if (format === 'bitsandbytes') return { section: bitsandbytesConfig({ scheme, left: ignore, head: model.head().name }), files: [] }
   const { section, file } = format === 'gptq' ? gptqConfig((await layoutIn(format, scheme)).format, exchange) : awqConfig(exchange)
   return { section, files: [file] }
 }
@@ -66,7 +71,21 @@ export async function writtenQuantization(
 const SCALED_ACTIVATIONS = ['starcoder2', 'falcon', 'mpt', 'gptj', 'gpt_neox', 'gpt_bigcode', 'bloom']
 
 /**
- * Refuses what a GPTQ or AWQ checkpoint has no words for. `doing`: `write ./out` or `convert ./model`. Errors: UserError naming the linear, what was found
+ * The format of a run: what is asked for, or what the codes of its modifiers are for. Errors: RecipeError where the two are not the same.
+ */
+export function formatOf({ modifiers }: Recipe, asked: Method | undefined): Method {
+  const own = modifiers.find(({ definition }) => definition.format !== undefined)
+  const made = own?.definition.format
+  if (own === undefined || made === undefined) return asked ?? 'compressed-tensors'
+  if (asked === undefined || asked === made) return made
+  throw own.errorAt(
+    [],
+    `Cannot write the format ${asked}: ${own.definition.names[0]} makes checkpoints of ${made}, expected --format ${made}, or none`,
+  )
+}
+
+/**
+ * Refuses what a GPTQ, AWQ or bitsandbytes checkpoint has no words for. `doing`: `write ./out` or `convert ./model`. Errors: UserError naming the linear, what was found
  * and what can be done.
  */
 export async function requireFormat(
@@ -79,7 +98,8 @@ export async function requireFormat(
 ): Promise<void> {
   if (format === 'compressed-tensors') return
   const refuse = (found: string, expected: string) => {
-    throw new UserError(`Cannot ${doing} as ${format}: ${found}, expected ${expected}, or --format compressed-tensors.`)
+    const other = format === 'bitsandbytes' ? '' : ', or --format compressed-tensors'
+    throw new UserError(`Cannot ${doing} as ${format}: ${found}, expected ${expected}${other}.`)
   }
   const schemes = new Map(groups.map(({ scheme }) => [signature(scheme), scheme]))
   const labels = [...schemes.values()].map(schemeLabel).join(' and ')
@@ -93,6 +113,7 @@ export async function requireFormat(
     refuse(`AWQ loaders look for scales of activations in a ${modelType}, which are not made here`, 'another architecture')
   if (format === 'awq' && compressed.has(head)) refuse(`${head} is compressed, which AWQ loaders leave alone`, `${head} in ignore`)
   if (compressed.has(head) && tied) refuse(`${head} is compressed, and its weight is the embedding's`, `${head} in ignore`)
+  if (format === 'bitsandbytes') requireTold(refuse, source, [...compressed.keys()], groups)
   for (const spec of specs) {
     const scheme = compressed.get(spec.name)
     if (!scheme) continue
@@ -101,8 +122,28 @@ export async function requireFormat(
   }
 }
 
+/** A list of modules to leave alone is read by prefixes and ends: it must not name compressed linears by chance. */
+function requireTold(
+  refuse: (found: string, expected: string) => void,
+  source: OpenModel,
+  compressed: readonly string[],
+  groups: readonly SettledGroup[],
+): void {
+  const { model } = source
+  const all = [...Array.from({ length: model.layers }, (_, layer) => model.linears(layer)).flat(), model.head()]
+  const left = ignoredNames(
+    source,
+    all.flatMap(({ name }) => (compressed.includes(name) ? [] : [name])),
+    new Set(compressed),
+  )
+  const { llm_int8_skip_modules: skipped } = bitsandbytesConfig({ scheme: groups[0].scheme, left, head: model.head().name })
+  const hit = Array.isArray(skipped) ? compressed.find((name) => isSkipped(name, skipped)) : undefined
+  if (hit !== undefined)
+    refuse(`transformers would leave ${hit} alone with ${left.join(', ')}, whose name is a part of its own`, 'another ignore list')
+}
+
 /** What of a scheme such checkpoints speak of. */
 function signature({ weights, input_activations: inputs }: QuantizationScheme): string {
-  const { num_bits, type, strategy, group_size, symmetric, actorder } = weights ?? {}
-  return JSON.stringify([num_bits, type, strategy, group_size, symmetric, actorder === 'group', inputs])
+  const { num_bits, type, strategy, group_size, symmetric, actorder, bitsandbytes } = weights ?? {}
+  return JSON.stringify([num_bits, type, strategy, group_size, symmetric, actorder === 'group', bitsandbytes, inputs])
 }

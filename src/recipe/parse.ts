@@ -63,14 +63,14 @@ function readModifier(entry: ModifierEntry, source: YamlSource, registry: Regist
   return {
     definition,
     options: checked,
-    schemes: definition.quantizes ? readSchemes(definition.schemes?.(checked as never) ?? checked, errorAt) : [],
+    schemes: definition.quantizes ? readSchemes(() => definition.schemes?.(checked as never) ?? checked, errorAt) : [],
     errorAt,
   }
 }
 
-function readSchemes(options: SchemeOptions, errorAt: RecipeModifier['errorAt']): RecipeModifier['schemes'] {
+function readSchemes(options: () => SchemeOptions, errorAt: RecipeModifier['errorAt']): RecipeModifier['schemes'] {
   try {
-    return resolveSchemes(options)
+    return resolveSchemes(options())
   } catch (error) {
     throw error instanceof SchemeError ? errorAt(error.path, error.message) : error
   }

@@ -1,5 +1,6 @@
 import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { decodeFourBit } from '../numerics/bitsandbytes-codes.ts'
 import { firstNonFinite } from '../numerics/finite.ts'
 import { decodeFp4E2m1, encodeFp4E2m1 } from '../numerics/fp4-e2m1.ts'
 import { decodeFp8E4m3, encodeFp8E4m3 } from '../numerics/fp8-e4m3.ts'
@@ -73,7 +74,7 @@ export function dequantizeRows(quantized: Quantized, step: number): Float32Array
   const scale = effectiveScale(quantized)
   const codes = step === 1 ? quantized.codes : everyRow(quantized, step)
   const count = codes.length / columns
-  const values = codes instanceof Int8Array ? new Float32Array(codes) : args.num_bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
+  const values = codes instanceof Int8Array ? new Float32Array(codes) : decodeBits(codes, args)
   for (let r = 0; r < count; r++) {
     const firstTile = Math.floor((r * step) / rowSpan) * gridColumns
     for (let g = 0; g < gridColumns; g++) {
@@ -84,6 +85,11 @@ export function dequantizeRows(quantized: Quantized, step: number): Float32Array
     }
   }
   return values
+}
+
+function decodeBits(codes: Uint8Array, { type, num_bits: bits }: QuantizationArgs): Float32Array {
+  if (type === 'nf4' || type === 'fp4') return decodeFourBit(codes, type)
+  return bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
 }
 
 /** `dequantize` where each column has a group of its own. */
@@ -118,9 +124,15 @@ export function relativeError(original: Float32Array, approximation: Float32Arra
   return difference === 0 ? 0 : difference / total
 }
 
-/** Errors: CheckpointError naming the tensor and the first index that is NaN or infinite. */
-export function assertFinite(weight: Float32Array, name: string): void {
+/** Errors: CheckpointError naming the tensor, its file where it is known, and the first index that is NaN or infinite. */
+export function assertFinite(weight: Float32Array, name: string, file?: string): void {
   const i = firstNonFinite(bytesOf(weight), 'F32')
   if (i >= 0)
-    throw new CheckpointError(`Cannot quantize ${name}: found ${weight[i]} at element ${i}, expected finite weights`, { tensor: name })
+    throw new CheckpointError(
+      `Cannot quantize ${name}${file === undefined ? '' : ` of ${file}`}: found ${weight[i]} at element ${i}, expected finite weights`,
+      {
+        tensor: name,
+        ...(file !== undefined && { file }),
+      },
+    )
 }

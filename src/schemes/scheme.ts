@@ -15,6 +15,9 @@ export function legalGroupSizes(columns: number): number[] {
 export function groupSizeProblem(args: QuantizationArgs, columns: number): string | null {
   const { type, strategy, group_size: size } = args
   if ((strategy !== 'group' && strategy !== 'tensor_group') || size === null || columns % size === 0) return null
+  if (type === 'nf4' || type === 'fp4') {
+    return `blocks of ${size} do not divide its ${columns} columns: bitsandbytes lets a block run on into the next row, which is not done here; list the module under ignore`
+  }
   if (type === 'float' && args.scale_dtype !== null) {
     return `group size ${size} does not divide ${columns}, and ${floatLabel(args)} has no other: list the module under ignore`
   }
@@ -68,12 +71,18 @@ function floatInputsLabel(weights: QuantizationArgs, inputs: QuantizationArgs | 
 
 /**
  * A scheme in few words: `W4A16 g128`, `W4A16 g64 asym`, `W8A8 channel`, `W8A8 tensor static`, `FP8 dynamic`, `FP8 block 128x128 dynamic`,
- * `NVFP4 g16 local`, `MXFP4 g32 weight-only`.
+ * `NVFP4 g16 local`, `MXFP4 g32 weight-only`, `NF4 g64 double quant`, `LLM.int8`.
  */
 export function schemeLabel(scheme: QuantizationScheme): string {
   const { weights, input_activations: inputs } = scheme
   if (!weights) return 'unquantized'
   const where = strategyLabel(weights)
+  if (weights.type === 'nf4' || weights.type === 'fp4') {
+    return `${weights.type.toUpperCase()} ${where}${weights.bitsandbytes?.bnb_4bit_use_double_quant ? ' double quant' : ''}`
+  }
+  if (inputs?.outlier_threshold !== undefined) {
+    return `LLM.int8${inputs.outlier_threshold === 6 ? '' : ` threshold ${inputs.outlier_threshold}`}`
+  }
   if (weights.type === 'float') {
     return [floatLabel(weights), where === 'channel' ? '' : where, floatInputsLabel(weights, inputs)].filter(Boolean).join(' ')
   }

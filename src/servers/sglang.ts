@@ -1,5 +1,5 @@
 import { blockProblem } from './block-shape.ts'
-import { isAwq, isGptq, withZeroPoints } from './exchange-formats.ts'
+import { isAwq, isBitsAndBytes, isGptq, withZeroPoints } from './exchange-formats.ts'
 import { fitsMarlinTiles, marlinTakes } from './marlin.ts'
 import { nameProblems } from './name-rules.ts'
 import { isFp8Inputs, isFp8Weights, isGroupedInt, isInt8, isNvfp4 } from './scheme-kinds.ts'
@@ -38,6 +38,7 @@ const NVFP4 = read('compressed_tensors/schemes/compressed_tensors_w4a16_nvfp4.py
 const KV_CACHE = read('compressed_tensors/compressed_tensors.py: CompressedTensorsKVCacheMethod.is_supported_scheme')
 const GPTQ = read('gptq/gptq.py: GPTQMarlinConfig, GPTQConfig')
 const AWQ = read('awq/awq.py: AWQMarlinConfig, AWQConfig')
+const BITSANDBYTES = read('bitsandbytes.py: BitsAndBytesConfig')
 const NAMES = read('compressed_tensors/utils.py: find_matched_target')
 
 /** model_types whose class says which linears it fuses (`packed_modules_mapping` in sglang/srt/models); Llama's and Qwen's do not. */
@@ -111,10 +112,18 @@ function exchanged(input: KernelInput, where: Source): Ruling {
   return onGpu(runs(isAwq(input) ? 'AWQ' : 'GPTQ', where, 75), ...(dtype === 'float16' ? [] : [half]))
 }
 
+function bitsandbytes({ weights }: KernelInput): Ruling {
+  const { bnb_4bit_quant_storage: storage = 'uint8' } = weights.bitsandbytes ?? {}
+  if (weights.type !== 'int' && storage !== 'uint8')
+    return refusedEverywhere(`4-bit codes are stored as uint8 (bnb_4bit_quant_storage), found ${storage}`, BITSANDBYTES)
+  return onGpu(runs('bitsandbytes', BITSANDBYTES, 70))
+}
+
 function ruling(input: KernelInput): Ruling {
   const { weights, inputs, format, isHead } = input
   if (isGptq(input)) return exchanged(input, GPTQ)
   if (isAwq(input)) return exchanged(withZeroPoints(input), AWQ)
+  if (isBitsAndBytes(input)) return bitsandbytes(input)
   if (isHead && weights.strategy === 'block') return refusedEverywhere('a head with block scales is not loaded', HEAD)
   if (isGroupedInt(weights) && !inputs) return integers(input)
   if (ACTIVATION_FORMATS.includes(format ?? '')) {

@@ -1,4 +1,4 @@
-import { isAwq, isGptq } from './exchange-formats.ts'
+import { isAwq, isBitsAndBytes, isGptq } from './exchange-formats.ts'
 import { isMxfp4, isMxfp8, isNvfp4 } from './scheme-kinds.ts'
 import {
   type KernelInput,
@@ -27,6 +27,18 @@ const GPTQMODEL: Source = {
   evidence: 'run',
 }
 
+const BITSANDBYTES: Source = {
+  version: TRANSFORMERS,
+  where: 'transformers/quantizers/quantizer_bnb_4bit.py, quantizer_bnb_8bit.py: validate_environment',
+  evidence: 'run',
+}
+
+const BITSANDBYTES_LINEARS: Source = {
+  version: TRANSFORMERS,
+  where: 'transformers/integrations/bitsandbytes.py: replace_with_bnb_linear',
+  evidence: 'read',
+}
+
 /** The names that compressed-tensors registers a decompressor under. */
 const KNOWN = [
   'pack-quantized',
@@ -44,6 +56,11 @@ function ruling(input: KernelInput): Ruling {
     const verdict = runs('GPTQModel', GPTQMODEL)
     const message = `GPTQModel is needed beside it${isGptq(input) ? ', and optimum' : ''}`
     return { nvidia: verdict, cpu: verdict, notices: [{ severity: 'info', message, source: GPTQMODEL }] }
+  }
+  if (isBitsAndBytes(input)) {
+    const verdict = runs('bitsandbytes', BITSANDBYTES)
+    const notice = { severity: 'info', message: 'bitsandbytes and accelerate are needed beside it', source: BITSANDBYTES } as const
+    return { nvidia: verdict, cpu: verdict, notices: [notice] }
   }
   if (!KNOWN.includes(format ?? '')) return refusedEverywhere(`format must be one of ${KNOWN.join(', ')}, found ${format}`, FORMATS)
   const fours = weights.type === 'float' && weights.num_bits === 4
@@ -78,6 +95,13 @@ function problems({ modelType, layers }: ServedModel): ServerFinding[] {
   const finding = (found: readonly ServedLinear[], message: string, source: Source): ServerFinding[] =>
     found.length === 0 ? [] : [{ severity: 'error', modules: found.map(({ name }) => name), message, source }]
   if (modelType === 'falcon') {
+    const own = linears.filter(({ scheme }) => /^bitsandbytes-/.test(scheme?.format ?? ''))
+    if (own.length > 0)
+      return finding(
+        own,
+        "bitsandbytes takes the place of torch's own linears alone, and those of Falcon are a class of its own",
+        BITSANDBYTES_LINEARS,
+      )
     const packed = linears.filter(({ scheme }) => /(^|-)pack-/.test(scheme?.format ?? ''))
     return finding(
       packed,

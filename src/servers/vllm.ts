@@ -1,7 +1,7 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { seeGuide } from '../util/see-guide.ts'
 import { blockProblem } from './block-shape.ts'
-import { isAwq, isGptq, withZeroPoints } from './exchange-formats.ts'
+import { isAwq, isBitsAndBytes, isGptq, withZeroPoints } from './exchange-formats.ts'
 import { marlinTakes } from './marlin.ts'
 import { nameProblems } from './name-rules.ts'
 import { isFp8Inputs, isFp8Weights, isGroupedInt, isInt8, isMxfp4, isMxfp8, isNvfp4, isW4A8 } from './scheme-kinds.ts'
@@ -33,6 +33,7 @@ const INT8_GPU = read('csrc/libtorch_stable/quantization/w8a8/cutlass/c3x/scaled
 const GPTQ = read('vllm/model_executor/layers/quantization/auto_gptq.py: AutoGPTQConfig.TYPE_MAP')
 const GPTQ_GROUPS = read('vllm/model_executor/layers/quantization/utils/marlin_utils.py: verify_marlin_supported')
 const GPTQ_ORDER = read('vllm/model_executor/layers/quantization/utils/gptq_utils.py: normalize_and_validate_gptq_desc_act')
+const METHODS = read('vllm/model_executor/layers/quantization/__init__.py: QuantizationMethods')
 const KV_CACHE = read(`${CT}/compressed_tensors.py: CompressedTensorsKVCacheMethod.validate_kv_cache_scheme`)
 const NAMES = ran(`${CT}/utils.py: find_matched_target`)
 
@@ -130,6 +131,7 @@ function gptq(input: KernelInput): Ruling {
 
 function ruling(input: KernelInput): Ruling {
   const { weights, inputs, format } = input
+  if (isBitsAndBytes(input)) return refusedEverywhere('bitsandbytes is none of its quantization methods any more', METHODS)
   if (isNvfp4(weights)) return nvfp4(input)
   if (isMxfp4(weights)) return mxfp4(input)
   if (isMxfp8(weights)) return mxfp8(input)

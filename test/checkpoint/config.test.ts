@@ -67,7 +67,7 @@ describe('parseQuantizationConfig', () => {
     expect(() => parseQuantizationConfig({ quantization_config: { quant_method } })).toThrow(config)
   })
 
-  it.each(['bitsandbytes', 'fp8', 'hqq'])('says that %s is not readable yet', (quant_method) => {
+  it.each(['eetq', 'fp8', 'hqq'])('says that %s is not readable yet', (quant_method) => {
     expect(() => parseQuantizationConfig({ quantization_config: { quant_method, bits: 4 } })).toThrow(
       `"${quant_method}", which is not readable yet`,
     )

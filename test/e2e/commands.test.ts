@@ -261,7 +261,7 @@ describe('llmpress', () => {
   })
 })
 
-test('int8 logs each layer and the sizes, and refuses what it cannot write', async () => {
+test('int8 logs each layer and the sizes, of its own codes or those of bitsandbytes', async () => {
   const flags = ['--model_name', TINY, '--calibration_samples', '4', '--max-seq-length', '32', '-o', join(dir, 'int8')]
   const { code, stdout } = await runCli(['int8', ...flags, '--use_bnb', 'False'])
   expect(code).toBe(0)
@@ -269,9 +269,14 @@ test('int8 logs each layer and the sizes, and refuses what it cannot write', asy
     /^Calibration samples: 4\nCalibration started\nLayer model\.layers\.0\.self_attn\.q_proj:\n {2}mean: -?\d\.\d{4}$/m,
   )
   expect(stdout).toMatch(/^Model Size Information:\n {2}original_size_gb: 0\.00\n/m)
-  const refused = await runCli(['int8', ...flags, '--use_bnb', 'True'])
-  expect(refused).toMatchObject({ code: 2, stdout: '' })
-  expect(refused.stderr).toContain('bitsandbytes checkpoints are not written in this version')
+  const other = await runCli(['int8', ...flags, '--use_bnb', 'True', '--llm_int8_threshold', '5', '--overwrite'])
+  expect(other.code).toBe(0)
+  expect(other.stdout).toContain('Method: LLM.int8 of bitsandbytes, threshold 5')
+  expect(other.stdout).toMatch(
+    /^Layer model\.layers\.0\.self_attn\.q_proj: LLM\.int8 threshold 5 \(squared error of the weights: 0\.0\d+ %\)$/m,
+  )
+  expect(other.stdout).toMatch(/^Model Size Information:$/m)
+  expect(await readFile(join(dir, 'int8', 'config.json'), 'utf8')).toContain('"llm_int8_threshold": 5.0')
 })
 
 test('bench measures every checkpoint of a folder, goes on after one that fails, and writes a document for each', async () => {

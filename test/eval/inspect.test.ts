@@ -92,7 +92,7 @@ describe('inspect', () => {
       'I32 + F16',
     ],
     ['awq', { quant_method: 'awq', bits: 4, version: 'gemv' }, { qweight: ['I32', [256, 16]], scales: ['F16', [2, 128]] }, 'I32 + F16'],
-    ['bitsandbytes', { quant_method: 'bitsandbytes', load_in_4bit: true }, { weight: ['U8', [16384, 1]] }, 'U8'],
+    ['bitsandbytes', { quant_method: 'bitsandbytes', load_in_4bit: 'yes' }, { weight: ['U8', [16384, 1]] }, 'U8'],
     ['fp8', { quant_method: 'fp8', format: 'e4m3' }, { weight: ['F8_E4M3', [8, 8]], weight_scale_inv: ['F32', [1, 1]] }, 'F32 + F8_E4M3'],
     [
       'strange-quantized',

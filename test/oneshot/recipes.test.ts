@@ -25,7 +25,7 @@ describe('the shipped recipes', () => {
       if (!transforms) expect(linears.filter(({ error }) => error !== null)).toHaveLength(14)
       for (const { name, method, error, errorOf, rtnError } of record.linears) {
         const measured = linears.find((linear) => linear.name === name)?.error
-        if (method !== 'RTN' && method !== 'INT8') expect(error, name).toBeLessThan(rtnError ?? 0)
+        if (!/^(RTN|INT8|NF4|LLM\.int8)$/.test(method)) expect(error, name).toBeLessThan(rtnError ?? 0)
         if (transforms) continue
         if (method === 'RTN') {
           expect(errorOf).toBe('weights')

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { servedCheckpoint } from '../../src/eval/served-checkpoint.ts'
+import { planRun } from '../../src/oneshot/plan.ts'
+import { plannedModel } from '../../src/oneshot/planned-model.ts'
 import type { ServedLinear } from '../../src/servers/server.ts'
 import { hardware, servedBy, serverProblems, targetVersion } from '../../src/servers/servers.ts'
 import { TARGETS } from '../../src/servers/targets.ts'
+import { oracleFolder } from '../models/oracles.ts'
+import { openForTest } from '../oneshot/runs.ts'
 import { LLAMA_8B, modelOf, SCHEMES, SMOLLM2_135M } from './helpers.ts'
 
 type Name = keyof typeof SCHEMES
@@ -237,5 +242,34 @@ describe('GPTQ and AWQ files', () => {
   test('vLLM says why it takes neither zero points of GPTQ nor its order of columns', () => {
     expect(said('vllm', 'GPTQ_ASYM', 'error')).toEqual([expect.stringContaining('are symmetric, found 4 asymmetric')])
     expect(said('vllm', 'GPTQ_ORDERED', 'error')).toEqual([expect.stringContaining('desc_act')])
+  })
+})
+
+describe('bitsandbytes files', () => {
+  const served = async (name: string) => servedCheckpoint(await openForTest(oracleFolder(`bitsandbytes/${name}`)))
+
+  test('are loaded by transformers, by SGLang on GPUs, and no longer by vLLM', async () => {
+    for (const name of ['nf4', 'nf4-double', 'int8']) {
+      const model = await served(name)
+      expect(hardware('transformers', model)).toEqual(['GPU', 'CPU'])
+      expect(hardware('sglang', model)).toEqual(['GPU sm70+'])
+      expect(hardware('vllm', model)).toEqual([])
+      const errors = serverProblems('vllm', model).filter(({ severity }) => severity === 'error')
+      expect(errors).toMatchObject([{ message: expect.stringContaining('bitsandbytes is none of its quantization methods any more') }])
+      const infos = serverProblems('transformers', model).map(({ message }) => message)
+      expect(infos).toContainEqual(expect.stringContaining('bitsandbytes and accelerate are needed beside it'))
+    }
+  })
+
+  test('SGLang takes codes that are stored as bytes alone', async () => {
+    const errors = serverProblems('sglang', await served('fp4')).filter(({ severity }) => severity === 'error')
+    expect(errors).toMatchObject([{ message: expect.stringContaining('stored as uint8 (bnb_4bit_quant_storage), found float32') }])
+  })
+
+  test("Falcon's linears are a class of their own, which bitsandbytes leaves alone", async () => {
+    const plan = await planRun({ model: oracleFolder('architectures/falcon-7b'), recipe: 'llm-int8', output: '/nowhere/out' })
+    const errors = serverProblems('transformers', plannedModel(plan)).filter(({ severity }) => severity === 'error')
+    expect(errors).toMatchObject([{ message: expect.stringContaining('those of Falcon are a class of its own') }])
+    await plan.close()
   })
 })

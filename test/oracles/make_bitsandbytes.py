@@ -1,0 +1,98 @@
+"""Writes bitsandbytes checkpoints of a very small Llama with transformers, and the logits that they give on the CPU.
+
+Usage: make_bitsandbytes.py OUT_DIR [case ...]
+Needs bitsandbytes 0.50.2, accelerate 1.15.0, transformers 5.17, torch 2.14. One thread, so that means are summed in one order.
+
+`original` beside the cases is the model: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
+inputs exceed the threshold of LLM.int8. `logits.safetensors` of each case: logits in float32 for `input_ids`, all rows in one batch, with the
+modules in evaluation and without the kernel that computes in bfloat16 where the processor has AVX512-BF16.
+"""
+import json
+import os
+import shutil
+import sys
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+
+CASES = {
+    "nf4": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
+    "nf4-double": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),
+    "fp4": dict(load_in_4bit=True, bnb_4bit_quant_type="fp4", bnb_4bit_quant_storage="float32"),
+    "fp4-double": dict(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="fp4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_quant_storage="bfloat16",
+        llm_int8_skip_modules=["lm_head", "o_proj"],
+    ),
+    "int8": dict(load_in_8bit=True),
+    "int8-no-threshold": dict(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=["lm_head", "model.layers.0.self_attn"]),
+}
+KEPT = ("config.json", "model.safetensors")
+
+
+def make_original(folder):
+    torch.manual_seed(11)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=320,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        attention_bias=True,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        dtype="bfloat16",
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        layer = model.model.layers[0]
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(0, 0.1)
+        layer.mlp.up_proj.weight[3] = 0
+        layer.mlp.down_proj.weight[5:9, 64:192] = 0
+        layer.input_layernorm.weight[7] = 5.0
+        layer.post_attention_layernorm.weight[[2, 40]] = 4.0
+    model.to(torch.bfloat16).save_pretrained(folder)
+
+
+def logits_of(folder, rows):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    with torch.no_grad():
+        return model(rows).logits.float().contiguous()
+
+
+def make(folder, name, options):
+    model = AutoModelForCausalLM.from_pretrained(os.path.join(folder, "original"), quantization_config=BitsAndBytesConfig(**options))
+    scratch = os.path.join(folder, f"{name}-all")
+    model.save_pretrained(scratch)
+    kept = os.path.join(folder, name)
+    os.makedirs(kept, exist_ok=True)
+    for file in KEPT:
+        shutil.copy(os.path.join(scratch, file), kept)
+    rows = torch.randint(0, 64, (2, 12), generator=torch.Generator().manual_seed(5))
+    save_file({"input_ids": rows, "logits": logits_of(scratch, rows)}, os.path.join(kept, "logits.safetensors"))
+    shutil.rmtree(scratch)
+
+
+def main(folder, *names):
+    torch.set_num_threads(1)
+    original = os.path.join(folder, "original")
+    if not names:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_original(original)
+        os.remove(os.path.join(original, "generation_config.json"))
+    for name in names or CASES:
+        make(folder, name, CASES[name])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
