@@ -16,6 +16,8 @@ const SMALLEST_BAND = 192
 const LARGEST_WHOLE = 4096
 /** Elements of a matrix that are multiplied at a time, 64 MB: it and what comes of it are there several times. Rows come out the same. */
 const STRIP = 2 ** 24
+/** The same of quadratic forms, which have the matrix, its products and parts of both on the engine: 16 MB each. */
+const FORMS_STRIP = 2 ** 22
 
 /** Where the bands of a symmetric matrix of n rows begin, and n. */
 function bandCuts(n: number): number[] {
@@ -60,43 +62,47 @@ export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Symmetri
 
 /**
  * e H eᵀ of every row e of matrices [rows, n], H [n, n] symmetric: [rows] for each. Of H only its bands are multiplied, the part beyond the
- * diagonal block counting twice, and one band at a time is on the engine as it lies in memory; of a wide H some rows at a time, too.
+ * diagonal block counting twice. One band at a time is on the engine, as it lies in memory; of large matrices some rows at a time, too.
  */
 export async function quadraticForms(errors: readonly Float32Array[], hessian: SymmetricMatrix): Promise<Float32Array[]> {
   const { n } = hessian
-  const found: Float32Array[] = []
-  for (const e of errors) {
-    const forms = new Float32Array(e.length / n)
-    for (const [top, part] of strips(e, n)) {
-      const sums = tf.tidy(() => formsOf(tf.tensor2d(part, [part.length / n, n]), hessian))
-      forms.set(await sums.data<'float32'>(), top)
-      sums.dispose()
+  const parts = errors.flatMap((e, i) => Array.from(strips(e, n, FORMS_STRIP), ([top, part]) => ({ i, top, part })))
+  let sums: tf.Tensor1D[] = []
+  try {
+    for (const band of hessian.bands()) {
+      const before = sums
+      sums = tf.tidy(() => {
+        const values = tf.tensor2d(band.values, [band.to - band.from, n - band.from])
+        return parts.map(({ part }, i) => {
+          const own = tf.tidy(() => formsOf(tf.tensor2d(part, [part.length / n, n]), values, band.from, band.to))
+          return before.length === 0 ? own : tf.add<tf.Tensor1D>(before[i], own)
+        })
+      })
+      tf.dispose(before)
     }
-    found.push(forms)
+    const found = errors.map((e) => new Float32Array(e.length / n))
+    for (const [at, { i, top }] of parts.entries()) found[i].set(await sums[at].data<'float32'>(), top)
+    return found
+  } finally {
+    tf.dispose(sums)
   }
-  return found
 }
 
 /** Some rows after the others of a matrix [rows, n], with the number of the first. */
-function* strips(e: Float32Array, n: number): Generator<readonly [top: number, part: Float32Array]> {
-  const rows = Math.max(1, Math.floor(STRIP / n))
+function* strips(e: Float32Array, n: number, most = STRIP): Generator<readonly [top: number, part: Float32Array]> {
+  const rows = Math.max(1, Math.floor(most / n))
   for (let top = 0; top * n < e.length; top += rows) yield [top, e.subarray(top * n, (top + rows) * n)]
 }
 
-function formsOf(e: tf.Tensor2D, hessian: SymmetricMatrix): tf.Tensor1D {
+/** What a band [to - from, n - from] of H adds to the forms of e [rows, n]: [rows]. */
+function formsOf(e: tf.Tensor2D, band: tf.Tensor2D, from: number, to: number): tf.Tensor1D {
   const [rows, n] = e.shape
-  const parts = Array.from(hessian.bands(), ({ from, to, values }) =>
-    tf.tidy(() => {
-      const width = to - from
-      const band = tf.tensor2d(values, [width, n - from])
-      const terms = tf.mul(matMul(tf.slice(e, [0, from], [rows, width]), band), tf.slice(e, [0, from], [rows, n - from]))
-      const diagonal = tf.sum<tf.Tensor1D>(tf.slice(terms, [0, 0], [rows, width]), 1)
-      if (to === n) return diagonal
-      const beyond = tf.sum(tf.slice(terms, [0, width], [rows, n - to]), 1)
-      return tf.add<tf.Tensor1D>(diagonal, tf.mul(beyond, 2))
-    }),
-  )
-  return tf.addN<tf.Tensor1D>(parts)
+  const width = to - from
+  const right = from === 0 ? e : tf.slice(e, [0, from], [rows, n - from])
+  const terms = tf.mul(matMul(tf.slice(e, [0, from], [rows, width]), band), right)
+  const diagonal = tf.sum<tf.Tensor1D>(tf.slice(terms, [0, 0], [rows, width]), 1)
+  if (to === n) return diagonal
+  return tf.add<tf.Tensor1D>(diagonal, tf.mul(tf.sum(tf.slice(terms, [0, width], [rows, n - to]), 1), 2))
 }
 
 /** e H of every row e of a matrix [rows, n], H [n, n] symmetric; of a wide H so many columns at a time are on the engine. */

@@ -2,6 +2,20 @@ import { RunError } from '../util/errors.ts'
 import type { RefineInput, RoundInput, SearchInput, SweepInput } from './kernels.ts'
 import { smallFloats } from './small-floats.ts'
 
+/** Every column once: kernels write codes where it says. */
+function expectOrder(action: string, order: Int32Array, columns: number): void {
+  expectLength(action, 'order', order.length, columns)
+  const seen = new Uint8Array(columns)
+  for (const column of order) {
+    if (column < 0 || column >= columns || seen[column]) {
+      throw new RunError(
+        `Cannot ${action}: order has column ${column}${seen[column] ? ' twice' : ''}, expected each from 0 to ${columns - 1} once`,
+      )
+    }
+    seen[column] = 1
+  }
+}
+
 function expectLength(action: string, what: string, found: number, expected: number): void {
   if (found !== expected) throw new RunError(`Cannot ${action}: ${what} has ${found} values, expected ${expected}`)
 }
@@ -47,6 +61,7 @@ export function checkSweepInput(input: SweepInput): void {
   expectLength(action, 'scale', input.scale.length, rows * groups)
   if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, rows * groups)
   expectLength(action, 'groupOf', groupOf.length, columns)
+  if (input.order) expectOrder(action, input.order, columns)
   const stray = groupOf.findIndex((group) => group < 0 || group >= groups)
   if (stray >= 0) throw new RunError(`Cannot ${action}: column ${stray} is in group ${groupOf[stray]}, expected 0 to ${groups - 1}`)
   checkCodes(action, input)

@@ -8,8 +8,10 @@ export type SmallFloat = 'E4M3' | 'E2M1'
 export interface SweepInput {
   rows: number
   columns: number
-  /** W [rows, columns], columns already in sweep order. Not changed. */
+  /** W [rows, columns]. Not changed. */
   weight: Float32Array
+  /** [columns] the columns of W in sweep order; absent: they are in it already. */
+  order?: Int32Array
   /** U [columns, columns], upper triangular with inverse(H) = UᵀU, in sweep order. */
   factor: Float32Array
   /** [rows, groups] */
@@ -27,7 +29,7 @@ export interface SweepInput {
 }
 
 export interface SweepResult {
-  /** Codes [rows, columns] in sweep order; of floats their bit patterns, in a Uint8Array. */
+  /** Codes [rows, columns], columns as those of W; of floats their bit patterns, in a Uint8Array. */
   codes: Int8Array | Uint8Array
   /** Per row Σ_j e_j², e_j = (w_j - q_j) / U_jj: the growth of tr(E H Eᵀ) that the sweep accepted. */
   loss: Float32Array

@@ -25,12 +25,25 @@ function sweepRow(input: SweepInput, row: number, w: Float32Array, codes: Int8Ar
 
 /** `Kernels.sweep` in plain TypeScript, of checked input. */
 export function sweep(input: SweepInput): SweepResult {
-  const { rows, columns, float } = input
+  const { rows, columns, float, order } = input
   const codes = float ? new Uint8Array(rows * columns) : new Int8Array(rows * columns)
   const loss = new Float32Array(rows)
   for (let row = 0; row < rows; row++) {
     const from = row * columns
-    loss[row] = sweepRow(input, row, input.weight.slice(from, from + columns), codes.subarray(from, from + columns))
+    const weight = input.weight.subarray(from, from + columns)
+    const own = codes.subarray(from, from + columns)
+    if (!order) {
+      loss[row] = sweepRow(input, row, weight.slice(), own)
+      continue
+    }
+    const swept = own.slice()
+    loss[row] = sweepRow(
+      input,
+      row,
+      Float32Array.from(order, (column) => weight[column]),
+      swept,
+    )
+    for (let j = 0; j < columns; j++) own[order[j]] = swept[j]
   }
   return { codes, loss }
 }

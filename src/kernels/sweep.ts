@@ -51,19 +51,20 @@ function transpose(
   }
 }
 
-/** Rows of the strip [.., columns] of a matrix with `padded` columns; zero beyond the last row and column. */
+/** Rows of the strip [.., columns] of a matrix with `padded` columns, in sweep order; zero beyond the last row and column. */
 function copyRows(input: SweepInput, from: number, stride: number, padded: number, out: Float32Array): void {
-  const { rows, columns, weight } = input
+  const { rows, columns, weight, order } = input
   out.fill(0)
   for (let row = 0; row < Math.min(stride, rows - from); row++) {
     const at = (from + row) * columns
-    out.set(weight.subarray(at, at + columns), row * padded)
+    if (order) for (let j = 0, to = row * padded; j < columns; j++) out[to + j] = weight[at + order[j]]
+    else out.set(weight.subarray(at, at + columns), row * padded)
   }
 }
 
 /** `SweepInput` through the wasm export `sweep`. */
 export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: SweepInput): Promise<SweepResult> {
-  const { rows, columns, groups, float, min, max } = input
+  const { rows, columns, groups, float, min, max, order } = input
   const kind = float ? smallFloats[float].id : 0
   const padded = roundUp(columns, sweepColumns)
   const stride = Math.min(roundUp(rows, sweepRows), Math.max(sweepRows, Math.floor(stripBytes / (padded * 4 * sweepRows)) * sweepRows))
@@ -100,7 +101,9 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
     await crew.run('sweep', calls)
     const codesView = new Uint8Array(buffer, codes, stride * padded)
     for (let row = 0; row < count; row++) {
-      found.set(codesView.subarray(row * padded, row * padded + columns), (from + row) * columns)
+      const at = (from + row) * columns
+      if (order) for (let j = 0, own = row * padded; j < columns; j++) found[at + order[j]] = codesView[own + j]
+      else found.set(codesView.subarray(row * padded, row * padded + columns), at)
     }
     losses.set(new Float32Array(buffer, loss, count), from)
   }

@@ -184,6 +184,16 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
       expect(Array.from(input.weight)).toEqual([0.75, 0, 0])
     })
 
+    test.each([4, 'E2M1'] as const)('sweep in an order is the sweep of columns put in it, for codes %s', async (codes) => {
+      const input = randomSweep({ rows: 37, columns: 9, groups: 1, seed: 11, asymmetric: false, shuffled: false, codes })
+      const order = Int32Array.of(4, 0, 8, 2, 7, 1, 3, 6, 5)
+      const moved = <T extends Float32Array | Int8Array | Uint8Array>(x: T): T => x.map((_, at) => x[at - (at % 9) + order[at % 9]]) as T
+      const found = await kernels.sweep({ ...input, order })
+      const expected = await kernels.sweep({ ...input, weight: moved(input.weight) })
+      expect(moved(found.codes)).toEqual(expected.codes)
+      expect(found.loss).toEqual(expected.loss)
+    })
+
     test('sweep shows a NaN weight in the loss of its row and of no other', async () => {
       const input = randomSweep({ rows: 5, columns: 9, groups: 1, seed: 7, asymmetric: false, shuffled: false, codes: 4 })
       input.weight[2 * 9 + 4] = Number.NaN
@@ -246,6 +256,8 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
       await expect(kernels.sweep({ ...input, groupOf: Int32Array.of(0, 0, 2, 1) })).rejects.toThrow(
         'column 2 is in group 2, expected 0 to 1',
       )
+      await expect(kernels.sweep({ ...input, order: Int32Array.of(0, 1, 1, 2) })).rejects.toThrow('order has column 1 twice')
+      await expect(kernels.sweep({ ...input, order: Int32Array.of(0, 1, 4, 2) })).rejects.toThrow('order has column 4, expected')
       await expect(kernels.sweep({ ...input, max: 255 })).rejects.toThrow('codes -8 to 255')
       const float = { ...input, float: 'E4M3' as const }
       await expect(kernels.sweep(float)).rejects.toThrow('codes -8 to 7, expected -448 to 448 for E4M3')

@@ -73,7 +73,8 @@ async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Gri
   const result = await stage.kernels.sweep({
     rows,
     columns,
-    weight: permuteColumns(weight, rows, columns, order),
+    weight,
+    order,
     factor: factor.values,
     ...scales,
     // A column keeps the scale of its original group, so that no order has to be stored.
@@ -81,12 +82,7 @@ async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Gri
     ...codeRange(args),
   })
   if (lastSweep) factor.values = new Float32Array(0)
-  const codes = result.codes.slice()
-  for (let row = 0; row < rows; row++) {
-    const base = row * columns
-    for (let j = 0; j < columns; j++) codes[base + order[j]] = result.codes[base + j]
-  }
-  return { args, rows, columns, codes, ...grid }
+  return { args, rows, columns, codes: result.codes, ...grid }
 }
 
 /** Refits scales, where they can be, and descends on codes. */
@@ -165,14 +161,5 @@ function relative(lost: Float32Array, whole: Float32Array, step = 1): number {
 function difference(values: Float32Array, weight: Float32Array): Float32Array {
   const out = new Float32Array(weight.length)
   for (let i = 0; i < out.length; i++) out[i] = values[i] - weight[i]
-  return out
-}
-
-function permuteColumns(weight: Float32Array, rows: number, columns: number, order: Int32Array): Float32Array {
-  const out = new Float32Array(weight.length)
-  for (let row = 0; row < rows; row++) {
-    const base = row * columns
-    for (let j = 0; j < columns; j++) out[base + j] = weight[base + order[j]]
-  }
   return out
 }
