@@ -9,6 +9,6 @@ for (const file of await readdir(dist, { recursive: true })) {
   const isBuilt = source && ['.ts', '.js'].some((extension) => existsSync(new URL(`../src/${source}${extension}`, import.meta.url)))
   if (source && !isBuilt) await rm(new URL(file, dist))
 }
-for (const file of ['page.js', 'page.css'])
+for (const file of ['page.js', 'study-page.js', 'drawing.js', 'page.css'])
   await copyFile(new URL(`../src/report/page/${file}`, import.meta.url), new URL(`report/page/${file}`, dist))
 await chmod(new URL('cli/main.js', dist), 0o755)

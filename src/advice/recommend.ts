@@ -5,17 +5,21 @@ import { planDescribed } from '../oneshot/plan.ts'
 import { plannedModel } from '../oneshot/planned-model.ts'
 import { refusalAnywhere, refusalOn } from '../servers/servers.ts'
 import { formatBytes } from '../util/format-bytes.ts'
+import type { GuideTopic } from '../util/see-guide.ts'
 import { CANDIDATES, type Candidate } from './candidates.ts'
 import { type Device, deviceOf } from './devices.ts'
 import { cacheOf, described, type Estimate, problemOf } from './estimate.ts'
 import type { Goal } from './goals.ts'
 import { checkRecommend } from './options.ts'
+import { PURPOSE_RULES, type Purpose } from './purposes.ts'
 
 export interface RecommendOptions extends HubOptions {
   /** Where it is to run: the name of a GPU, a size of memory (`24GB`), or `cpu`. */
   gpu?: string
   /** What matters most; a good deal of everything by default. */
   goal?: Goal
+  /** What it is for, in place of a goal. */
+  purpose?: Purpose
   /** Tokens that the key-value cache is to hold; 4096 by default, or what the model can hold. */
   context?: number
 }
@@ -42,6 +46,7 @@ export interface Recommendation {
   model: string
   device: Device | null
   goal: Goal | null
+  purpose: Purpose | null
   cache: Estimate['cache']
   original: { bytes: number; needed: number; fits: boolean; tokensPerSecond: number | null }
   candidates: Judged[]
@@ -49,6 +54,8 @@ export interface Recommendation {
   choice: Judged | null
   /** In words, with the reasons. */
   verdict: string
+  /** The part of the guide to read on in: `llmpress explain TOPIC`. */
+  topic: GuideTopic
 }
 
 /** vLLM's own share of a GPU (gpu_memory_utilization), and what it takes for activations and graphs. */
@@ -61,7 +68,9 @@ const BESIDE = 2 ** 30
  */
 export async function recommend(model: string, options: RecommendOptions = {}): Promise<Recommendation> {
   checkRecommend(model, options)
-  const { gpu, goal = null, context } = options
+  const { gpu, purpose = null, context } = options
+  const rule = purpose === null ? null : PURPOSE_RULES[purpose]
+  const goal = rule ? rule.goal : (options.goal ?? null)
   const device = gpu === undefined ? null : deviceOf(gpu)
   const source = await described(model, options)
   const cache = cacheOf(source, context)
@@ -78,9 +87,15 @@ export async function recommend(model: string, options: RecommendOptions = {}): 
     candidates.push({ name, recipe, calibrated, bytes, loss, problem, ...needs(bytes), ...sizeReport(before, bytes) })
   }
   const original = { bytes: before, ...needs(before) }
-  const choice = chosen(candidates, goal, device)
-  const found = { model, device, goal, cache, original, candidates, choice }
-  return { ...found, verdict: verdictOf(found) }
+  const choice = chosen(candidates, { goal, ...rule }, device)
+  const found = { model, device, goal, purpose, cache, original, candidates, choice }
+  return { ...found, verdict: [verdictOf(found), ...(rule?.note ? [rule.note] : [])].join(' '), topic: topicOf(found) }
+}
+
+/** Where memory is the trouble, that; else what the goal is. */
+function topicOf({ choice, goal, original }: Pick<Recommendation, 'choice' | 'goal' | 'original'>): GuideTopic {
+  if (choice === null || !original.fits || goal === 'size') return 'memory'
+  return goal ?? 'purpose'
 }
 
 async function judged(
@@ -108,8 +123,15 @@ function isNarrow(name: string): boolean {
   return CANDIDATES.some((candidate) => candidate.name === name && candidate.narrowProducts)
 }
 
-function chosen(candidates: readonly Judged[], goal: Goal | null, device: Device | null): Judged | null {
-  const able = candidates.filter(({ fits, problem }) => fits && problem === null)
+/** What a choice is to be made by. */
+interface Wish {
+  readonly goal: Goal | null
+  readonly dataFree?: boolean
+  readonly fourBits?: boolean
+}
+
+function chosen(candidates: readonly Judged[], { goal, dataFree = false, fourBits = false }: Wish, device: Device | null): Judged | null {
+  const able = candidates.filter(({ fits, problem, calibrated }) => fits && problem === null && !(dataFree && calibrated))
   const order: Record<Goal | 'all', (a: Judged, b: Judged) => number> = {
     quality: (a, b) => lossOf(a) - lossOf(b) || a.bytes - b.bytes,
     size: (a, b) => a.bytes - b.bytes || lossOf(a) - lossOf(b),
@@ -122,7 +144,7 @@ function chosen(candidates: readonly Judged[], goal: Goal | null, device: Device
   const pool = mild.length > 0 ? mild : able
   if (goal !== null) return [...pool].sort(order[goal])[0] ?? null
   // Where there is room, eight bits; where the room is not known, four, which is what most people want.
-  const roomy = device?.memory == null ? pool.filter(({ name }) => name === 'W4A16, GPTQ') : pool
+  const roomy = fourBits || device?.memory == null ? pool.filter(({ name }) => name === 'W4A16, GPTQ') : pool
   return [...(roomy.length > 0 ? roomy : pool)].sort(order.all)[0] ?? null
 }
 
@@ -131,7 +153,7 @@ function lossOf({ loss }: Judged): number {
   return loss['docs-llama-4m']
 }
 
-function verdictOf({ device, goal, original, candidates, choice, cache }: Omit<Recommendation, 'verdict'>): string {
+function verdictOf({ device, goal, original, candidates, choice, cache }: Omit<Recommendation, 'verdict' | 'topic'>): string {
   const where = device ? `on ${device.name}` : 'here'
   const room =
     device?.memory == null

@@ -19,3 +19,10 @@ export function memorySize(text: string): number {
   if (bytes === null) throw new InvalidArgumentError(`Expected ${MEMORY_SIZE}.`)
   return bytes
 }
+
+/** A parser for a flag that takes two numbers, the lower one first: `-2,2`. */
+export function numberRange(text: string): [number, number] {
+  const [low, high, ...rest] = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+  if (rest.length === 0 && low < high) return [low, high]
+  throw new InvalidArgumentError('Expected two numbers, the lower one first, such as -2,2.')
+}

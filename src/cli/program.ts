@@ -11,6 +11,7 @@ import { addDoctor } from './doctor.ts'
 import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
+import { addExplain } from './explain.ts'
 import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
 import { addInt8 } from './int8.ts'
@@ -19,6 +20,7 @@ import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
 import { addRecommend } from './recommend.ts'
 import { addReport } from './report.ts'
+import { addStudy } from './study.ts'
 import { addVerify } from './verify.ts'
 import { addWeights } from './weights.ts'
 
@@ -53,6 +55,7 @@ function buildProgram(): Command {
     addPlan,
     addEstimate,
     addRecommend,
+    addExplain,
     addInspect,
     addCompare,
     addVerify,
@@ -62,6 +65,7 @@ function buildProgram(): Command {
     addBench,
     addReport,
     addWeights,
+    addStudy,
     addData,
     addDoctor,
     addNative,

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { stringify } from 'yaml'
 import { GOALS, type Goal } from '../advice/goals.ts'
+import { PURPOSES, type Purpose } from '../advice/purposes.ts'
 import type { Judged, Recommendation } from '../advice/recommend.ts'
 import { colorsFor } from './colors.ts'
 import { withDownloads } from './downloads.ts'
@@ -13,6 +14,7 @@ import { type Column, table } from './tables.ts'
 interface Flags {
   gpu?: string
   goal?: Goal
+  purpose?: Purpose
   context?: number
   localFilesOnly?: boolean
   json?: boolean
@@ -22,7 +24,8 @@ const EXAMPLES = `
 Examples:
   $ llmpress recommend ./model --gpu "RTX 4090"
   $ llmpress recommend ./model --gpu 12GB --context 32768
-  $ llmpress recommend ./model --goal size`
+  $ llmpress recommend ./model --goal size
+  $ llmpress recommend ./model --purpose prototype`
 
 /** `llmpress recommend MODEL`: which recipe to take, and why. */
 export function addRecommend(program: Command): void {
@@ -35,6 +38,7 @@ export function addRecommend(program: Command): void {
     .argument('<model>', `${MODEL_HELP}, or its config.json`)
     .option('--gpu <name>', 'where it is to run: the name of a GPU (RTX 4090, L4, H100), its memory (24GB), or cpu')
     .addOption(new Option('--goal <goal>', 'what matters most').choices(GOALS))
+    .addOption(new Option('--purpose <purpose>', 'what it is for, in place of a goal').choices(PURPOSES).conflicts('goal'))
     .addOption(contextOption())
     .addOption(localFilesOption())
     .addOption(jsonOption())
@@ -49,7 +53,7 @@ async function runRecommend(model: string, { json = false, ...flags }: Flags): P
   else print(describe(found))
 }
 
-function describe({ model, device, verdict, candidates, choice }: Recommendation): string {
+function describe({ model, device, verdict, candidates, choice, topic }: Recommendation): string {
   const { bold, dim, green } = colorsFor(process.stdout)
   const withRate = candidates.some(({ tokensPerSecond }) => tokensPerSecond !== null)
   const columns: Column[] = [
@@ -76,6 +80,7 @@ function describe({ model, device, verdict, candidates, choice }: Recommendation
     'In use: weights, key-value cache and 1 GB beside, of nine tenths of the memory, as vLLM has it by default.',
     ...(withRate ? ["Tokens/s at most: one user, the device's bandwidth over the weights."] : []),
     'Perplexity: growth as measured on two small models, the shipped docs-llama-4m and SmolLM2-135M; large models lose less.',
+    `Read on: llmpress explain ${topic}`,
   ]
   return [bold(verdict), table(columns, rows), dim(notes.join('\n')), ...(choice ? [nextStep(model, choice, device)] : [])].join('\n\n')
 }

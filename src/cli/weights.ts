@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import { replaceDurably } from '../checkpoint/durable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
 import type { WeightHistograms } from '../eval/weight-histograms.ts'
 import { FIGURE_FORMATS, type FigureFormat } from '../report/draw.ts'
 import { formatNumber } from '../util/format.js'
 import { withDownloads } from './downloads.ts'
-import { wholeNumber } from './flags.ts'
+import { numberRange, wholeNumber } from './flags.ts'
 import { formatCount } from './format.ts'
 import { print, printJson } from './output.ts'
 import { jsonOption, localFilesOption, MODEL_HELP } from './shared-options.ts'
@@ -44,7 +44,9 @@ export function addWeights(program: Command): void {
     .option('--tensor <name>', 'one tensor, or the weight of one module (default: all tensors of floats)')
     .option('--against <dir...>', 'other checkpoints of the same model, compressed or not')
     .option('--histogram', 'write the histograms, drawn over each other')
-    .addOption(new Option('--range <low,high>', 'what the bins divide; weights outside are not counted (default: -2,2)').argParser(rangeOf))
+    .addOption(
+      new Option('--range <low,high>', 'what the bins divide; weights outside are not counted (default: -2,2)').argParser(numberRange),
+    )
     .option('--bins <n>', 'bins of the histograms (default: 150)', wholeNumber(1, 10_000))
     .option('--together', 'all in one panel, instead of one for each pair')
     .addOption(new Option('--format <format>', 'what the histograms are written as').choices(FIGURE_FORMATS).default('svg'))
@@ -53,12 +55,6 @@ export function addWeights(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(runWeights)
-}
-
-function rangeOf(text: string): [number, number] {
-  const [low, high, ...rest] = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
-  if (rest.length === 0 && low < high) return [low, high]
-  throw new InvalidArgumentError('Expected two numbers, the lower one first, such as -2,2.')
 }
 
 async function runWeights(model: string, flags: Flags): Promise<void> {
@@ -85,7 +81,7 @@ async function drawn(
   format: FigureFormat,
   together: boolean,
 ): Promise<string | Uint8Array> {
-  const { weightsFigure } = await import('../report/weights-figure.ts')
+  const { weightsFigure } = await import('../report/page/weights-figure.js')
   const { drawPng, drawSvg, figureCsv, figureMarkdown } = await import('../report/draw.ts')
   const figure = weightsFigure(tensor ?? 'All weights', edges, histograms, weights, together)
   if (format === 'svg') return drawSvg(figure, 'light')

@@ -60,7 +60,7 @@ export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Symmetri
 
 /**
  * e H eᵀ of every row e of matrices [rows, n], H [n, n] symmetric: [rows] for each. Of H only its bands are multiplied, the part beyond the
- * diagonal block counting twice, and one band at a time is on the engine; of a wide H some rows at a time, too.
+ * diagonal block counting twice, and one band at a time is on the engine as it lies in memory; of a wide H some rows at a time, too.
  */
 export async function quadraticForms(errors: readonly Float32Array[], hessian: SymmetricMatrix): Promise<Float32Array[]> {
   const { n } = hessian
@@ -85,18 +85,15 @@ function* strips(e: Float32Array, n: number): Generator<readonly [top: number, p
 
 function formsOf(e: tf.Tensor2D, hessian: SymmetricMatrix): tf.Tensor1D {
   const [rows, n] = e.shape
-  const cuts = bandCuts(n)
-  const block = (top: number, bottom: number, left: number, right: number) =>
-    tf.tensor2d(hessian.block(top, bottom, left, right), [bottom - top, right - left])
-  const parts = cuts.slice(1).map((to, i) =>
+  const parts = Array.from(hessian.bands(), ({ from, to, values }) =>
     tf.tidy(() => {
-      const from = cuts[i]
-      const left = tf.slice(e, [0, from], [rows, to - from])
-      const diagonal = tf.mul(matMul(left, block(from, to, from, to)), left)
-      if (to === n) return tf.sum<tf.Tensor1D>(diagonal, 1)
-      const right = tf.slice(e, [0, to], [rows, n - to])
-      const beyond = tf.mul(matMul(left, block(from, to, to, n)), right)
-      return tf.add<tf.Tensor1D>(tf.sum(diagonal, 1), tf.mul(tf.sum(beyond, 1), 2))
+      const width = to - from
+      const band = tf.tensor2d(values, [width, n - from])
+      const terms = tf.mul(matMul(tf.slice(e, [0, from], [rows, width]), band), tf.slice(e, [0, from], [rows, n - from]))
+      const diagonal = tf.sum<tf.Tensor1D>(tf.slice(terms, [0, 0], [rows, width]), 1)
+      if (to === n) return diagonal
+      const beyond = tf.sum(tf.slice(terms, [0, width], [rows, n - to]), 1)
+      return tf.add<tf.Tensor1D>(diagonal, tf.mul(beyond, 2))
     }),
   )
   return tf.addN<tf.Tensor1D>(parts)

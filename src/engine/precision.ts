@@ -32,10 +32,13 @@ export function requirePrecision(precision: Precision, engine: EngineName): void
   if (!multipliesBfloat16()) throw new UserError(`Cannot use bfloat16 products: this processor has no instructions for them, ${use}.`)
 }
 
-/** Whether the processor has AMX or AVX-512 for bfloat16; only Linux is asked. */
+/**
+ * Whether the processor has AMX for bfloat16; only Linux is asked. oneDNN's mode does nothing for float32 products on one that has
+ * AVX512_BF16 alone (AMD Zen 5: the same sums and the same speed).
+ */
 function multipliesBfloat16(): boolean {
   const path = '/proc/cpuinfo'
-  return existsSync(path) && /\b(amx_bf16|avx512_bf16)\b/.test(readFileSync(path, 'utf8'))
+  return existsSync(path) && /\bamx_bf16\b/.test(readFileSync(path, 'utf8'))
 }
 
 /** What a `precision` option may be. */

@@ -1,5 +1,6 @@
 import type { DataId, KernelBackend } from '@tensorflow/tfjs-core'
 import { RunError } from '../util/errors.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import type { OpenedDevice } from './webgpu-device.ts'
 
 /** tfjs's pool of GPU buffers: those that nobody uses, by size and usage, for the next that asks for the very same. */
@@ -54,7 +55,7 @@ export function watchBackend(made: KernelBackend, { gpu, device }: OpenedDevice,
   const fail = (why: string): never => {
     failure = null
     throw new RunError(
-      `Cannot compute on ${facts.adapter}: ${why.trim()}. Expected results: take fewer calibration rows where memory ran out, else --engine native or wasm.`,
+      `Cannot compute on ${facts.adapter}: ${why.trim()}. Expected results: take fewer calibration rows where memory ran out, else --engine native or wasm.${seeGuide('memory')}`,
     )
   }
   device.addEventListener('uncapturederror', (event) => {

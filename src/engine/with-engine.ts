@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import * as tf from '@tensorflow/tfjs-core'
 import { RunError } from '../util/errors.ts'
+import { withRareCollections } from '../util/rare-collections.ts'
 import type { OpenedEngine } from './engine.ts'
 import { type OpenOptions, openEngine } from './open.ts'
 
@@ -34,7 +35,7 @@ export async function withEngine<T>({ signal, ...options }: TurnOptions, work: (
   const turn = { over: false }
   try {
     await untilAborted(before, signal)
-    return await current.run(turn, async () => work(await openEngine(options)))
+    return await current.run(turn, () => withRareCollections(async () => work(await openEngine(options))))
   } finally {
     turn.over = true
     end()

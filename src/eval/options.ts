@@ -127,6 +127,31 @@ export function checkEvaluate(options: unknown): void {
     throw new UserError('Cannot run evaluate: found neither text nor tasks, expected one of them or both.')
 }
 
+const STUDY: Rules = {
+  model: { ...folder, required: true },
+  prompt: text('a text'),
+  maxLength: whole(1),
+  topK: whole(0),
+  seed: whole(0, 2 ** 32 - 1),
+  text: datasetRule,
+  window: whole(2),
+  windows: whole(1),
+  range: {
+    expected: 'two numbers, the lower one first',
+    fits: (value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite) && value[0] < value[1],
+  },
+  bins: whole(1, 10_000),
+  engine: engineRule,
+  threads: threadsRule,
+  ...HUB,
+  onStep: handler,
+}
+
+/** Checks the options of `study`. Errors: UserError that names the option. */
+export function checkStudy(options: unknown): void {
+  checkOptions('study', options, STUDY)
+}
+
 /** Checks the arguments of `verify`. Errors: UserError that names the argument or option. */
 export function checkVerify(checkpoint: unknown, options: unknown): void {
   checkFolder('verify', checkpoint)

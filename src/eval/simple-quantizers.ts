@@ -1,26 +1,31 @@
-/**
- * Eight bits for a whole tensor, and back: s = 127 / max|x|, codes round(s x), values code / s. Zeros stay zeros. (The textbook quantizer
- * that many tutorials begin with; nothing is stored so.)
- */
-export function absmaxInt8(values: Float32Array): Float32Array {
-  let largest = 0
-  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]))
-  if (largest === 0) return values.slice()
-  const scale = 127 / largest
-  return values.map((value) => Math.round(scale * value) / scale)
+import { absmaxCode, absmaxMultiplier } from '../math/absmax.ts'
+import { type Range, toFloat32 } from '../math/values.ts'
+import { zeropointCode, zeropointGrid } from '../math/zero-point.ts'
+import type { FloatDType } from '../numerics/dtype.ts'
+import { roundToDtype } from '../numerics/float-dtype.ts'
+
+/** The textbook quantizers: eight bits for a whole tensor with one scale, without and with a zero point. */
+export const SIMPLE_QUANTIZERS = ['absmax', 'zero-point'] as const
+export type SimpleQuantizer = (typeof SIMPLE_QUANTIZERS)[number]
+
+/** What is left of some values, in an array of its own; as `simplyQuantize`. */
+export function simplyQuantized(values: Float32Array, quantizer: SimpleQuantizer, range: Range, dtype: FloatDType): Float32Array {
+  const left = values.slice()
+  simplyQuantize(left, quantizer, range, dtype)
+  return left
 }
 
 /**
- * Eight bits with a zero point for a whole tensor, and back: s = 255 / (max - min), z = round(-s min - 128), codes round(s x + z) from -128
- * to 127, values (code - z) / s. Where all values are alike their range counts as 1.
+ * Replaces values in place by what their codes stand for, as `absmaxQuantize` and `zeropointQuantize` of llmpress/math have it, rounded to the
+ * type that the tensor is stored in. `range`: of the whole tensor, of which `values` may be a part.
  */
-export function zeroPointInt8(values: Float32Array): Float32Array {
-  let [min, max] = [values[0], values[0]]
-  for (let i = 1; i < values.length; i++) {
-    min = Math.min(min, values[i])
-    max = Math.max(max, values[i])
+export function simplyQuantize(values: Float32Array, quantizer: SimpleQuantizer, range: Range, dtype: FloatDType): void {
+  if (quantizer === 'absmax') {
+    const multiplier = absmaxMultiplier(range)
+    for (let i = 0; i < values.length; i++) values[i] = toFloat32(absmaxCode(values[i], multiplier) / multiplier)
+  } else {
+    const grid = zeropointGrid(range)
+    for (let i = 0; i < values.length; i++) values[i] = toFloat32((zeropointCode(values[i], grid) - grid.zeroPoint) / grid.multiplier)
   }
-  const scale = 255 / (max - min || 1)
-  const zero = Math.round(-scale * min - 128)
-  return values.map((value) => (Math.min(127, Math.max(-128, Math.round(scale * value + zero))) - zero) / scale)
+  roundToDtype(values, dtype)
 }

@@ -1,5 +1,9 @@
+import { seeGuide } from '../util/see-guide.ts'
 import type { Divergence, ModelEvaluation, TextScore } from './evaluation.ts'
 import { type Metric, shownMetric, type TaskScore } from './harness/task-score.ts'
+
+/** Up to here a checkpoint is close to its original. */
+const CLOSE = 0.08
 
 /**
  * What a divergence means in words, by the mean KL divergence in nats. The bounds stand between what llama.cpp's perplexity README measured
@@ -9,7 +13,7 @@ const BOUNDS: readonly (readonly [number, string])[] = [
   [1e-6, 'computes what the original computes'],
   [0.002, 'can hardly be told from the original'],
   [0.02, 'is very close to the original'],
-  [0.08, 'is close to the original'],
+  [CLOSE, 'is close to the original'],
   [0.3, 'has lost a noticeable part of what the original can'],
   [Number.POSITIVE_INFINITY, 'has lost much of what the original can'],
 ]
@@ -26,7 +30,8 @@ export function verdictOf(found: Omit<ModelEvaluation, 'verdict'>, original: Pic
   if (failed.length > 0) parts.push(`has no score for ${failed.join(', ')}`)
   if (parts.length === 0) return `${model} was not scored.`
   const role = isOriginal ? ', the original,' : ''
-  return `${model}${role} ${parts.join('; ')}.`
+  const help = divergence && divergence.klDivergence > CLOSE ? seeGuide('quality') : ''
+  return `${model}${role} ${parts.join('; ')}.${help}`
 }
 
 function compared({ perplexity }: TextScore, { klDivergence, topOneAgreement, perplexityDifference }: Divergence): string {

@@ -1,6 +1,7 @@
 import { parseQuantizationConfig } from '../checkpoint/config.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import { isUnfinished } from '../checkpoint/staging.ts'
+import { lacksPadding } from '../data/padding-token.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import type { LinearSpec, Model } from '../models/architecture.ts'
@@ -14,6 +15,8 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import type { ServerFinding } from '../servers/server.ts'
 import { serverProblems, targetVersion } from '../servers/servers.ts'
 import type { Target } from '../servers/targets.ts'
+import { DataError } from '../util/errors.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import { checkVerify } from './options.ts'
 import { servedCheckpoint } from './served-checkpoint.ts'
 import { checkFiles, readWrittenReport, type WrittenReport } from './written-report.ts'
@@ -67,6 +70,7 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
     const { rewritten } = report
     const { same, problems, notes } = await checkFiles(folder.path, report, signal)
     const floats = floatTensors(source.model)
+    await notePadding(folder.path, notes, problems)
     if (isUnfinished(folder.path)) notes.push('a run that has not finished is to replace this checkpoint: its command goes on with it')
     const linears: VerifiedLinear[] = []
     const expected = new Set<string>()
@@ -105,6 +109,16 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
   } finally {
     await source.close()
     await original?.close()
+  }
+}
+
+/** A tokenizer without padding token is odd, one that cannot be read a problem. */
+async function notePadding(path: string, notes: string[], problems: string[]): Promise<void> {
+  try {
+    if (await lacksPadding(path)) notes.push(`the tokenizer names no padding token, which programs that pad ask for.${seeGuide('padding')}`)
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    problems.push(error.message)
   }
 }
 

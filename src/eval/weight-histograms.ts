@@ -1,10 +1,12 @@
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { allLinears, type OpenModel, openModel, readWeight, storedName } from '../models/open-model.ts'
-import { BINS, binEdges, histogram } from '../report/histogram.ts'
+import { BINS, binEdges, type WeightHistogram } from '../report/histogram.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
-import { absmaxInt8, zeroPointInt8 } from './simple-quantizers.ts'
+import { SIMPLE_QUANTIZERS, simplyQuantized } from './simple-quantizers.ts'
+import { finiteRange, floatDtypeOf } from './tensor-ranges.ts'
+import { WeightTally } from './weight-tally.ts'
 
 export interface WeightHistogramOptions extends HubOptions {
   /** A tensor, or a linear by its module's name; all float tensors by default. */
@@ -14,20 +16,6 @@ export interface WeightHistogramOptions extends HubOptions {
   /** What the bins divide; -2 to 2 by default. What lies outside is dropped. */
   range?: readonly [number, number]
   bins?: number
-}
-
-/** How some weights lie. */
-export interface WeightHistogram {
-  /** `original`, `absmax`, `zero-point`, or the checkpoint's folder. */
-  readonly name: string
-  readonly counts: readonly number[]
-  readonly min: number
-  readonly max: number
-  readonly mean: number
-  /** Of the values as a whole population. */
-  readonly deviation: number
-  /** Mean |value - original|. */
-  readonly meanError: number
 }
 
 export interface WeightHistograms {
@@ -56,14 +44,19 @@ export async function weightHistograms(
   try {
     for (const folder of [model, ...against]) opened.push(await openModel((await modelFolder(folder, hub)).path))
     const [original, ...others] = opened
-    const tallies = ['original', 'absmax', 'zero-point', ...against].map((name) => new Tally(name, low, high, bins))
+    const tallies = ['original', ...SIMPLE_QUANTIZERS, ...against].map((name) => new WeightTally(name, low, high, bins))
     for (const name of tensorNames(original, tensor)) {
       hub.signal?.throwIfAborted()
       const values = await floatsOf(original, name)
       if (values.length === 0) continue
-      const variants = [values, absmaxInt8(values), zeroPointInt8(values)]
-      for (const [i, variant] of variants.entries()) tallies[i].add(variant, values)
-      for (const [i, other] of others.entries()) tallies[3 + i].add(await sameShape(other, name, values.length), values)
+      const info = original.reader.info(name)
+      const range = finiteRange(values, info)
+      const [own, ...variants] = tallies
+      own.add(values, values)
+      for (const [i, quantizer] of SIMPLE_QUANTIZERS.entries())
+        variants[i].add(simplyQuantized(values, quantizer, range, floatDtypeOf(info)), values)
+      for (const [i, other] of others.entries())
+        variants[SIMPLE_QUANTIZERS.length + i].add(await sameShape(other, name, values.length), values)
     }
     return {
       model,
@@ -74,52 +67,6 @@ export async function weightHistograms(
     }
   } finally {
     for (const source of opened) await source.close()
-  }
-}
-
-/** Sums over the values of tensors, one after the other. */
-class Tally {
-  readonly #name: string
-  readonly #range: { readonly low: number; readonly high: number; readonly bins: number }
-  readonly #counts: Float64Array
-  #min = Number.POSITIVE_INFINITY
-  #max = Number.NEGATIVE_INFINITY
-  #sum = 0
-  #squares = 0
-  #errors = 0
-  count = 0
-
-  constructor(name: string, low: number, high: number, bins: number) {
-    this.#name = name
-    this.#range = { low, high, bins }
-    this.#counts = new Float64Array(bins)
-  }
-
-  add(values: Float32Array, original: Float32Array): void {
-    const counts = histogram(values, this.#range)
-    for (let bin = 0; bin < counts.length; bin++) this.#counts[bin] += counts[bin]
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i]
-      if (value < this.#min) this.#min = value
-      if (value > this.#max) this.#max = value
-      this.#sum += value
-      this.#squares += value * value
-      this.#errors += Math.abs(value - original[i])
-    }
-    this.count += values.length
-  }
-
-  take(): WeightHistogram {
-    const mean = this.#sum / this.count
-    return {
-      name: this.#name,
-      counts: [...this.#counts],
-      min: this.#min,
-      max: this.#max,
-      mean,
-      deviation: Math.sqrt(Math.max(0, this.#squares / this.count - mean * mean)),
-      meanError: this.#errors / this.count,
-    }
   }
 }
 

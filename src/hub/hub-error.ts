@@ -1,5 +1,6 @@
 import { HubApiError } from '@huggingface/hub'
 import { RunError, UserError } from '../util/errors.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import type { RepoId } from './repo-id.ts'
 import type { HubSettings } from './settings.ts'
 import { isUnreachable, unreachableCode } from './unreachable.ts'
@@ -11,7 +12,9 @@ export function hubError(error: unknown, repo: RepoId, settings: HubSettings): u
   const action = `Cannot download ${subject} from ${settings.endpoint}`
   if (error instanceof HubApiError) return refused(action, error, repo, settings)
   if (isUnreachable(error))
-    return new RunError(`${action}: it cannot be reached (${unreachableCode(error)}), expected a connection, or the files in the cache.`)
+    return new RunError(
+      `${action}: it cannot be reached (${unreachableCode(error)}), expected a connection, or the files in the cache.${seeGuide('hub')}`,
+    )
   // checkCredentials of the library.
   if (error instanceof TypeError && error.message.includes("start with 'hf_'"))
     return new UserError('Cannot use HF_TOKEN: found another text, expected a token of the hub, which starts with hf_.')
@@ -26,17 +29,21 @@ function refused(action: string, { statusCode, data }: HubApiError, { type, name
   const page = `${endpoint}/${type === 'model' ? '' : 'datasets/'}${name}`
   if (data?.code === 'GatedRepo')
     return new UserError(
-      `${action}: access to it must be asked for${said} (${who}), expected a token of an account that was let in. Ask on ${page}, then set HF_TOKEN.`,
+      `${action}: access to it must be asked for${said} (${who}), expected a token of an account that was let in. Ask on ${page}, then set HF_TOKEN.${seeGuide('hub')}`,
     )
   switch (statusCode) {
     case 401:
-      return new UserError(`${action}: there is no such repository, or it is private${said} (${who}), expected one that can be read.`)
+      return new UserError(
+        `${action}: there is no such repository, or it is private${said} (${who}), expected one that can be read.${seeGuide('hub')}`,
+      )
     case 403:
-      return new UserError(`${action}: access is refused${said} (${who}), expected a right to read it. ${page} says whether to ask for it.`)
+      return new UserError(
+        `${action}: access is refused${said} (${who}), expected a right to read it. ${page} says whether to ask for it.${seeGuide('hub')}`,
+      )
     case 404:
       return new UserError(`${action}: there is no such repository, revision or file${said}, expected org/name or org/name@revision.`)
     case 429:
-      return new RunError(`${action}: the hub asks to wait (429)${said}, expected an answer. Try later, or set HF_TOKEN.`)
+      return new RunError(`${action}: the hub asks to wait (429)${said}, expected an answer. Try later, or set HF_TOKEN.${seeGuide('hub')}`)
     default:
       return new RunError(`${action}: the hub answers with status ${statusCode}${said}, expected the file. Try later.`)
   }

@@ -1,6 +1,7 @@
 import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub'
 import { type ByteSource, openLocal } from '../checkpoint/byte-source.ts'
 import { UserError } from '../util/errors.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import { type BlobRequest, downloadBlob, type RepoFile } from './download-blob.ts'
 import { hubError } from './hub-error.ts'
 import { hubFetch } from './hub-fetch.ts'
@@ -51,7 +52,7 @@ async function cachedRepo(repo: RepoId, cache: RepoCache, why: string): Promise<
   const commit = await cache.commitOf(repo.revision)
   if (commit === null)
     throw new UserError(
-      `Cannot find ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there. Download it first.`,
+      `Cannot find ${repo.name}@${repo.revision} in the cache (${cache.folder}): ${why}, expected it there. Download it first.${seeGuide('hub')}`,
     )
   const find = async (path: string) => {
     const file = cache.file(commit, path)

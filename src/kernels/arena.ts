@@ -1,5 +1,6 @@
 import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
+import { seeGuide } from '../util/see-guide.ts'
 
 const pageBytes = 65536
 /** The end of a 32-bit wasm memory. */
@@ -47,9 +48,12 @@ export class Arena {
       this.#memory.grow(pages)
     } catch (cause) {
       const needed = (this.#end / 2 ** 30).toFixed(2)
-      throw new RunError(`Cannot ${this.#purpose}: it takes ${needed} GiB or more, expected 4 GiB at most and that much free memory`, {
-        cause,
-      })
+      throw new RunError(
+        `Cannot ${this.#purpose}: it takes ${needed} GiB or more, expected 4 GiB at most and that much free memory.${seeGuide('memory')}`,
+        {
+          cause,
+        },
+      )
     }
   }
 }

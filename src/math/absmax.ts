@@ -1,5 +1,5 @@
 import { roundHalfEven } from '../numerics/round.ts'
-import { rangeOf, toFloat32 } from './values.ts'
+import { type Range, rangeOf, toFloat32 } from './values.ts'
 
 /** Values quantized by their largest magnitude. */
 export interface Absmax {
@@ -16,13 +16,22 @@ export interface Absmax {
  * 60.476 and the codes [30, -73, 18, 127, -48]. Zeros become zeros. Errors: UserError for no values and for one that is not finite.
  */
 export function absmaxQuantize(values: ArrayLike<number>): Absmax {
-  const { min, max } = rangeOf(values)
+  const multiplier = absmaxMultiplier(rangeOf(values))
+  const codes = new Int8Array(values.length)
+  for (let i = 0; i < codes.length; i++) codes[i] = absmaxCode(values[i], multiplier)
+  return { codes, multiplier, reconstruction: absmaxDequantize({ codes, multiplier }) }
+}
+
+/** What values within a range are multiplied by. */
+export function absmaxMultiplier({ min, max }: Range): number {
   const exact = 127 / Math.max(-min, max)
   // Of zeros, and of what is too small to divide by.
-  const multiplier = Number.isFinite(exact) ? exact : 127
-  const codes = new Int8Array(values.length)
-  for (let i = 0; i < codes.length; i++) codes[i] = Math.min(127, Math.max(-127, roundHalfEven(multiplier * values[i])))
-  return { codes, multiplier, reconstruction: absmaxDequantize({ codes, multiplier }) }
+  return Number.isFinite(exact) ? exact : 127
+}
+
+/** The code of a value, -127 .. 127. */
+export function absmaxCode(value: number, multiplier: number): number {
+  return Math.min(127, Math.max(-127, roundHalfEven(multiplier * value)))
 }
 
 /** [n] codes / multiplier, float32. */

@@ -1,5 +1,5 @@
 import { roundHalfEven } from '../numerics/round.ts'
-import { rangeOf, toFloat32 } from './values.ts'
+import { type Range, rangeOf, toFloat32 } from './values.ts'
 
 /** Values quantized by their range. */
 export interface ZeroPoint {
@@ -19,13 +19,22 @@ export interface ZeroPoint {
  * z = -35 and the codes [4, -128, -12, 127, -97]. Errors: UserError for no values and for one that is not finite.
  */
 export function zeropointQuantize(values: ArrayLike<number>): ZeroPoint {
-  const { min, max } = rangeOf(values)
+  const grid = zeropointGrid(rangeOf(values))
+  const codes = new Int8Array(values.length)
+  for (let i = 0; i < codes.length; i++) codes[i] = zeropointCode(values[i], grid)
+  return { codes, ...grid, reconstruction: zeropointDequantize({ codes, ...grid }) }
+}
+
+/** What values within a range are multiplied by, and the code of 0. */
+export function zeropointGrid({ min, max }: Range): Pick<ZeroPoint, 'multiplier' | 'zeroPoint'> {
   const exact = 255 / (max - min)
   const multiplier = Number.isFinite(exact) ? exact : 255
-  const zeroPoint = roundHalfEven(-multiplier * min - 128)
-  const codes = new Int8Array(values.length)
-  for (let i = 0; i < codes.length; i++) codes[i] = Math.min(127, Math.max(-128, roundHalfEven(multiplier * values[i] + zeroPoint)))
-  return { codes, multiplier, zeroPoint, reconstruction: zeropointDequantize({ codes, multiplier, zeroPoint }) }
+  return { multiplier, zeroPoint: roundHalfEven(-multiplier * min - 128) }
+}
+
+/** The code of a value, -128 .. 127. */
+export function zeropointCode(value: number, { multiplier, zeroPoint }: Pick<ZeroPoint, 'multiplier' | 'zeroPoint'>): number {
+  return Math.min(127, Math.max(-128, roundHalfEven(multiplier * value + zeroPoint)))
 }
 
 /** [n] (codes - zeroPoint) / multiplier, float32. */

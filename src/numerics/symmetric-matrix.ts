@@ -63,6 +63,11 @@ export class SymmetricMatrix {
     for (const band of this.#bands) for (let i = 0; i < band.length; i++) band[i] /= divisor
   }
 
+  /** The bands as they lie in memory: [to - from, n - from], row major. Not to be changed. */
+  *bands(): Generator<{ readonly from: number; readonly to: number; readonly values: Float32Array }> {
+    for (const [i, values] of this.#bands.entries()) yield { from: this.#cuts[i], to: this.#cuts[i + 1], values }
+  }
+
   /** Rows `top` to `bottom`, columns `left` to `right`, row major, into `out`. */
   block(
     top: number,

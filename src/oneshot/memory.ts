@@ -4,6 +4,7 @@ import type { Model, StageSpec } from '../models/architecture.ts'
 import { batchTokens } from '../models/batches.ts'
 import { UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { Plan } from './plan.ts'
 
@@ -189,7 +190,7 @@ export function placeRun(plan: Plan, shape: RowsShape | null, engine: EngineName
       ? `--max-memory ${Math.ceil(needed / 1e8) / 10}GB or more`
       : 'a machine with more memory'
   throw new UserError(
-    `Cannot compress ${forecast.stage}: it takes about ${formatBytes(needed)} and ${formatBytes(limit)} ${whose}, expected ${advice}.`,
+    `Cannot compress ${forecast.stage}: it takes about ${formatBytes(needed)} and ${formatBytes(limit)} ${whose}, expected ${advice}.${seeGuide('memory')}`,
   )
 }
 
@@ -212,6 +213,6 @@ export async function requireScratch({ output, size }: Plan, { parked, scratch }
   const available = await availableBytes(output)
   if (available >= scratch + size.after) return
   throw new UserError(
-    `Cannot calibrate in ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(scratch)} for what does not fit in memory beside ${formatBytes(size.after)} for the checkpoint. Take fewer rows (--num-calibration-samples), allow more memory (--max-memory) or choose another output folder.`,
+    `Cannot calibrate in ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(scratch)} for what does not fit in memory beside ${formatBytes(size.after)} for the checkpoint. Take fewer rows (--num-calibration-samples), allow more memory (--max-memory) or choose another output folder.${seeGuide('memory')}`,
   )
 }

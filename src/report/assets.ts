@@ -7,16 +7,28 @@ import { gzip } from 'node:zlib'
 /** A tenth more bytes than the default for a third of the time. */
 const QUICK = 4
 
-/** Our own scripts of the page, each after those that it imports from. */
-const SCRIPTS = [
-  '../util/format.js',
-  './page/theme.js',
-  './page/chart.js',
-  './page/run-figures.js',
-  './page/linear-figures.js',
-  './page/comparison-figures.js',
-  './page/page.js',
-]
+/** Our own scripts of a page, each after those that it imports from. */
+const SCRIPTS = {
+  'page.js': [
+    '../util/format.js',
+    './page/theme.js',
+    './page/chart.js',
+    './page/run-figures.js',
+    './page/linear-figures.js',
+    './page/comparison-figures.js',
+    './page/drawing.js',
+    './page/page.js',
+  ],
+  'study-page.js': [
+    '../util/format.js',
+    './page/theme.js',
+    './page/chart.js',
+    './page/weights-figure.js',
+    './page/study-figures.js',
+    './page/drawing.js',
+    './page/study-page.js',
+  ],
+} as const
 
 /** What a page is made of beside its content. */
 export interface Assets {
@@ -27,13 +39,13 @@ export interface Assets {
   readonly echarts: string
 }
 
-/** Reads what goes into every page, from this package and from echarts. */
-export async function readAssets(): Promise<Assets> {
+/** Reads what goes into a page, from this package and from echarts; `main`: the script that opens it. */
+export async function readAssets(main: keyof typeof SCRIPTS): Promise<Assets> {
   const text = (path: string) => readFile(new URL(path, import.meta.url), 'utf8')
   const library = createRequire(import.meta.url).resolve('echarts/dist/echarts.min.js')
   const [style, scripts, echarts] = await Promise.all([
     text('./page/page.css'),
-    Promise.all(SCRIPTS.map(async (path) => ({ path, source: await text(path) }))),
+    Promise.all(SCRIPTS[main].map(async (path) => ({ path, source: await text(path) }))),
     readFile(library).then((bytes) => promisify(gzip)(bytes, { level: QUICK })),
   ])
   return { style, script: joined(scripts), echarts: echarts.toString('base64') }

@@ -1,6 +1,20 @@
 /** Bins of a histogram of weights. */
 export const BINS = 150
 
+/** How some weights lie. */
+export interface WeightHistogram {
+  /** `original`, `absmax`, `zero-point`, or the checkpoint's folder. */
+  readonly name: string
+  readonly counts: readonly number[]
+  readonly min: number
+  readonly max: number
+  readonly mean: number
+  /** Of the values as a whole population. */
+  readonly deviation: number
+  /** Mean |value - original|. */
+  readonly meanError: number
+}
+
 /**
  * The edges [bins + 1] of equal bins over [low, high], as numpy's `histogram_bin_edges` gives them: both ends exact.
  */

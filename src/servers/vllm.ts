@@ -1,4 +1,5 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { seeGuide } from '../util/see-guide.ts'
 import { blockProblem } from './block-shape.ts'
 import { isAwq, isBitsAndBytes, isGptq, withZeroPoints } from './exchange-formats.ts'
 import { marlinTakes } from './marlin.ts'
@@ -95,7 +96,7 @@ function fp8(input: KernelInput, inputs: QuantizationArgs): Ruling {
   const problem = blockProblem(input)
   if (problem) return refusedEverywhere(problem, BLOCKS)
   if (input.weights.strategy === 'block') return fp8Block(input, inputs)
-  const notices = [notice('below compute capability 89 Marlin leaves the inputs at 16 bits', SCHEMES, 'info')]
+  const notices = [notice(`below compute capability 89 Marlin leaves the inputs at 16 bits.${seeGuide('fp8')}`, SCHEMES, 'info')]
   if (inputs.dynamic !== false && inputs.strategy !== 'token')
     notices.push(notice(`inputs get a scale a token, where the scheme has one a ${inputs.strategy}`, SCHEMES))
   return { nvidia: runs('FP8 from sm89, Marlin below', FP8, 75), cpu: runs('FP8', FP8), notices }

@@ -184,7 +184,7 @@ try {
   await webgpu()
   await report()
 
-  if (engine === 'native' && /\b(amx_bf16|avx512_bf16)\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
+  if (engine === 'native' && /\bamx_bf16\b/.test(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''))) {
     const found = ['1', '2', '4'].map((threads) => {
       const script = join(ROOT, 'test', 'conformance', 'precision.js')
       return JSON.parse(spawnSync(process.execPath, [script, threads], { encoding: 'utf8' }).stdout || '{}')

@@ -1,4 +1,4 @@
-// Opens the reports of two runs in Chromium (CONFORMANCE_CHROMIUM): figures drawn, clicks answered, both themes, a phone, no errors, no requests;
+// Opens the reports of two runs, and a study, in Chromium (CONFORMANCE_CHROMIUM): figures drawn, clicks answered, both themes, a phone, no errors, no requests;
 // and runs the command line in a terminal of tmux. CONFORMANCE_WORK is a folder to work in. Lines as conformance.js has them.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
@@ -94,6 +94,8 @@ const rows = ['--num-calibration-samples', '16', '--max-seq-length', '64', '--en
 llmpress('oneshot', MODEL, '-r', 'rtn-w4a16', '-o', rtn, '--quiet')
 llmpress('oneshot', MODEL, '-r', 'gptq-w4a16', '-o', gptq, ...rows)
 llmpress('report', rtn, gptq, '-o', comparison)
+const study = join(work, 'study')
+llmpress('study', MODEL, '--windows', '2', '--engine', 'wasm', '--quiet', '-o', study)
 
 const browser = await chromium.launch({ executablePath: process.env.CONFORMANCE_CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
 try {
@@ -133,6 +135,26 @@ try {
     )
     check((await page.evaluate('document.documentElement.dataset.theme')) === 'dark', 'it is dark where the system is')
   })
+  for (const [screen, what] of /** @type {const} */ ([
+    [WIDE, 'study'],
+    [PHONE, 'study on a phone'],
+  ])) {
+    await open(join(study, 'study.html'), screen, what, async (page) => {
+      const { ids, empty } = await figures(page)
+      check(
+        ids.join() === 'histogram,sizes' && empty.length === 0,
+        `${what}: histograms and sizes are drawn (${ids.join()}; empty: ${empty.join() || 'none'})`,
+      )
+      const text = await page.locator('[data-figure="histogram"] svg').textContent()
+      check(
+        ['original against absmax', 'original against zero-point', 'Weight values'].every((label) => text?.includes(label)),
+        `${what}: two panels are named`,
+      )
+      check((await page.locator('.samples h3').allTextContents()).join() === 'original,absmax,zero-point', `${what}: three texts`)
+      await page.locator('button.theme').click()
+      check((await figures(page)).empty.length === 0, `${what}: figures are drawn again in the other theme`)
+    })
+  }
   for (const [screen, what] of /** @type {const} */ ([
     [WIDE, 'comparison'],
     [PHONE, 'comparison on a phone'],

@@ -28,7 +28,7 @@ describe('verdictOf', () => {
     [2, 'has lost much of what the original can'],
   ])('a KL divergence of %s means that the model %s', (kl, words) => {
     expect(verdictOf(withKl(kl), null)).toBe(
-      `m ${words}: perplexity 20.00 (1.23 apart), KL divergence ${kl} nats, the same first choice for 91.2 % of tokens.`,
+      `m ${words}: perplexity 20.00 (1.23 apart), KL divergence ${kl} nats, the same first choice for 91.2 % of tokens.${kl > 0.08 ? " See 'llmpress explain quality'." : ''}`,
     )
   })
 

@@ -1,32 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { absmaxInt8, zeroPointInt8 } from '../../src/eval/simple-quantizers.ts'
 import { weightHistograms } from '../../src/eval/weight-histograms.ts'
 import { UserError } from '../../src/util/errors.ts'
 import { useEngine } from '../engine/engines.ts'
 import { recipeOf, runTiny, TINY } from '../oneshot/runs.ts'
 
 useEngine('wasm')
-
-// The worked example of many tutorials.
-const VALUES = Float32Array.of(0.5, -1.2, 0.3, 2.1, -0.8)
-
-describe('absmaxInt8()', () => {
-  test('gives the codes 30, -73, 18, 127, -48 times 2.1 / 127', () => {
-    expect([...absmaxInt8(VALUES)].map((value) => Math.round((value * 127) / 2.1))).toEqual([30, -73, 18, 127, -48])
-    expect([...absmaxInt8(new Float32Array(3))]).toEqual([0, 0, 0])
-  })
-})
-
-describe('zeroPointInt8()', () => {
-  test('is off by 0.003294 on average there, and handles constants', () => {
-    const back = zeroPointInt8(VALUES)
-    const error = VALUES.reduce((sum, value, i) => sum + Math.abs(value - back[i]), 0) / VALUES.length
-    expect(error).toBeCloseTo(0.003294, 6)
-    expect([...zeroPointInt8(Float32Array.of(0, 3)).slice(1)]).toEqual([3])
-    expect(zeroPointInt8(Float32Array.of(0.25))[0]).toBeCloseTo(0.25098, 5)
-    expect([3, -3, 0].map((value) => zeroPointInt8(Float32Array.of(value))[0])).toEqual([3, -3, 0])
-  })
-})
 
 describe('weightHistograms()', () => {
   test('counts the weights of a linear as they are, quantized plainly, and in another checkpoint', async () => {

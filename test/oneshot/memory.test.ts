@@ -71,7 +71,7 @@ describe('placeRun()', () => {
     const refused = (budget: { bytes: number; asked: boolean }) => () => placeRun(plan, rows(10_000), 'wasm', budget)
     expect(refused(asked(1e8))).toThrow(UserError)
     expect(refused(asked(1e8))).toThrow(
-      /^Cannot compress model\.layers\.0 · mlp inputs: it takes about \d+\.\d MB and 100\.0 MB are allowed, expected --max-memory 0\.\dGB or more\.$/,
+      /^Cannot compress model\.layers\.0 · mlp inputs: it takes about \d+\.\d MB and 100\.0 MB are allowed, expected --max-memory 0\.\dGB or more\. See 'llmpress explain memory'\.$/,
     )
     expect(refused({ bytes: 1e8, asked: false })).toThrow('100.0 MB are in this machine, expected a machine with more memory.')
     await plan.close()

@@ -28,7 +28,7 @@ async function filesBelow(path: string): Promise<string[]> {
 function builtFrom(source: string): string[] {
   if (source.startsWith('src/kernels/assembly/') || /\.d\.ts$|\.json$/.test(source)) return []
   // A page's style and program are taken as they are.
-  if (/\.css$|\/page\.js$/.test(source)) return [source.replace(/^src/, 'dist')]
+  if (/\.css$|\/(page|study-page|drawing)\.js$/.test(source)) return [source.replace(/^src/, 'dist')]
   const stem = source.replace(/^src/, 'dist').replace(/\.[jt]s$/, '')
   return [`${stem}.d.ts`, `${stem}.js`]
 }
@@ -49,7 +49,7 @@ describe('npm pack', () => {
   test('holds the build, the kernels, the schemas, recipes, texts and papers, and nothing else', async () => {
     const data = (await filesBelow('data')).filter((path) => !path.endsWith('.py'))
     const built = (await filesBelow('src')).flatMap(builtFrom)
-    const papers = ['CHANGELOG.md', 'LICENSE', 'NOTICE', 'README.md', 'package.json']
+    const papers = ['CHANGELOG.md', 'LICENSE', 'NOTICE', 'README.md', 'docs/guide.md', 'package.json']
     const others = [...(await filesBelow('recipes')), ...(await filesBelow('schemas')), 'wasm/kernels.wasm']
     expect(packed).toEqual([...built, ...data, ...others, ...papers].sort())
   })

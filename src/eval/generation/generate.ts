@@ -86,20 +86,30 @@ const SAMPLING: Sampling = { greedy: false, temperature: 1, topK: 30, topP: 1, s
  */
 export async function generate(options: GenerateOptions): Promise<Generated> {
   checkGenerate(options)
-  const { model, engine = 'auto', threads, signal } = options
-  const folder = await modelFolder(model, options)
+  const folder = await modelFolder(options.model, options)
   const source = await openModel(folder.path)
   try {
-    const tokenizer = await loadTokenizer(folder.path)
-    const prompt = readPrompt(options.prompt, options.messages, tokenizer, model)
-    const defaults = await readGenerationDefaults(folder.path, source.config)
-    const limit = tokenLimit(options, prompt.ids.length, source)
-    const work = () => writeText(source, tokenizer, prompt, defaults, limit, options)
-    const written = await withEngine({ engine, givesBack: isWide(source), ...(threads && { threads }), ...(signal && { signal }) }, work)
-    return { ...written, warnings: [...folder.warnings] }
+    return { ...(await generateFrom(source, options)), warnings: [...folder.warnings] }
   } finally {
     await source.close()
   }
+}
+
+/** The same with a model that is open, or a view of one; `model` names it in messages. Errors: as `generate`. */
+export async function generateFrom(source: OpenModel, options: GenerateOptions): Promise<Omit<Generated, 'warnings'>> {
+  const { model, engine = 'auto', threads, signal } = options
+  const tokenizer = await loadTokenizer(source.path)
+  const prompt = readPrompt(options.prompt, options.messages, tokenizer, model)
+  const defaults = await readGenerationDefaults(source.path, source.config)
+  const limit = tokenLimit(options, prompt.ids.length, source)
+  const work = () => writeText(source, tokenizer, prompt, defaults, limit, options)
+  return withEngine({ engine, givesBack: isWide(source), ...(threads && { threads }), ...(signal && { signal }) }, work)
+}
+
+/** Errors: UserError for a prompt that is empty, or leaves no room for another token. */
+export async function requireRoom(source: OpenModel, options: GenerateOptions): Promise<void> {
+  const prompt = readPrompt(options.prompt, options.messages, await loadTokenizer(source.path), options.model)
+  tokenLimit(options, prompt.ids.length, source)
 }
 
 /** Tokens that a text may have in all, and whether it is the model that has no more positions. */
