@@ -3,7 +3,7 @@ import type { HubOptions } from '../hub/settings.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import { planDescribed } from '../oneshot/plan.ts'
 import { plannedModel } from '../oneshot/planned-model.ts'
-import { refusalOn } from '../servers/servers.ts'
+import { refusalAnywhere, refusalOn } from '../servers/servers.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import type { GuideTopic } from '../util/see-guide.ts'
 import { CANDIDATES, type Candidate } from './candidates.ts'
@@ -107,7 +107,8 @@ async function judged(
   const plan = await planDescribed(source, { recipe }).catch(problemOf)
   if (typeof plan === 'string') return { bytes: before, problem: plan }
   const where = device && (device.name === 'CPU' ? 'cpu' : device.capability)
-  const reason = where === null ? null : refusalOn('vllm', plannedModel(plan), where)
+  const model = plannedModel(plan)
+  const reason = where === null ? refusalAnywhere('vllm', model) : refusalOn('vllm', model, where)
   return { bytes: plan.size.after, problem: reason }
 }
 

@@ -1,3 +1,4 @@
+import { moduleOfTensor } from '../checkpoint/module-of.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
@@ -99,8 +100,8 @@ function partsOf(source: OpenModel): Map<string, Part> {
   }
   const names = new Set(linears.map(({ name }) => name))
   for (const { name, dtype, shape } of reader.tensors.values()) {
-    const dot = name.lastIndexOf('.')
-    if (names.has(name.slice(0, dot)) && name.slice(dot + 1) !== 'bias') continue
+    const module = moduleOfTensor(name)
+    if (names.has(module) && name !== `${module}.bias`) continue
     parts.set(name, { kind: dtype, shape, read: isStoredFloat(dtype) ? () => reader.readFloats(name) : null })
   }
   return parts

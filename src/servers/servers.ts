@@ -86,6 +86,13 @@ export function refusalOn(target: Target, model: ServedModel, device: number | '
   return null
 }
 
+/** Why a server runs a checkpoint on no device at all: the first reason; null where some device does. */
+export function refusalAnywhere(target: Target, model: ServedModel): string | null {
+  if (hardware(target, model).length > 0) return null
+  const refused = rulings(SERVERS[target], model).flatMap(([, { nvidia }]) => (nvidia.runs ? [] : [nvidia.reason]))
+  return refused[0] ?? null
+}
+
 /** Who serves a checkpoint, in one line: `vLLM (GPU sm75+, CPU), transformers (GPU, CPU)`. */
 export function servedBy(model: ServedModel): string {
   const able = TARGETS.flatMap((target) => {

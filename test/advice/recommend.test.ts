@@ -17,10 +17,12 @@ describe('candidates', () => {
     const figure = (label: string, column: number) => Number(rows.find((cells) => cells[1] === label)?.[column])
     const expected = {
       'W8A16, rounding': figure('rounding, `W8A16`', 4),
+      'LLM.int8, bitsandbytes': figure('LLM.int8', 4),
       'W8A8, SmoothQuant and GPTQ': figure('SmoothQuant and GPTQ, `W8A8`', 4),
       'FP8_DYNAMIC, rounding': figure('`FP8_DYNAMIC`', 4),
       'W4A16, GPTQ best': figure('GPTQ, `W4A16`', 5),
       'W4A16, GPTQ': figure('GPTQ, `W4A16`', 4),
+      'NF4, bitsandbytes': figure('NF4, double quantization', 4),
       'W4A16, rounding': figure('rounding, `W4A16`', 4),
       'W3, GPTQ best': figure('GPTQ, 3 bits, groups of 64', 5),
     }
@@ -64,6 +66,16 @@ describe('recommend', () => {
     const { choice, verdict } = await recommend(await llama(), { gpu: '16GB', context: 131072 })
     expect(choice).toBeNull()
     expect(verdict).toMatch(/^Nothing will do on a GPU with 16\.0 GB: even W3, GPTQ best needs .*try a shorter --context/)
+  })
+
+  test('shows bitsandbytes with its loss, and does not take what vLLM has no method for', async () => {
+    for (const options of [{}, { gpu: 'H100' }, { goal: 'size' as const }]) {
+      const { candidates, choice } = await recommend(await llama(), options)
+      const own = candidates.filter(({ name }) => name.endsWith('bitsandbytes'))
+      expect(own.map(({ problem }) => problem)).toEqual(Array(2).fill('bitsandbytes is none of its quantization methods any more'))
+      expect(own.every(({ bytes }) => bytes < 10e9)).toBe(true)
+      expect(choice?.name).not.toContain('bitsandbytes')
+    }
   })
 
   test('an unknown GPU and an unknown goal are errors', async () => {

@@ -7,6 +7,7 @@ import { layoutNamed } from '../../src/checkpoint/layouts.ts'
 import { moduleOfTensor } from '../../src/checkpoint/module-of.ts'
 import { bitsandbytesScheme } from '../../src/checkpoint/parse-bitsandbytes-config.ts'
 import { decodeQuantState, encodeQuantState, mostQuantStateBytes } from '../../src/checkpoint/quant-state.ts'
+import { compare } from '../../src/eval/compare.ts'
 import { inspect } from '../../src/eval/inspect.ts'
 import { inspectTensor } from '../../src/eval/inspect-tensor.ts'
 import { allLinears, openModel, readWeight } from '../../src/models/open-model.ts'
@@ -247,6 +248,12 @@ test('inspect shows modules by scheme and shape, and a tensor with what its code
   const { linear } = await inspectTensor(oracle('nf4'), UP)
   expect(linear).toMatchObject({ scheme: 'NF4 g64', shape: [320, 64] })
   expect(linear?.codes.every(({ code }) => code >= 0 && code < 16)).toBe(true)
+})
+
+test('compare sees linears, whatever each of them is stored as', async () => {
+  const { tensors, differing } = await compare(oracle('nf4-double'), oracle('int8'))
+  expect(differing).toEqual([])
+  expect(tensors.filter(({ name }) => name.endsWith('_proj'))).toHaveLength(7)
 })
 
 test('moduleOfTensor() goes up to the weight that a tensor describes', () => {
