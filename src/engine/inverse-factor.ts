@@ -14,7 +14,7 @@ const SMALLEST_HALVED = 192
 const LARGEST_WHOLE = 4096
 
 /** Rows of a block that are on the engine at a time, beside the block that they are multiplied with. */
-const STRIP = 1792
+const STRIP = 1024
 
 /**
  * U (upper, row major [n, n]) with inverse(H) = UᵀU, float32, on the TensorFlow backend; it takes the place of H. With J the reversal of

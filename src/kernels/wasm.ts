@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { sharedMemory } from './arena.ts'
@@ -93,8 +94,13 @@ class WasmKernels implements Kernels {
       }
       return result
     })
-    this.#turn = mine.catch(() => undefined)
-    return mine
+    const done = mine.then((result) => {
+      // Here nobody refers to it any more.
+      if (this.#desk === null) collectGarbage()
+      return result
+    })
+    this.#turn = done.catch(() => undefined)
+    return done
   }
 }
 
