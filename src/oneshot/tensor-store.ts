@@ -45,15 +45,19 @@ export class ScratchStore implements TensorStore {
     this.#file = file
   }
 
-  readonly shelf: Shelf = {
-    put: async (values) => {
-      const place = await span('io', 'scratch write', () => this.#file.write(values))
-      return async () => {
-        const back = await span('io', 'scratch read', () => this.#file.read(place))
-        this.#file.release(place)
-        return back
-      }
-    },
+  readonly shelf: Shelf = { put: async (values) => this.#taker(await this.#shelve(values)) }
+
+  #shelve(values: Float32Array): Promise<ScratchPlace> {
+    return span('io', 'scratch write', () => this.#file.write(values))
+  }
+
+  /** Made where the values are out of sight: a function keeps all that functions beside it refer to. */
+  #taker(place: ScratchPlace): () => Promise<Float32Array> {
+    return async () => {
+      const back = await span('io', 'scratch read', () => this.#file.read(place))
+      this.#file.release(place)
+      return back
+    }
   }
 
   async load(tensors: readonly Tensor[]): Promise<void> {

@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ScratchFile } from '../../src/oneshot/scratch-file.ts'
 import { ScratchStore } from '../../src/oneshot/tensor-store.ts'
+import { collectGarbage } from '../../src/util/collect-garbage.ts'
 import { RunError, UserError } from '../../src/util/errors.ts'
 import { temporaryFolder } from '../checkpoint/folders.ts'
 import { engines, random, useEngine } from '../engine/engines.ts'
@@ -96,5 +97,22 @@ describe.each(engines)('ScratchStore on %s', (engine) => {
       tensor.dispose()
     }
     expect(file.bytes).toBeLessThanOrEqual(2 * 400)
+  })
+})
+
+describe('the shelf', () => {
+  /** Puts an array on the shelf that nobody else refers to. */
+  async function shelved(store: ScratchStore): Promise<readonly [array: WeakRef<Float32Array>, take: () => Promise<Float32Array>]> {
+    const values = random(1e5, 1)
+    return [new WeakRef(values), await store.shelf.put(values)]
+  }
+
+  test('keeps an array in the file and not in memory', async () => {
+    const [array, take] = await shelved(new ScratchStore(await scratchFile()))
+    // An array stays as long as the turn lasts in which somebody looked at it.
+    await new Promise((resolve) => setImmediate(resolve))
+    collectGarbage()
+    expect(array.deref()).toBeUndefined()
+    expect(await take()).toEqual(random(1e5, 1))
   })
 })

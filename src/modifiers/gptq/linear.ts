@@ -2,6 +2,7 @@ import type { Quantized } from '../../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../../checkpoint/quantization-config.ts'
 import { timesSymmetric } from '../../engine/gram.ts'
 import type { FloatDType } from '../../numerics/dtype.ts'
+import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
 import { codeRange } from '../../schemes/grid.ts'
 import { observedGrid } from '../../schemes/observed-grid.ts'
 import { type Grid, minMaxGrid } from '../../schemes/qparams.ts'
@@ -102,13 +103,18 @@ async function refined({ stage, moments, levers, linear, args, weight }: Task, s
   const { rows, columns } = linear
   if (levers.refinementRounds === 0) return swept
   return withDamping(moments.fitted.hessian, factor, async (hessian) => {
-    const product = await timesSymmetric(difference(weight, dequantize(swept)), hessian)
+    const product = await outputChange(weight, swept, hessian)
     const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, swept)
     const scaleDtype = fittedScales(swept)
     const problem = { rows, columns, weight, product, hessian, codes: swept.codes, groupSize, scale, zeroPoint, ...codeRange(args) }
     const result = await stage.kernels.refine({ ...problem, scaleDtype, rounds: levers.refinementRounds })
     return { ...swept, codes: result.codes, scale: scaleDtype ? result.scale : swept.scale }
   })
+}
+
+/** E H, E the weight less what the codes stand for. A function of its own, or the caller would hold E to its end: 0.5 GB with what E is made of. */
+function outputChange(weight: Float32Array, swept: Quantized, hessian: SymmetricMatrix): Promise<Float32Array> {
+  return timesSymmetric(difference(weight, dequantize(swept)), hessian)
 }
 
 /**
