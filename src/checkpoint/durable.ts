@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { writeError } from './write-error.ts'
 
@@ -28,14 +28,18 @@ export async function syncFolder(dir: string): Promise<void> {
   }
 }
 
-/** Puts a file in the place of another at once: whoever reads it, also after a crash, sees the old one or the new one whole. */
+/**
+ * Puts a file in the place of another at once: whoever reads it, also after a crash, sees the old one or the new one whole. Where that fails
+ * the old one stays and nothing lies beside it.
+ */
 export async function replaceDurably(path: string, content: Uint8Array | string): Promise<void> {
   const draft = `${path}.new`
-  await writeDurably(draft, content)
   try {
+    await writeDurably(draft, content)
     await rename(draft, path)
     await syncFolder(dirname(path))
   } catch (cause) {
+    await rm(draft, { force: true }).catch(() => {})
     throw writeError(cause, path)
   }
 }

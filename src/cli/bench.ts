@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { writeError } from '../checkpoint/write-error.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { BenchResult } from '../eval/bench/bench-result.ts'
 import { UserError } from '../util/errors.ts'
@@ -73,24 +74,36 @@ async function runBench(checkpoints: string[], { json = false, outputPath, http,
     http === undefined
       ? (await expanded(checkpoints)).map((folder) => [folder, (signal) => here(bench, folder, { ...local, ...prompts, ...count, signal })])
       : [[http, (signal) => benchServer(http, { ...prompts, ...count, ...(model && { model }), ...(timeout && { timeout }), signal })]]
+  // What cannot be written to is said before anything is measured.
+  await makeFolder(outputPath)
   const outcomes: Outcome[] = []
   const failures: unknown[] = []
+  const fail = (name: string, error: unknown): string => {
+    failures.push(error)
+    const message = messageOf(error, { debug: false }) ?? String(error)
+    process.stderr.write(`${colorsFor(process.stderr).red('error:')} ${name}: ${message}\n`)
+    return message
+  }
+  // What was measured is printed, whether or not it can be written.
+  const write = async (name: string, file: string, document: object) => {
+    await writeDocument(outputPath, file, document).catch((error: unknown) => fail(name, error))
+  }
+  const files = fileNames(jobs.map(([name]) => name))
   await interruptible(async (signal) => {
-    for (const [name, run] of jobs) {
+    for (const [index, [name, run]] of jobs.entries()) {
+      let found: BenchResult
       try {
-        const found = await run(signal)
-        outcomes.push(found)
-        await writeDocument(outputPath, fileName(name), found)
+        found = await run(signal)
       } catch (error) {
         if (signal.aborted || error instanceof Interrupted || jobs.length === 1) throw error
-        failures.push(error)
-        const message = messageOf(error, { debug: false }) ?? String(error)
-        outcomes.push({ model: name, error: message })
-        process.stderr.write(`${colorsFor(process.stderr).red('error:')} ${name}: ${message}\n`)
+        outcomes.push({ model: name, error: fail(name, error) })
+        continue
       }
+      outcomes.push(found)
+      await write(name, files[index], found)
     }
   })
-  if (outcomes.length > 1) await writeDocument(outputPath, 'summary', { results: outcomes })
+  if (outcomes.length > 1) await write('summary', 'summary', { results: outcomes })
   if (json) printJson({ results: outcomes })
   else print(`${benchTable(outcomes)}\n\nwritten to ${outputPath}/`)
   if (failures.length > 0) process.exitCode = exitCodeOf(failures[0])
@@ -119,11 +132,11 @@ async function expanded(checkpoints: readonly string[]): Promise<string[]> {
   for (const path of checkpoints) {
     if (!existsSync(path) || existsSync(join(path, 'config.json'))) found.push(path)
     else {
-      const entries = await readdir(path, { withFileTypes: true })
-      const inside = entries.filter((entry) => entry.isDirectory() && existsSync(join(path, entry.name, 'config.json')))
+      // Links to checkpoints count, too: existsSync follows them.
+      const inside = (await readdir(path)).filter((name) => existsSync(join(path, name, 'config.json')))
       if (inside.length === 0)
         throw new UserError(`Cannot benchmark ${path}: found neither a config.json nor folders that have one, expected a checkpoint.`)
-      found.push(...inside.map(({ name }) => join(path, name)).sort())
+      found.push(...inside.map((name) => join(path, name)).sort())
     }
   }
   return found
@@ -138,11 +151,31 @@ async function promptsOf(file: string): Promise<string[]> {
   return lines
 }
 
-const fileName = (name: string): string => (/^https?:/.test(name) ? name : basename(resolve(name))).replace(/[^\w.-]+/g, '_')
+/** A name for the document of each; checkpoints of the same name in different folders are told apart by a number. */
+function fileNames(names: readonly string[]): string[] {
+  const taken = new Set(['summary'])
+  return names.map((name) => {
+    const own = (/^https?:/.test(name) ? name : basename(resolve(name))).replace(/[^\w.-]+/g, '_')
+    let free = own
+    for (let number = 2; taken.has(free); number++) free = `${own}-${number}`
+    taken.add(free)
+    return free
+  })
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw writeError(cause, folder)
+  })
+}
 
 async function writeDocument(folder: string, name: string, document: object): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, `${name}.json`), `${JSON.stringify(document, null, 2)}\n`)
+  const path = join(folder, `${name}.json`)
+  try {
+    await writeFile(path, `${JSON.stringify(document, null, 2)}\n`)
+  } catch (cause) {
+    throw writeError(cause, path)
+  }
 }
 
 function benchTable(outcomes: readonly Outcome[]): string {

@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises'
+import { writeError } from '../checkpoint/write-error.ts'
 import type { EvaluateOptions } from '../eval/evaluate.ts'
 import type { Evaluation, ModelEvaluation } from '../eval/evaluation.ts'
 import { writeResults } from '../eval/harness/results-file.ts'
@@ -31,10 +33,23 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
   const { limit } = options.taskOptions ?? {}
   const request = { started, batch: options.batch ?? 'auto', ...(limit !== undefined && { limit }) } as const
   const paths = new Map<string, string>()
+  // What cannot be written to is said before anything is computed; what can no longer be written later is printed all the same.
+  const unwritten = (cause: unknown) => writeError(cause, String(folder))
+  if (folder !== undefined)
+    await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+      throw unwritten(cause)
+    })
+  let lost: unknown = null
   const save = async ({ models }: Evaluation) => {
     if (folder === undefined) return
+    lost = null
     for (const found of models) {
-      if (found.text || found.tasks.length > 0) paths.set(found.model, await writeResults(folder, found, request))
+      if (!found.text && found.tasks.length === 0) continue
+      try {
+        paths.set(found.model, await writeResults(folder, found, request))
+      } catch (cause) {
+        lost = unwritten(cause)
+      }
     }
   }
   try {
@@ -56,6 +71,7 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
     const failures = failuresOf(found.models)
     for (const text of failures) process.stderr.write(`${red('error:')} ${text}\n`)
     if (failures.length > 0) process.exitCode = 2
+    if (lost !== null) throw lost
   } finally {
     display.stop()
   }

@@ -57,12 +57,12 @@ async function runReport(folders: string[], { output, format, theme, linear, ove
   if (format === 'html') {
     const { reportPage } = await import('../report/page.ts')
     const path = resolve(output ?? (folders.length === 1 ? join(folders[0], 'report.html') : 'comparison.html'))
-    await write(path, await reportPage(runs), overwrite)
+    await write(path, await reportPage(runs), { isPage: true, overwrite })
     written.push(path)
   } else {
     const folder = resolve(output ?? 'figures')
     for (const { name, content } of await reportFigures(runs, { format, theme, ...(linear !== undefined && { linear }) })) {
-      await write(join(folder, name), content, overwrite)
+      await write(join(folder, name), content, { isPage: false, overwrite })
       written.push(join(folder, name))
     }
   }
@@ -80,10 +80,14 @@ function requireLinear(wanted: string, runs: readonly { name: string; linears: r
 /** How a page of ours begins; figures are ours by their folder. */
 const OURS = '<!doctype html>'
 
-async function write(path: string, content: string | Uint8Array, overwrite: boolean): Promise<void> {
+async function write(
+  path: string,
+  content: string | Uint8Array,
+  { isPage, overwrite }: { isPage: boolean; overwrite: boolean },
+): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true })
-    if (path.endsWith('.html') && !overwrite) await requireOurs(path)
+    if (isPage && !overwrite) await requireOurs(path)
     await replaceDurably(path, content)
   } catch (cause) {
     throw cause instanceof UserError ? cause : writeError(cause, path)

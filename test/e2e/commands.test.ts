@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -71,6 +71,11 @@ describe('report', () => {
     const refused = await runCli(['report', output, '-o', taken])
     expect(refused).toMatchObject({ code: 2, stdout: '' })
     expect(refused.stderr).toMatch(/another file there.*--overwrite/)
+    // Whatever it is called.
+    const weights = join(dir, 'mine.safetensors')
+    await writeFile(weights, 'mine')
+    expect(await runCli(['report', output, '-o', weights])).toMatchObject({ code: 2, stdout: '' })
+    expect(await readFile(weights, 'utf8')).toBe('mine')
     expect((await runCli(['report', TINY])).stderr).toMatch(/llmpress-report\.json: there is no such file/)
   })
 })
@@ -293,6 +298,34 @@ test('bench measures every checkpoint of a folder, goes on after one that fails,
   expect(found.results.map(({ error }) => error !== undefined)).toEqual([false, true, false])
   expect(JSON.parse(await readFile(join(dir, 'perf_results', 'c.json'), 'utf8'))).toMatchObject({ max_new_tokens: 2 })
   expect(await runCli(['bench'], dir)).toMatchObject({ code: 2, stdout: '' })
+})
+
+test('bench follows links, gives checkpoints of one name documents of their own, and says first that a folder cannot be made', async () => {
+  const folder = join(dir, 'links')
+  await mkdir(folder)
+  await symlink(TINY, join(folder, 'tiny'))
+  const flags = ['--max-new-tokens', '1', '--threads', '1', '--engine', 'wasm']
+  const documents = join(dir, 'documents')
+  expect(await runCli(['bench', folder, TINY, ...flags, '--output-path', documents], dir)).toMatchObject({ code: 0 })
+  expect((await readdir(documents)).sort()).toEqual(['summary.json', 'tiny-2.json', 'tiny.json'])
+  const file = join(dir, 'a-file')
+  await writeFile(file, '')
+  expect(await runCli(['bench', TINY, ...flags, '--output-path', file], dir)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `error: Cannot write ${file}: a part of the path is a file, expected folders.\n`,
+  })
+})
+
+test('eval says first that results cannot be written', async () => {
+  const file = join(dir, 'no-folder')
+  await writeFile(file, '')
+  const { code, stdout, stderr } = await runCli(['eval', TINY, '--perplexity', 'docs-text', '--output_path', file], dir)
+  expect({ code, stdout, stderr }).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `error: Cannot write ${file}: a part of the path is a file, expected folders.\n`,
+  })
 })
 
 describe('looking at checkpoints', () => {

@@ -1,4 +1,4 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JsonObject } from '../../checkpoint/json-file.ts'
 import { packageVersion } from '../../util/package-version.ts'
@@ -26,8 +26,12 @@ export async function writeResults(folder: string, found: ModelEvaluation, reque
   const path = join(inside, `results_${time}.json`)
   // Whoever reads it meanwhile sees the old one or the new one, whole.
   const temporary = `${path}.${process.pid}.tmp`
-  await writeFile(temporary, `${JSON.stringify(await resultsDocument(found, request), null, 2)}\n`)
-  await rename(temporary, path)
+  try {
+    await writeFile(temporary, `${JSON.stringify(await resultsDocument(found, request), null, 2)}\n`)
+    await rename(temporary, path)
+  } finally {
+    await rm(temporary, { force: true })
+  }
   return path
 }
 
