@@ -81,7 +81,7 @@ export function decodeQuantState(
     quant_type: type,
     blocksize: blockSize,
     shape: [rows, columns],
-    ...(nested && { nested_blocksize: NESTED_BLOCK }),
+    ...(nested && { nested_blocksize: NESTED_BLOCK, nested_dtype: NAMES.F32 }),
   }
   for (const [key, value] of Object.entries(values)) {
     if (JSON.stringify(state[key]) !== JSON.stringify(value))
@@ -91,11 +91,12 @@ export function decodeQuantState(
   const found = (Object.keys(NAMES) as FloatDType[]).find((key) => NAMES[key] === name)
   if (!found) throw wrong(`dtype ${JSON.stringify(name)?.slice(0, 80)}`, Object.values(NAMES).join(', '))
   if (!nested && offset === null) return { ...expected, dtype: found, offset: null }
-  if (nested && typeof offset === 'number' && Number.isFinite(offset)) return { ...expected, dtype: found, offset: Math.fround(offset) }
+  if (nested && typeof offset === 'number' && Number.isFinite(Math.fround(offset)))
+    return { ...expected, dtype: found, offset: Math.fround(offset) }
   throw wrong(
     `nested_offset ${JSON.stringify(offset)?.slice(0, 80)}`,
     nested
-      ? 'a number, since config.json says bnb_4bit_use_double_quant'
+      ? 'a float32, since config.json says bnb_4bit_use_double_quant'
       : 'none, since config.json does not say bnb_4bit_use_double_quant',
   )
 }

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { sizeReport } from '../eval/size-report.ts'
 import type { RunRecord } from '../report/record.ts'
+import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
 import { wholeNumber } from './flags.ts'
@@ -57,13 +58,19 @@ export function addInt8(program: Command): void {
   addRunOptions(command, './{model name}-int8').addHelpText('after', EXAMPLES).action(runInt8)
 }
 
-async function runInt8({ json = false, quiet = false, profile, samplePrompt = [], use_bnb: useBnb, ...flags }: Flags): Promise<void> {
+async function runInt8(
+  { json = false, quiet = false, profile, samplePrompt = [], use_bnb: useBnb, ...flags }: Flags,
+  command: Command,
+): Promise<void> {
   const { oneshot } = await import('../index.ts')
   const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, llm_int8_threshold, ...run } = flags
   const recipe = useBnb
     ? `BitsAndBytesModifier: ${JSON.stringify({ load_in_8bit: true, llm_int8_threshold })}\n`
     : `int8: ${JSON.stringify({ ignore: ['lm_head'], symmetry_threshold, epsilon, calibration_samples, strategy })}\n`
   const display = openDisplay({ quiet })
+  const idle = (useBnb ? OWN_FLAGS : BNB_FLAGS).filter((name) => command.getOptionValueSource(name) === 'cli')
+  const { yellow } = colorsFor(process.stderr)
+  for (const name of idle) display.say(`${yellow('warning:')} --${name} changes nothing with --use_bnb ${useBnb ? 'True' : 'False'}`)
   const show = runProgress(display)
   const say = (lines: readonly string[]) => {
     if (!json && lines.length > 0) print(lines.join('\n'))
@@ -107,6 +114,10 @@ async function runInt8({ json = false, quiet = false, profile, samplePrompt = []
     display.stop()
   }
 }
+
+/** Flags of one method that the other has no use for. */
+const OWN_FLAGS = ['symmetry_threshold', 'calibration_samples', 'epsilon', 'strategy']
+const BNB_FLAGS = ['llm_int8_threshold']
 
 function nameOf(model: string): string {
   return model

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { builtInDatasets } from '../data/built-in.ts'
 import { FILE_KINDS } from '../data/data-file.ts'
@@ -77,8 +77,10 @@ export function addStudy(program: Command): void {
 async function runStudy(model: string, { output, json = false, quiet = false, ...flags }: Flags): Promise<void> {
   const folder = output ?? `${basename(resolve(model))}-study`
   // Known before minutes of work.
-  if (existsSync(folder) && !statSync(folder).isDirectory())
-    throw new UserError(`Cannot write the study to ${folder}: found a file, expected a folder, or nothing there.`)
+  let there = resolve(folder)
+  while (!existsSync(there)) there = dirname(there)
+  if (!statSync(there).isDirectory())
+    throw new UserError(`Cannot write the study to ${folder}: found a file at ${there}, expected a folder, or nothing there.`)
   const { study, writeStudy } = await import('../index.ts')
   const display = openDisplay({ quiet })
   try {

@@ -24,6 +24,9 @@ export interface GroupOptions extends ScaleOptions {
   readonly shape?: readonly number[]
 }
 
+/** A group is filled up, so that a larger one would take more memory than there is. */
+const LARGEST_GROUP = 2 ** 31 - 1
+
 /**
  * `quantizeSymmetric` for each group of neighbours in a tensor of any length and shape, flattened: 300 values in groups of 128 are 3 groups, of
  * which the last is filled up with 84 zeros; `groupDequantize` cuts them off again. Worked: [0.5, -1.2, 0.3, 2.1, -0.8] in groups of 2 with 4 bits
@@ -33,8 +36,10 @@ export interface GroupOptions extends ScaleOptions {
 export function groupQuantize(values: ArrayLike<number>, options: GroupOptions = {}): Groups {
   const { groupSize = 128, bits = 4, shape = [values.length] } = options
   requireBits(bits)
-  if (!Number.isInteger(groupSize) || groupSize < 1)
-    throw new UserError(`Cannot quantize in groups of ${groupSize}: expected a positive whole number.`)
+  if (!Number.isInteger(groupSize) || groupSize < 1 || groupSize > LARGEST_GROUP)
+    throw new UserError(`Cannot quantize in groups of ${groupSize}: expected a whole number from 1 to ${LARGEST_GROUP}.`)
+  if (!shape.every((size) => Number.isInteger(size) && size >= 0))
+    throw new UserError(`Cannot quantize [${shape}]: expected whole numbers of at least 0.`)
   const count = shape.reduce((product, size) => product * size, 1)
   if (count !== values.length) throw new UserError(`Cannot quantize [${shape}]: found ${values.length} values, expected ${count}.`)
   rangeOf(values)

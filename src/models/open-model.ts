@@ -6,6 +6,8 @@ import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantiz
 import { openCheckpoint } from '../checkpoint/reader.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
 import type { ScaleDType } from '../numerics/dtype.ts'
+import { firstNonFinite } from '../numerics/finite.ts'
+import { bytesOf } from '../numerics/view.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
 import { groupSizeProblem } from '../schemes/scheme.ts'
@@ -185,11 +187,37 @@ export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'sca
 export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec): Promise<Float32Array> {
   const { name, rows, columns } = spec
   const stored = compressed.get(name)
-  if (stored?.scheme.weights) return dequantize(await readCodes(reader, stored, stored.scheme.weights, spec))
+  if (stored?.scheme.weights) return dequantize(await readSoundCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
   const weight = await reader.readFloats(tensor)
   assertFinite(weight, tensor, reader.info(tensor).file)
   return spec.transposed ? transpose(weight, columns, rows) : weight
+}
+
+/**
+ * What is stored for a compressed linear, to compute with or to write elsewhere. Errors: CheckpointError as `readCodes`, and naming tensor and
+ * file for a tensor of another type than the layout stores, and for a scale that is not finite.
+ */
+export async function readSoundCodes(
+  reader: TensorReader,
+  stored: StoredScheme,
+  args: QuantizationArgs,
+  spec: LinearSpec,
+): Promise<Quantized> {
+  const { layout } = stored
+  for (const { suffix, dtype } of layout.tensors(args, spec.rows, spec.columns, scaleDtypeOf(reader, layout, spec.name))) {
+    const tensor = `${spec.name}.${suffix}`
+    const { dtype: found, file } = reader.info(tensor)
+    if (found !== dtype)
+      throw new CheckpointError(`Cannot use ${tensor} of ${file}: it is stored as ${found}, expected ${dtype}.`, { file, tensor })
+  }
+  const quantized = await readCodes(reader, stored, args, spec)
+  const broken = firstNonFinite(bytesOf(quantized.scale), 'F32')
+  if (broken < 0) return quantized
+  const tensor = `${spec.name}.${layout.scales}`
+  const { file } = reader.info(tensor)
+  const message = `Cannot use ${tensor} of ${file}: found ${quantized.scale[broken]} for scale ${broken}, expected finite scales.`
+  throw new CheckpointError(message, { file, tensor })
 }
 
 /** What is stored for a compressed linear. Errors: CheckpointError where a tensor is missing, or is not what the layout stores. */

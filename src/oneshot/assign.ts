@@ -204,14 +204,19 @@ function reportUnmatched(
   })
 }
 
-/** compressed-tensors knows linears [rows, columns] only: its Conv1D is left alone without a word, and would be compressed in name only. */
+/**
+ * compressed-tensors knows linears [rows, columns] only: its Conv1D is left alone without a word, and would be compressed in name only.
+ * bitsandbytes has a form for it, which is not written here.
+ */
 function requireExpressible(entry: RecipeModifier, { path }: NamedScheme, specs: readonly LinearSpec[]): void {
   const transposed = specs.filter((spec) => spec.transposed)
   if (transposed.length === 0) return
   const more = transposed.length > 1 ? ` and ${transposed.length - 1} more` : ''
+  const { format } = entry.definition
+  const why = format ? `is not written as ${format} here` : 'compressed-tensors cannot express'
   throw entry.errorAt(
     path,
-    `Cannot compress ${transposed[0].name}${more}: its weight is stored transposed (Conv1D), which compressed-tensors cannot express, ` +
+    `Cannot compress ${transposed[0].name}${more}: its weight is stored transposed (Conv1D), which ${why}, ` +
       `expected linears; "re:.*${transposed[0].name.replace(/^.*\d+\./, '\\.')}$" and its likes in ignore leave them as they are`,
   )
 }

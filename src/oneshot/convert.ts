@@ -7,7 +7,7 @@ import type { Method, Quantized } from '../checkpoint/layouts/layout.ts'
 import { CheckpointWriter, type WrittenFile } from '../checkpoint/writer.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
-import { type OpenModel, openModel, readCodes } from '../models/open-model.ts'
+import { type OpenModel, openModel, readSoundCodes } from '../models/open-model.ts'
 import { REPORT_FILE } from '../report/record.ts'
 import { codesChecksum } from '../schemes/codes-checksum.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
@@ -123,7 +123,7 @@ async function writeTensors(
 async function asConverted({ reader }: OpenModel, { spec, stored, scheme: { weights }, scaleDtype }: ConvertedLinear): Promise<Quantized> {
   const { weights: args } = stored.scheme
   if (!args) throw new RangeError(`Cannot convert ${spec.name}: it has no scheme, expected one`)
-  const quantized = await readCodes(reader, stored, args, spec)
+  const quantized = await readSoundCodes(reader, stored, args, spec)
   return { ...quantized, args: weights, scaleDtype, zeroPoint: weights.symmetric ? null : quantized.zeroPoint }
 }
 

@@ -11,6 +11,7 @@ import { compare } from '../../src/eval/compare.ts'
 import { inspect } from '../../src/eval/inspect.ts'
 import { inspectTensor } from '../../src/eval/inspect-tensor.ts'
 import { allLinears, openModel, readWeight } from '../../src/models/open-model.ts'
+import { bytesOf } from '../../src/numerics/view.ts'
 import { quantizeFourBit, quantizeLlmInt8 } from '../../src/schemes/bitsandbytes.ts'
 import { dequantize } from '../../src/schemes/quantize.ts'
 import { CheckpointError } from '../../src/util/errors.ts'
@@ -74,6 +75,16 @@ describe('quant_state', () => {
   ])('that is %s is refused', (_, text, message) => {
     expect(() => decodeQuantState(new TextEncoder().encode(text), 'weight.quant_state', state, false)).toThrow(message)
   })
+})
+
+test.each([
+  ['an offset past float32', 256, 'float32', '1e39', 'nested_offset 1e+39, expected a float32'],
+  ['scales of scales in another type', 256, 'float16', '1', 'nested_dtype "float16", expected "float32"'],
+])('quant_state of double quantization with %s is refused', (_, block, dtype, offset, message) => {
+  const state = { type: 'nf4', blockSize: 64, rows: 3, columns: 128 } as const
+  const nested = `"nested_blocksize": ${block}, "nested_dtype": "${dtype}", "nested_offset": ${offset}`
+  const text = `{"quant_type": "nf4", "blocksize": 64, "shape": [3, 128], "dtype": "float32", ${nested}}`
+  expect(() => decodeQuantState(new TextEncoder().encode(text), 'weight.quant_state', state, true)).toThrow(message)
 })
 
 describe('bitsandbytes layouts', () => {
@@ -204,12 +215,26 @@ describe('damaged bitsandbytes checkpoints', () => {
   test.each([
     ['nf4', `${UP}.weight.quant_map`, Uint8Array.of(0, 0, 0, 0), 'found 0 for code 0, expected -1 of nf4'],
     ['nf4-double', `${UP}.weight.quant_state.bitsandbytes__nf4`, new TextEncoder().encode('['), 'no JSON'],
+    ['nf4-double', `${UP}.weight.nested_quant_map`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN for code 0'],
+    ['nf4', `${UP}.weight.absmax`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN for scale 0, expected finite scales'],
+    ['int8', `${UP}.SCB`, bytesOf(Float32Array.of(1, Number.POSITIVE_INFINITY)), 'found Infinity for scale 1, expected finite scales'],
     ['int8', `${UP}.weight_format`, Uint8Array.of(1), 'found 1, expected 0'],
   ])('%s with another %s names tensor and file', async (name, tensor, bytes, message) => {
     const error = await failure(await damaged(name, overwrite(tensor, bytes)))
     expect(error.message).toContain(message)
-    expect(error.message).toContain(`(${tensor} of model.safetensors)`)
+    expect(error.message).toContain(`${tensor} of model.safetensors`)
     expect({ tensor: error.tensor, file: error.file }).toEqual({ tensor, file: 'model.safetensors' })
+  })
+
+  test('codes of another type of the same size are refused by name', async () => {
+    const folder = await damaged('int8', (folder) =>
+      editHeader(folder, (header) => {
+        header[`${UP}.weight`].dtype = 'U8'
+      }),
+    )
+    const error = await failure(folder)
+    expect(error.message).toBe(`Cannot use ${UP}.weight of model.safetensors: it is stored as U8, expected I8.`)
+    expect({ tensor: error.tensor, file: error.file }).toEqual({ tensor: `${UP}.weight`, file: 'model.safetensors' })
   })
 
   test('a scale or a code tensor of another shape is refused by name', async () => {

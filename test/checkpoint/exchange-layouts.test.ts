@@ -13,6 +13,7 @@ import { allLinears, openModel, readCodes, readWeight } from '../../src/models/o
 import { loadBias } from '../../src/models/weights.ts'
 import { encodeFloats, roundToDtype } from '../../src/numerics/float-dtype.ts'
 import { bytesOf, viewAs } from '../../src/numerics/view.ts'
+import { convert } from '../../src/oneshot/convert.ts'
 import { dequantize } from '../../src/schemes/quantize.ts'
 import { CheckpointError } from '../../src/util/errors.ts'
 import { editWeights, tensorStart } from '../e2e/model-copy.ts'
@@ -112,6 +113,20 @@ describe('GPTQ and AWQ checkpoints that are not as they should be', () => {
     expect(String(error)).toContain('column 7 is in group 4, expected 0 to 3')
     expect(String(error)).toContain(`${Q}.g_idx of model.safetensors`)
     await expect(verify(folder)).rejects.toThrow('column 7 is in group 4')
+  })
+
+  test('a scale that is not finite is an error of what computes or converts, and a finding of verify', async () => {
+    const folder = await copyWith('gptq-w4-g32', {})
+    await editWeights(folder, (bytes) => {
+      bytes.writeUInt16LE(0x7e00, tensorStart(bytes, `${Q}.scales`) + 2)
+      return bytes
+    })
+    const message = `Cannot use ${Q}.scales of model.safetensors: found NaN for scale`
+    const source = await openForTest(folder)
+    await expect(readWeight(source, allLinears(source.model)[0])).rejects.toThrow(message)
+    const output = join(await temporaryFolder(), 'out')
+    await expect(convert(folder, { format: 'compressed-tensors', output })).rejects.toThrow(message)
+    expect((await verify(folder)).problems.join()).toContain(`${Q}.scales is NaN at element 1`)
   })
 
   test('zero points of a symmetric weight that are elsewhere are an error', async () => {

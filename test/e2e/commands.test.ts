@@ -276,6 +276,8 @@ test('int8 logs each layer and the sizes, of its own codes or those of bitsandby
   expect(stdout).toMatch(/^Model Size Information:\n {2}original_size_gb: 0\.00\n/m)
   const other = await runCli(['int8', ...flags, '--use_bnb', 'True', '--llm_int8_threshold', '5', '--overwrite'])
   expect(other.code).toBe(0)
+  expect(other.stderr).toContain('warning: --calibration_samples changes nothing with --use_bnb True')
+  expect(other.stderr).not.toContain('--llm_int8_threshold changes nothing')
   expect(other.stdout).toContain('Method: LLM.int8 of bitsandbytes, threshold 5')
   expect(other.stdout).toMatch(
     /^Layer model\.layers\.0\.self_attn\.q_proj: LLM\.int8 threshold 5 \(squared error of the weights: 0\.0\d+ %\)$/m,

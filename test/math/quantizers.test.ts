@@ -219,7 +219,9 @@ describe('groupQuantize', () => {
 
   it('refuses shapes and sizes that do not fit', () => {
     expect(() => groupQuantize([1, 2, 3], { shape: [2, 2] })).toThrow('found 3 values, expected 4')
+    expect(() => groupQuantize([1, 2, 3, 4], { shape: [-2, -2] })).toThrow('[-2,-2]')
     expect(() => groupQuantize([1], { groupSize: 0 })).toThrow('groups of 0')
+    expect(() => groupQuantize([1], { groupSize: 1e12 })).toThrow('groups of 1000000000000')
   })
 })
 

@@ -117,13 +117,7 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, dty
   }
   const suffix = quantStateSuffix(type)
   const state = decodeQuantState(await read(suffix), suffix, { type, blockSize, rows, columns }, nested)
-  const values = viewAs(Float32Array, await bytesIn('weight.quant_map'))
-  const expected = fourBitValues(type)
-  const odd = values.findIndex((value, i) => value !== expected[i])
-  if (odd >= 0) {
-    const message = `Cannot decode weight.quant_map: found ${values[odd]} for code ${odd}, expected ${expected[odd]} of ${type}.`
-    throw new CheckpointError(message, { tensor: 'weight.quant_map' })
-  }
+  requireValues(viewAs(Float32Array, await bytesIn('weight.quant_map')), fourBitValues(type), 'weight.quant_map', type)
   const codes = unpackFourBit(await bytesIn('weight'))
   const absmax = await bytesIn('weight.absmax')
   const whole = {
@@ -138,8 +132,18 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, dty
   }
   if (state.offset === null) return { ...whole, scale: viewAs(Float32Array, absmax), fourBit: { dtype: state.dtype, nested: null } }
   const scales = { codes: absmax, absmax: viewAs(Float32Array, await bytesIn('weight.nested_absmax')), offset: state.offset }
-  const map = viewAs(Float32Array, await bytesIn('weight.nested_quant_map'))
+  const map = dynamicMap()
+  const found = viewAs(Float32Array, await bytesIn('weight.nested_quant_map'))
+  requireValues(found, map, 'weight.nested_quant_map', 'the dynamic map')
   const scale = decodeDynamic(scales.codes, scales.absmax, map)
   for (let i = 0; i < scale.length; i++) scale[i] += scales.offset
   return { ...whole, scale, fourBit: { dtype: state.dtype, nested: scales } }
+}
+
+/** Errors: CheckpointError naming the first code that stands for another value. */
+function requireValues(found: Float32Array, expected: Float32Array, suffix: string, map: string): void {
+  const odd = found.findIndex((value, i) => value !== expected[i])
+  if (odd < 0) return
+  const message = `Cannot decode ${suffix}: found ${found[odd]} for code ${odd}, expected ${expected[odd]} of ${map}.`
+  throw new CheckpointError(message, { tensor: suffix })
 }

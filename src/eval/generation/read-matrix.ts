@@ -1,6 +1,6 @@
 import { groupFits, type MatrixInput } from '../../kernels/matrices.ts'
 import type { LinearSpec } from '../../models/architecture.ts'
-import { type OpenModel, readCodes, readWeight, storedName } from '../../models/open-model.ts'
+import { type OpenModel, readSoundCodes, readWeight, storedName } from '../../models/open-model.ts'
 import { loadBias } from '../../models/weights.ts'
 import { firstNonFinite } from '../../numerics/finite.ts'
 import { packRows } from '../../numerics/int-pack.ts'
@@ -22,7 +22,7 @@ export async function readMatrix(source: OpenModel, spec: LinearSpec): Promise<M
   })
   const stored = source.compressed.get(spec.name)
   if (stored?.scheme.weights) {
-    const quantized = await readCodes(source.reader, stored, stored.scheme.weights, spec)
+    const quantized = await readSoundCodes(source.reader, stored, stored.scheme.weights, spec)
     const { args, codes } = quantized
     const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, quantized)
     if (args.type !== 'int' || !(codes instanceof Int8Array) || !groupFits(groupSize, columns))
