@@ -10,8 +10,8 @@ import { DataError } from '../../util/errors.ts'
 import type { Task } from './task.ts'
 
 /**
- * The first `limit` rows of one of a task's splits: from `folder/<task>`, where a folder is given (files such as `train.jsonl`, or a copy of
- * the data set as it is on the hub), else from the hub. `total`: all there are, where they were counted. Errors: DataError where there are
+ * The rows of one of a task's splits: from `folder/<task>`, where a folder is given (files such as `train.jsonl`, or a copy of
+ * the data set as it is on the hub), else from the hub. `source` says where from. Errors: DataError where there are
  * none, and as `openHubDataset`.
  */
 export async function taskRows(
