@@ -4,8 +4,10 @@ import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { writeError } from '../checkpoint/write-error.ts'
 import type { EngineName } from '../engine/engine.ts'
+import type { BenchOptions } from '../eval/bench/bench.ts'
 import type { BenchResult } from '../eval/bench/bench-result.ts'
-import { UserError } from '../util/errors.ts'
+import { RunError, UserError } from '../util/errors.ts'
+import { benchApart } from './bench-apart.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
 import { downloadProgress } from './downloads.ts'
@@ -47,7 +49,7 @@ export function addBench(program: Command): void {
       'Measures time to load, memory, and the time that prompts take one after the other and all at once, up to the first token and to the last. Writes a JSON document for each to perf_results/. One that fails does not stop the others.',
     )
     .argument('[checkpoint...]', `${MODEL_HELP}; a folder of checkpoints stands for all of them`)
-    .option('--http <url>', 'measure a server with the interface of OpenAI instead')
+    .option('--http <url>', 'measure a server with the interface of OpenAI instead; its key, if it asks for one, from OPENAI_API_KEY')
     .option('--model <name>', 'with --http: what the server calls the model (default: the first that it lists)')
     .option('--prompts <file>', 'prompts, one a line (default: five of the package)')
     .option('--max-new-tokens <n>', 'tokens to write for each prompt (default: 32)', wholeNumber(1))
@@ -68,12 +70,32 @@ async function runBench(checkpoints: string[], { json = false, outputPath, http,
     throw new UserError('Cannot use --model and --timeout without --http: they are about a server.')
   const prompts = file === undefined ? {} : { prompts: await promptsOf(file) }
   const { bench, benchServer } = await import('../index.ts')
+  const folders = http === undefined ? await expanded(checkpoints) : []
+  // One by itself needs no other process.
+  const measure: Measure =
+    folders.length === 1
+      ? bench
+      : (folder, { onPass, onDownload, signal, ...options }) => benchApart({ folder, options }, { onPass, onDownload }, signal)
   const { model, timeout, maxNewTokens, ...local } = flags
+  const { OPENAI_API_KEY: apiKey } = process.env
   const count = maxNewTokens === undefined ? {} : { maxNewTokens }
   const jobs: [string, (signal: AbortSignal) => Promise<BenchResult>][] =
     http === undefined
-      ? (await expanded(checkpoints)).map((folder) => [folder, (signal) => here(bench, folder, { ...local, ...prompts, ...count, signal })])
-      : [[http, (signal) => benchServer(http, { ...prompts, ...count, ...(model && { model }), ...(timeout && { timeout }), signal })]]
+      ? folders.map((folder) => [folder, (signal) => here(measure, folder, { ...local, ...prompts, ...count, signal })])
+      : [
+          [
+            http,
+            (signal) =>
+              benchServer(http, {
+                ...prompts,
+                ...count,
+                ...(model && { model }),
+                ...(timeout && { timeout }),
+                ...(apiKey && { apiKey }),
+                signal,
+              }),
+          ],
+        ]
   // What cannot be written to is said before anything is measured.
   await makeFolder(outputPath)
   const outcomes: Outcome[] = []
@@ -100,6 +122,7 @@ async function runBench(checkpoints: string[], { json = false, outputPath, http,
         continue
       }
       outcomes.push(found)
+      for (const message of found.errors) fail(name, new RunError(message))
       await write(name, files[index], found)
     }
   })
@@ -109,14 +132,13 @@ async function runBench(checkpoints: string[], { json = false, outputPath, http,
   if (failures.length > 0) process.exitCode = exitCodeOf(failures[0])
 }
 
-async function here(
-  bench: typeof import('../index.ts').bench,
-  folder: string,
-  options: NonNullable<Parameters<typeof bench>[1]>,
-): Promise<BenchResult> {
+type Told = Required<Pick<BenchOptions, 'onPass' | 'onDownload' | 'signal'>>
+type Measure = (folder: string, options: BenchOptions & Told) => Promise<BenchResult>
+
+async function here(measure: Measure, folder: string, options: BenchOptions & Pick<Told, 'signal'>): Promise<BenchResult> {
   const display = openDisplay({ quiet: false })
   try {
-    return await bench(folder, {
+    return await measure(folder, {
       ...options,
       onDownload: downloadProgress(display),
       onPass: (pass) => display.log(`${basename(resolve(folder))}: ${pass}`),
@@ -196,7 +218,7 @@ function benchTable(outcomes: readonly Outcome[]): string {
       formatSeconds(sequential.first_token.median),
       formatSeconds(sequential.latency.median),
       sequential.tokens_per_second.toFixed(1),
-      batch.tokens_per_second.toFixed(1),
+      batch === null ? 'failed' : batch.tokens_per_second.toFixed(1),
     ]
   })
   return table(columns, rows)

@@ -115,7 +115,7 @@ try {
         const ours = Math.log((await perplexity(folder, { dataset: [ids], form: 'rows', window: TOKENS, engine: 'wasm' })).perplexity)
         check(Math.abs(theirs - ours) < CLOSE, `${name}: ${theirs} nats for each of ${likely.length} tokens, ${ours} by llmpress`)
         const found = await benchServer(url, { maxNewTokens: 16 })
-        const rate = found.batch.tokens_per_second
+        const rate = found.batch?.tokens_per_second
         check(isResult(found) && found.model === 'checkpoint' && Number(rate) > 0, `${name}: bench --http measures it (${rate} tokens/s)`)
       })
     } catch (error) {

@@ -34,8 +34,10 @@ export interface BenchResult {
   memory: BenchMemory
   /** One request after the other. */
   sequential: { latency: Latency; first_token: Latency; tokens: number; seconds: number; tokens_per_second: number }
-  /** All at once. */
-  batch: { size: number; first_token: Latency; tokens: number; seconds: number; tokens_per_second: number }
+  /** All at once; null where none of them was answered. */
+  batch: { size: number; first_token: Latency; tokens: number; seconds: number; tokens_per_second: number } | null
+  /** What went wrong with requests to a server after others had been answered. */
+  errors: string[]
 }
 
 /** Errors: RangeError for none. */
@@ -66,7 +68,7 @@ export function sequentialOf(requests: readonly Request[]): BenchResult['sequent
 }
 
 /** Requests at once, over so many seconds in all. */
-export function batchOf(requests: readonly Request[], seconds: number): BenchResult['batch'] {
+export function batchOf(requests: readonly Request[], seconds: number): NonNullable<BenchResult['batch']> {
   const tokens = requests.reduce((sum, request) => sum + request.tokens, 0)
   return {
     size: requests.length,

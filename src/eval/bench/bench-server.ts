@@ -12,6 +12,8 @@ export interface BenchServerOptions {
   maxNewTokens?: number
   /** Seconds without an answer after which a request is given up; 120 by default. */
   timeout?: number
+  /** Sent as a bearer token, where the server asks for one. */
+  apiKey?: string
   signal?: AbortSignal
   now?: () => number
 }
@@ -20,8 +22,8 @@ const TIMEOUT = 120
 
 /**
  * How fast a server with OpenAI's interface answers (vLLM's among them): the prompts one after the other, then all at once, as streams, so
- * that the first token can be timed. A request before them warms up. Errors: RunError for a server that refuses, stalls or says nothing that
- * can be read.
+ * that the first token can be timed. A request before them warms up. After a request that fails no others are made, and the result says so.
+ * Errors: RunError for a server that refuses, stalls or says nothing that can be read before anything is measured.
  */
 export async function benchServer(url: string, options: BenchServerOptions = {}): Promise<BenchResult> {
   checkBenchServer(url, options)
@@ -30,11 +32,24 @@ export async function benchServer(url: string, options: BenchServerOptions = {})
   const model = options.model ?? (await firstModel(base, options))
   const ask = (prompt: string, tokens: number) => streamed(base, { model, prompt, tokens, now }, options)
   await ask(prompts[0], Math.min(2, maxNewTokens))
+  const errors: unknown[] = []
+  // What was measured is kept where a later request fails; where a server stalls, the first that waited in vain ends the pass.
   const sequential: Request[] = []
-  for (const prompt of prompts) sequential.push(await ask(prompt, maxNewTokens))
+  for (const prompt of prompts) {
+    if (errors.length > 0) break
+    await ask(prompt, maxNewTokens).then(
+      (found) => sequential.push(found),
+      (error: unknown) => errors.push(error),
+    )
+  }
+  options.signal?.throwIfAborted()
+  if (sequential.length === 0) throw errors[0]
   const begun = now()
-  const batch = await Promise.all(prompts.map((prompt) => ask(prompt, maxNewTokens)))
+  const settled = await Promise.allSettled(errors.length > 0 ? [] : prompts.map((prompt) => ask(prompt, maxNewTokens)))
   const seconds = (now() - begun) / 1000
+  options.signal?.throwIfAborted()
+  const batch = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  for (const one of settled) if (one.status === 'rejected') errors.push(one.reason)
   return {
     model,
     llmpress: packageVersion(),
@@ -47,7 +62,8 @@ export async function benchServer(url: string, options: BenchServerOptions = {})
     load_seconds: null,
     memory: { weights: null, after_load: null, sequential: null, batch: null },
     sequential: sequentialOf(sequential),
-    batch: batchOf(batch, seconds),
+    batch: batch.length === 0 ? null : batchOf(batch, seconds),
+    errors: errors.map((error) => (error instanceof Error ? error.message : String(error))),
   }
 }
 
@@ -111,9 +127,13 @@ async function fetched(url: string, init: RequestInit, { signal }: Patience): Pr
   throw new RunError(`Cannot benchmark ${url}: the server answered ${response.status}${text && `: ${text}`}, expected 200.`)
 }
 
+const authorization = ({ apiKey }: BenchServerOptions): Record<string, string> => (apiKey ? { authorization: `Bearer ${apiKey}` } : {})
+
 async function firstModel(base: string, options: BenchServerOptions): Promise<string> {
   const url = `${base}/models`
-  const listed = await asked(url, options, async (patient) => (await fetched(url, {}, patient)).json().catch(() => null))
+  const listed = await asked(url, options, async (patient) =>
+    (await fetched(url, { headers: authorization(options) }, patient)).json().catch(() => null),
+  )
   const id = (listed as { data?: { id?: unknown }[] } | null)?.data?.[0]?.id
   if (typeof id === 'string') return id
   throw new RunError(`Cannot benchmark ${base}: its list of models names none, expected one, or its name by --model.`)
@@ -135,7 +155,7 @@ function streamed(
     stream: true,
     stream_options: { include_usage: true },
   }
-  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  const init = { method: 'POST', headers: { 'content-type': 'application/json', ...authorization(options) }, body: JSON.stringify(body) }
   return asked(url, options, async (patient) => {
     const begun = now()
     let [first, pieces, counted] = [0, 0, 0]

@@ -101,6 +101,7 @@ async function measure(
         rows.map(() => ({ ...batch.found, tokens: maxNewTokens })),
         batch.found.seconds,
       ),
+      errors: [],
     }
   } finally {
     resident?.dispose()
