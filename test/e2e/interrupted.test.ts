@@ -94,7 +94,7 @@ describe('oneshot: killed', () => {
   test.each([
     ['GPTQ', GPTQ],
     ['rounding', RTN],
-  ])('%s: killed at random moments, it ends with the files of a run that was left alone', { timeout: 600_000 }, async (name, flags) => {
+  ])('%s: killed at random moments, it ends with the files of a run that was left alone', { timeout: Math.max(600, 90 * KILLS) * 1000 }, async (name, flags) => {
     const whole = join(dir, 'whole')
     const started = performance.now()
     expect(await run(whole, flags, ENV)).toMatchObject({ code: 0 })
