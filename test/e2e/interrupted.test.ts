@@ -24,9 +24,9 @@ const start = (folder: string, flags: readonly string[], env: Record<string, str
   startCli(['oneshot', TINY, '--output', folder, ...flags], dir, env)
 const run = (folder: string, flags: readonly string[], env: Record<string, string> = {}) => start(folder, flags, env).result
 
-/** The bytes of what a run wrote, by name; not of the report and the card, which hold seconds and the folder's name. */
+/** The bytes of what a run wrote, by name; not of the report and the card, which hold seconds and the folder's name, nor its scratch folder. */
 async function filesOf(folder: string): Promise<Record<string, string>> {
-  const names = (await readdir(folder)).filter((name) => !['llmpress-report.json', 'report.html', 'README.md'].includes(name)).sort()
+  const names = (await readdir(folder)).filter((name) => !['llmpress-report.json', 'report.html', 'README.md', '.llmpress'].includes(name)).sort()
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, (await readFile(join(folder, name))).toString('base64')])))
 }
 
