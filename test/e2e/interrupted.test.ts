@@ -26,7 +26,9 @@ const run = (folder: string, flags: readonly string[], env: Record<string, strin
 
 /** The bytes of what a run wrote, by name; not of the report and the card, which hold seconds and the folder's name, nor its scratch folder. */
 async function filesOf(folder: string): Promise<Record<string, string>> {
-  const names = (await readdir(folder)).filter((name) => !['llmpress-report.json', 'report.html', 'README.md', '.llmpress'].includes(name)).sort()
+  const names = (await readdir(folder))
+    .filter((name) => !['llmpress-report.json', 'report.html', 'README.md', '.llmpress'].includes(name))
+    .sort()
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, (await readFile(join(folder, name))).toString('base64')])))
 }
 
@@ -94,31 +96,35 @@ describe('oneshot: killed', () => {
   test.each([
     ['GPTQ', GPTQ],
     ['rounding', RTN],
-  ])('%s: killed at random moments, it ends with the files of a run that was left alone', { timeout: Math.max(600, 90 * KILLS) * 1000 }, async (name, flags) => {
-    const whole = join(dir, 'whole')
-    const started = performance.now()
-    expect(await run(whole, flags, ENV)).toMatchObject({ code: 0 })
-    const usual = performance.now() - started
-    const next = seededUint32(name.length)
-    let kills = 0
-    for (let round = 0; kills < KILLS; round++) {
-      const folder = join(dir, `out-${round}`)
-      // Each round is one run, killed and called again until it gets through.
-      // With every kill it gets more time, or a slow machine would never let it through.
-      for (let done = false, times = 1; !done; times++) {
-        const process = start(folder, flags, ENV)
-        await Promise.race([process.result, setTimeout((next() / 2 ** 32) * usual * 1.2 * times)])
-        process.child.kill('SIGKILL')
-        const { code } = await process.result
-        if (code !== 0) kills++
-        // Killed once all was written, it has nothing left to go on with.
-        done = code === 0 || (existsSync(join(folder, 'config.json')) && !existsSync(join(folder, '.llmpress')))
-        if (done) continue
-        // config.json comes last: with it everything is there.
-        if (existsSync(join(folder, 'config.json'))) await expectSameFiles(folder, whole)
+  ])(
+    '%s: killed at random moments, it ends with the files of a run that was left alone',
+    { timeout: Math.max(600, 90 * KILLS) * 1000 },
+    async (name, flags) => {
+      const whole = join(dir, 'whole')
+      const started = performance.now()
+      expect(await run(whole, flags, ENV)).toMatchObject({ code: 0 })
+      const usual = performance.now() - started
+      const next = seededUint32(name.length)
+      let kills = 0
+      for (let round = 0; kills < KILLS; round++) {
+        const folder = join(dir, `out-${round}`)
+        // Each round is one run, killed and called again until it gets through.
+        // With every kill it gets more time, or a slow machine would never let it through.
+        for (let done = false, times = 1; !done; times++) {
+          const process = start(folder, flags, ENV)
+          await Promise.race([process.result, setTimeout((next() / 2 ** 32) * usual * 1.2 * times)])
+          process.child.kill('SIGKILL')
+          const { code } = await process.result
+          if (code !== 0) kills++
+          // Killed once all was written, it has nothing left to go on with.
+          done = code === 0 || (existsSync(join(folder, 'config.json')) && !existsSync(join(folder, '.llmpress')))
+          if (done) continue
+          // config.json comes last: with it everything is there.
+          if (existsSync(join(folder, 'config.json'))) await expectSameFiles(folder, whole)
+        }
+        await expectSameFiles(folder, whole)
       }
-      await expectSameFiles(folder, whole)
-    }
-    expect(kills).toBeGreaterThanOrEqual(KILLS)
-  })
+      expect(kills).toBeGreaterThanOrEqual(KILLS)
+    },
+  )
 })
