@@ -13,11 +13,12 @@ export function calibrationLines({ name, int8 }: LinearReport): string[] {
 /** Lines about what became of a linear: the mode, the weight before, the scale, the codes. */
 export function quantizationLines({ name, int8 }: LinearReport): string[] {
   if (!int8) return []
-  const { mode, score, weight, scale, zeroPoint, codes } = int8
+  const { mode, score, weight, scale, scaleDtype, zeroPoint, codes } = int8
   return [
     `Layer ${name}: ${mode} quantization (symmetry_score: ${four(score)})`,
     `  original: min=${six(weight.min)}, max=${six(weight.max)}, mean=${six(weight.mean)}, std=${six(weight.std)}`,
     `  scale: ${between(scale, six)}`,
+    ...(scaleDtype ? [`  scale_dtype: ${scaleDtype}`] : []),
     ...(zeroPoint ? [`  zero_point: ${between(zeroPoint, (value) => value.toFixed(1))}`] : []),
     `  quantized: min=${codes.min}, max=${codes.max}`,
   ]

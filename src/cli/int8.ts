@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { sizeReport } from '../eval/size-report.ts'
+import { FLOAT_NAMES, type FloatName } from '../numerics/dtype-names.ts'
 import type { RunRecord } from '../report/record.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -21,6 +22,7 @@ interface Flags extends RunFlags {
   epsilon: number
   calibration_samples: number
   strategy: 'tensor' | 'channel'
+  scale_dtype?: FloatName
   llm_int8_threshold: number
   maxSeqLength?: number
 }
@@ -54,6 +56,11 @@ export function addInt8(program: Command): void {
     .addOption(
       new Option('--strategy <of>', 'what shares a scale: each row, or all of a linear').choices(['channel', 'tensor']).default('channel'),
     )
+    .addOption(
+      new Option('--scale_dtype <dtype>', 'what scales are rounded to and stored as (default: the type of the weights)').choices(
+        FLOAT_NAMES,
+      ),
+    )
     .option('--max-seq-length <n>', LENGTH_HELP, wholeNumber(2))
   addRunOptions(command, './{model name}-int8').addHelpText('after', EXAMPLES).action(runInt8)
 }
@@ -63,10 +70,10 @@ async function runInt8(
   command: Command,
 ): Promise<void> {
   const { oneshot } = await import('../index.ts')
-  const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, llm_int8_threshold, ...run } = flags
+  const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, scale_dtype, llm_int8_threshold, ...run } = flags
   const recipe = useBnb
     ? `BitsAndBytesModifier: ${JSON.stringify({ load_in_8bit: true, llm_int8_threshold })}\n`
-    : `int8: ${JSON.stringify({ ignore: ['lm_head'], symmetry_threshold, epsilon, calibration_samples, strategy })}\n`
+    : `int8: ${JSON.stringify({ ignore: ['lm_head'], symmetry_threshold, epsilon, calibration_samples, strategy, scale_dtype })}\n`
   const display = openDisplay({ quiet })
   const idle = (useBnb ? OWN_FLAGS : BNB_FLAGS).filter((name) => command.getOptionValueSource(name) === 'cli')
   const { yellow } = colorsFor(process.stderr)
@@ -116,7 +123,7 @@ async function runInt8(
 }
 
 /** Flags of one method that the other has no use for. */
-const OWN_FLAGS = ['symmetry_threshold', 'calibration_samples', 'epsilon', 'strategy']
+const OWN_FLAGS = ['symmetry_threshold', 'calibration_samples', 'epsilon', 'strategy', 'scale_dtype']
 const BNB_FLAGS = ['llm_int8_threshold']
 
 function nameOf(model: string): string {

@@ -1,12 +1,16 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
+import { FLOAT_NAMES, type FloatName } from '../numerics/dtype-names.ts'
+import { firstNonFinite } from '../numerics/finite.ts'
 import { roundScales } from '../numerics/scale-dtype.ts'
 import { valueStatistics } from '../numerics/value-statistics.ts'
+import { bytesOf } from '../numerics/view.ts'
 import { gridShape } from '../schemes/grid.ts'
 import { type Grid, gridOfRanges, ranges } from '../schemes/qparams.ts'
 import { assertFinite, dequantize, quantizeToGrid, relativeError } from '../schemes/quantize.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
+import { CheckpointError } from '../util/errors.ts'
 import type { Linear, ModifierDefinition } from './modifier.ts'
 import { PATTERNS } from './quantization-options.ts'
 import { type ActivationStatistics, measureActivations } from './statistics/activations.ts'
@@ -30,6 +34,11 @@ const schema = {
       minimum: 1,
       default: 100,
       description: 'Rows of calibration data, where the run does not say.',
+    },
+    scale_dtype: {
+      enum: FLOAT_NAMES,
+      description:
+        'What scales are rounded to and stored as; by default the type of the weight. Servers that hold scales in the type of the model round wider ones as they load.',
     },
     strategy: {
       enum: ['channel', 'tensor'],
@@ -57,12 +66,18 @@ export const modifier: ModifierDefinition<Options> = {
     ignore,
     config_groups: { group_0: { targets, weights: { num_bits: 8, type: 'int', symmetric: false, strategy } } },
   }),
-  create: ({ symmetry_threshold: threshold = 0.6, epsilon = 1e-8 }) => ({
+  // What a recipe's scheme cannot say: there scales of integers have the type of the weights.
+  completes: ({ scale_dtype: named }, scheme) => ({
+    ...scheme,
+    weights: scheme.weights && named ? { ...scheme.weights, scale_dtype: `torch.${named}` } : scheme.weights,
+  }),
+  create: ({ symmetry_threshold: threshold = 0.6, epsilon = 1e-8, scale_dtype: scaleDtype }) => ({
     async apply(stage, targets) {
       const inputs = await measureActivations(stage)
       const score = symmetryScore(inputs, epsilon)
       for (const [linear, scheme] of targets) {
-        if (scheme.weights) quantize(linear, scheme.weights, schemeLabel(scheme), { inputs, score, symmetric: score > threshold })
+        if (scheme.weights)
+          quantize(linear, scheme.weights, schemeLabel(scheme), { inputs, score, symmetric: score > threshold, scaleDtype })
       }
     },
   }),
@@ -77,6 +92,7 @@ interface Mode {
   readonly inputs: ActivationStatistics
   readonly score: number
   readonly symmetric: boolean
+  readonly scaleDtype: FloatName | undefined
 }
 
 function quantize(linear: Linear, args: QuantizationArgs, label: string, mode: Mode): void {
@@ -88,6 +104,7 @@ function quantize(linear: Linear, args: QuantizationArgs, label: string, mode: M
   const grid = mode.symmetric
     ? symmetricGrid(low, high, shape.scaleShape, linear)
     : gridOfRanges(low, high, shape.scaleShape, args, dtype, null)
+  assertScales(grid, name)
   const quantized = quantizeToGrid(weight, rows, columns, args, grid)
   if (mode.symmetric) clipLowest(quantized)
   linear.quantized = quantized
@@ -101,8 +118,18 @@ function quantize(linear: Linear, args: QuantizationArgs, label: string, mode: M
       inputs: mode.inputs,
       weight: { min, max, mean, std },
       ...stored(quantized, mode),
+      ...(mode.scaleDtype && { scaleDtype: mode.scaleDtype }),
     },
   }
+}
+
+/** Errors: CheckpointError naming the tensor for a scale beyond the type it is stored in, which float16 is for large weights. */
+function assertScales({ scale, scaleDtype }: Grid, name: string): void {
+  const beyond = firstNonFinite(bytesOf(scale), 'F32')
+  if (beyond < 0) return
+  const tensor = `${name}.weight`
+  const message = `Cannot quantize ${tensor}: its scale ${beyond} is beyond ${scaleDtype}, expected scales that it can hold; scale_dtype: float32 holds all`
+  throw new CheckpointError(message, { tensor })
 }
 
 /** Scales of the largest magnitude over 127, and zero points of zero. */

@@ -5,6 +5,7 @@ import type { Engine } from '../engine/engine.ts'
 import type { Kernels } from '../kernels/kernels.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
+import type { FloatName } from '../numerics/dtype-names.ts'
 import type { Shelf } from '../numerics/symmetric-matrix.ts'
 import type { SchemeOptions } from '../schemes/resolve.ts'
 
@@ -14,7 +15,7 @@ export interface Linear {
   readonly name: string
   readonly rows: number
   readonly columns: number
-  /** The type its scales are stored in, that of the weight unless the format fixes it; they are rounded to it before codes are computed. */
+  /** The type its scales are stored in, that of the weight unless the scheme or the format says; they are rounded to it before codes are computed. */
   readonly dtype: FloatDType
   /** The type its bias is stored in; as `dtype` where absent. */
   readonly biasDtype?: FloatDType
@@ -89,6 +90,8 @@ export interface Int8Report {
   zeroPoint: { min: number; max: number } | null
   /** -127 to 127, or 0 to 255. */
   codes: { min: number; max: number }
+  /** The type of the stored scales, where the options name it; else that of the weight. */
+  scaleDtype?: FloatName
 }
 
 /** Calibration rows of one length that go through the model together. Tensors are valid during the visit only. */

@@ -160,7 +160,13 @@ function settledGroups({ compressed }: OpenModel, specs: readonly LinearSpec[], 
     const { weights } = scheme
     const unordered = weights?.actorder === 'group' ? null : (weights?.actorder ?? null)
     const order: QuantizationArgs['actorder'] = isOrdered ? 'group' : unordered
-    const settled = weights && { ...weights, symmetric: weights.symmetric || isSymmetric, actorder: order, zp_dtype: null }
+    const settled = weights && {
+      ...weights,
+      symmetric: weights.symmetric || isSymmetric,
+      actorder: order,
+      scale_dtype: null,
+      zp_dtype: null,
+    }
     return { name: `group_${index}`, scheme: { ...scheme, weights: settled, format: null }, linears }
   })
 }

@@ -3,6 +3,7 @@ import { loadTokenizer } from '../data/tokenizer.ts'
 import { modelFolder } from '../hub/model-folder.ts'
 import type { HubOptions } from '../hub/settings.ts'
 import { openModel } from '../models/open-model.ts'
+import type { FloatName } from '../numerics/dtype-names.ts'
 import type { RunRecord } from '../report/record.ts'
 import { DEFAULT_DATASET, defaultLength } from './calibration.ts'
 import { type OneshotOptions, oneshot } from './oneshot.ts'
@@ -16,6 +17,8 @@ export interface Int8Options extends HubOptions {
   /** Added to the standard deviation in the score; 1e-8 by default. */
   epsilon?: number
   strategy?: 'tensor' | 'channel'
+  /** What scales are rounded to and stored as; the type of the weight by default. */
+  scale_dtype?: FloatName
   /** Linears to leave alone; `lm_head` by default. */
   ignore?: readonly string[]
   /** Tokens of a row; 512 by default, or the model's positions where it has fewer. */
@@ -67,8 +70,8 @@ export class Int8Quantizer {
     calibrationData: readonly (readonly number[])[],
     options: Omit<OneshotOptions, 'model' | 'recipe' | 'dataset' | 'numCalibrationSamples' | 'maxSeqLength'> = {},
   ): Promise<RunRecord> {
-    const { symmetry_threshold, epsilon, strategy, ignore = ['lm_head'] } = this.#options
-    const given = Object.entries({ symmetry_threshold, epsilon, strategy }).filter(([, value]) => value !== undefined)
+    const { symmetry_threshold, epsilon, strategy, scale_dtype, ignore = ['lm_head'] } = this.#options
+    const given = Object.entries({ symmetry_threshold, epsilon, strategy, scale_dtype }).filter(([, value]) => value !== undefined)
     const length = Math.max(2, ...calibrationData.map((row) => row.length))
     return oneshot({
       ...options,

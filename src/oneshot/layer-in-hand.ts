@@ -15,7 +15,7 @@ import { codesChecksum } from '../schemes/codes-checksum.ts'
 import type { CacheRanges } from './activation-ranges.ts'
 import { ExpertCounts } from './expert-tokens.ts'
 import type { Plan } from './plan.ts'
-import type { PlannedLinear } from './staged-linear.ts'
+import { type PlannedLinear, plannedScaleDtype } from './staged-linear.ts'
 
 /** A linear on its way: what the plan says of it, what the modifiers edit, and what it was. */
 export interface LinearInHand {
@@ -79,8 +79,9 @@ export function layerInHand(
 export async function readLinears(plan: Plan, planned: readonly PlannedLinear[]): Promise<LinearInHand[]> {
   const inHand: LinearInHand[] = []
   for (const entry of planned) {
-    const { spec, dtype, scheme } = entry
+    const { spec, scheme } = entry
     const { name, rows, columns } = spec
+    const dtype = plannedScaleDtype(entry)
     const weight = await readWeight(plan.source, spec)
     const originalBias = await loadBias(plan.source, spec)
     const bias = originalBias?.slice() ?? null
@@ -123,7 +124,7 @@ function encodeLinear({ planned, linear, inputRange }: LinearInHand): TensorData
   if (linear.report) linear.report.checksum = codesChecksum(linear.quantized)
   const encoded = new Map([...layout.encode(linear.quantized), ...(inputRange ? activationBytes(scheme, planned.dtype, inputRange) : [])])
   const stored = [
-    ...layout.tensors(linear.quantized.args, spec.rows, spec.columns, planned.dtype),
+    ...layout.tensors(linear.quantized.args, spec.rows, spec.columns, plannedScaleDtype(planned)),
     ...activationTensors(scheme, planned.dtype),
   ]
   return withBytes(spec.name, stored, encoded)

@@ -5,7 +5,7 @@ import { attentionOf } from '../models/attention-of.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { activationTensors, cacheTensors } from '../schemes/activation-scales.ts'
-import type { PlannedLinear } from './staged-linear.ts'
+import { type PlannedLinear, plannedScaleDtype } from './staged-linear.ts'
 
 /** A stored tensor that is copied as it is, with the layer whose completion writes it. */
 export interface PassThrough {
@@ -88,8 +88,10 @@ function cacheInfos({ model }: OpenModel, layer: number, args: QuantizationArgs,
   }))
 }
 
-function storedTensors({ spec, layout, scheme, dtype }: PlannedLinear): TensorInfo[] {
+function storedTensors(planned: PlannedLinear): TensorInfo[] {
+  const { spec, layout, scheme, dtype } = planned
   if (!scheme?.weights || !layout) return []
-  const stored = [...layout.tensors(scheme.weights, spec.rows, spec.columns, dtype), ...activationTensors(scheme, dtype)]
+  const weights = layout.tensors(scheme.weights, spec.rows, spec.columns, plannedScaleDtype(planned))
+  const stored = [...weights, ...activationTensors(scheme, dtype)]
   return stored.map(({ suffix, dtype: type, shape }) => ({ name: `${spec.name}.${suffix}`, dtype: type, shape }))
 }

@@ -106,6 +106,9 @@ export async function requireFormat(
   if (groups.length === 0) refuse('found no compressed linear', 'at least one')
   if (schemes.size > 1) refuse(`found ${labels}, and such a checkpoint has one scheme for all linears`, 'one')
   if (cache) refuse('found kv_cache_scheme, which it has no words for', 'none')
+  const named = [...schemes.values()].flatMap(({ weights }) => weights?.scale_dtype ?? []).find((name) => name !== 'torch.float16')
+  if (named !== undefined)
+    refuse(`found scale_dtype ${named.replace('torch.', '')}, and such a checkpoint has scales of its own type`, 'none')
   const { modelType, tied } = source.model
   const head = source.model.head().name
   const compressed = new Map(groups.flatMap(({ linears, scheme }) => linears.map((name) => [name, scheme] as const)))
