@@ -1,6 +1,7 @@
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
 import { isJsonObject, type JsonObject } from '../checkpoint/json-file.ts'
 import { moduleOfTensor } from '../checkpoint/module-of.ts'
+import { nameSays } from '../checkpoint/name-hint.ts'
 import { quantStateShape } from '../checkpoint/quant-state.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
@@ -79,13 +80,13 @@ interface Compression {
  */
 export async function inspect(checkpoint: string, { against, ...options }: InspectOptions = {}): Promise<Inspection> {
   checkInspect(checkpoint, { ...options, ...(against !== undefined && { against }) })
-  const { path, warnings, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
+  const { path, id, warnings, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
   const config = await readConfig(path)
   const reader = await openCheckpoint(path, remote)
   try {
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
-    const { format, schemes, notes } = withHint(readCompression(config, byModule), tensors)
+    const { format, schemes, notes } = withHint(readCompression(config, byModule), tensors, id)
     const modules: InspectedModule[] = []
     for (const [name, own] of byModule) modules.push(await inspectModule(reader, name, own, schemes.get(name)))
     const dtypes: Inspection['dtypes'] = {}
@@ -140,10 +141,15 @@ function byLayer(modules: readonly InspectedModule[]): InspectedLayer[] {
   })
 }
 
-/** Where config.json says nothing of compression, and the tensors do. */
-function withHint(found: Compression, tensors: readonly TensorInfo[]): Compression {
-  const hint = found.format === null ? formatHint(tensors) : null
-  if (hint === null) return found
+/** Where config.json says nothing of compression, and the tensors do, or the name alone. */
+function withHint(found: Compression, tensors: readonly TensorInfo[], id: string): Compression {
+  if (found.format !== null) return found
+  const hint = formatHint(tensors)
+  if (hint === null) {
+    const said = nameSays(id)
+    if (said === null) return found
+    return { ...found, notes: [...found.notes, `${said}, but neither config.json nor the tensors do: they are those of a plain model`] }
+  }
   const note = `config.json has no quantization_config, but the tensors are stored as ${hint} has them. Loaders need that section`
   return { ...found, format: hint, notes: [...found.notes, note] }
 }
