@@ -1,4 +1,5 @@
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
+import { exchangeSettings } from '../checkpoint/exchange-settings.ts'
 import { isJsonObject, type JsonObject } from '../checkpoint/json-file.ts'
 import { moduleOfTensor } from '../checkpoint/module-of.ts'
 import { nameSays } from '../checkpoint/name-hint.ts'
@@ -51,6 +52,8 @@ export interface Inspection {
   modelType: string | null
   /** The `format` of quantization_config, its `quant_method` where it has none (`gptq`, `awq`), `bitsandbytes-4bit` or `bitsandbytes-8bit`; null for what is not compressed. */
   format: string | null
+  /** Settings of kernels that a GPTQ or AWQ checkpoint names (`use_exllama`, `fuse_max_seq_len`), and AWQ's `version`; empty for others. */
+  settings: JsonObject
   /** The weight files with their sizes on disk. */
   files: { name: string; bytes: number }[]
   tensors: number
@@ -87,6 +90,7 @@ export async function inspect(checkpoint: string, { against, ...options }: Inspe
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
     const { format, schemes, notes } = withHint(readCompression(config, byModule), tensors, id)
+    const exchange = exchangeSettings(config)
     const modules: InspectedModule[] = []
     for (const [name, own] of byModule) modules.push(await inspectModule(reader, name, own, schemes.get(name)))
     const dtypes: Inspection['dtypes'] = {}
@@ -99,6 +103,7 @@ export async function inspect(checkpoint: string, { against, ...options }: Inspe
       path: checkpoint,
       modelType: typeof config.model_type === 'string' ? config.model_type : null,
       format,
+      settings: exchange?.settings ?? {},
       files: [...reader.files].map(([name, bytes]) => ({ name, bytes })),
       tensors: tensors.length,
       bytes,
@@ -106,7 +111,7 @@ export async function inspect(checkpoint: string, { against, ...options }: Inspe
       modules,
       layers: byLayer(modules),
       size: against === undefined ? null : sized(await bytesOf(against, options), bytes),
-      notes: [...warnings, ...notes],
+      notes: [...warnings, ...notes, ...(exchange?.notes ?? [])],
     }
   } finally {
     await reader.close()
