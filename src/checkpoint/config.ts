@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { CheckpointError } from '../util/errors.ts'
 import { FLOATS_IN_CONFIG } from './bitsandbytes-config.ts'
 import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, type JsonObject, readJsonFile } from './json-file.ts'
 import { numberLiterals, stringifyWith } from './json-text.ts'
 import { layoutFor } from './layouts.ts'
+import { nameSays } from './name-hint.ts'
 import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
 import { isUnfinished } from './staging.ts'
 
@@ -22,7 +23,18 @@ export async function readConfig(dir: string): Promise<JsonObject> {
     const message = `Cannot open ${dir}: found a run that has not finished, expected a checkpoint. The command that began it goes on where it was stopped.`
     throw new CheckpointError(message, { file: join(dir, CONFIG_FILE) })
   }
+  if (!existsSync(join(dir, CONFIG_FILE)) && existsSync(dir)) await refuseByName(dir)
   return readJsonFile(join(dir, CONFIG_FILE))
+}
+
+/** Errors: CheckpointError for what has no config.json and says by its name, or by that of a file of llama.cpp in it, what it is instead. */
+async function refuseByName(path: string): Promise<void> {
+  const files = await readdir(path).catch(() => [])
+  const llama = files.find((file) => file.endsWith('.gguf'))
+  const said = nameSays(llama ?? basename(resolve(path)))
+  if (said === null) return
+  const message = `Cannot open ${path}: found ${llama ?? `no ${CONFIG_FILE}`}, expected a model in the form of transformers; ${said}.`
+  throw new CheckpointError(message, { file: path })
 }
 
 /**

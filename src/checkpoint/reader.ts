@@ -1,12 +1,13 @@
 import { readdir } from 'node:fs/promises'
 import { endianness } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { closest } from 'fastest-levenshtein'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import { CheckpointError, RunError, UserError } from '../util/errors.ts'
 import { type ByteSource, openLocal, type RemoteWeights } from './byte-source.ts'
 import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
+import { nameSays } from './name-hint.ts'
 import { HEADER_PREFIX, headerLength, parseHeader, type SafetensorsEntry } from './safetensors.ts'
 import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
@@ -45,10 +46,14 @@ async function listFolder(dir: string): Promise<string[]> {
 function noSafetensors(dir: string, files: readonly string[]): CheckpointError {
   const others = files.filter((file) => file.endsWith('.safetensors'))
   const pickles = files.filter((file) => /\.(bin|pt|pth|ckpt)$/.test(file))
+  const llama = files.filter((file) => file.endsWith('.gguf'))
   let found = 'found neither'
   if (others.length > 0) found = `found only ${shortList(others)}`
   else if (pickles.length > 0) found = `found only pickles (${shortList(pickles)}), which can run code; convert them to safetensors first`
-  return new CheckpointError(`Cannot open the checkpoint ${dir}: ${found}, expected ${SINGLE_FILE} or ${INDEX_FILE}.`, { file: dir })
+  else if (llama.length > 0) found = `found only ${shortList(llama)}`
+  const said = nameSays(llama[0] ?? basename(resolve(dir)))
+  const hint = said === null ? '' : `; ${said}`
+  return new CheckpointError(`Cannot open the checkpoint ${dir}: ${found}, expected ${SINGLE_FILE} or ${INDEX_FILE}${hint}.`, { file: dir })
 }
 
 function shortList(names: readonly string[]): string {

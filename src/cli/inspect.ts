@@ -103,7 +103,7 @@ function statisticsFacts({ count, min, max, mean, std, zeros, nonFinite }: Value
 /** A checkpoint for people: the tree, then the totals. */
 function describeInspection(inspection: Inspection, by: Flags['by']): string {
   const { dim } = colorsFor(process.stdout)
-  const { path, modelType, format, files, tensors, bytes, dtypes, modules, size, notes } = inspection
+  const { path, modelType, format, settings, files, tensors, bytes, dtypes, modules, size, notes } = inspection
   const rows = moduleTree(modules).map(({ label, module }) =>
     module
       ? [label, module.kind, module.shape.join(' x '), formatBytes(module.bytes), module.bitsPerWeight.toFixed(2)]
@@ -116,6 +116,7 @@ function describeInspection(inspection: Inspection, by: Flags['by']): string {
     { title: 'Size', align: 'right' },
     { title: 'Bits per weight', align: 'right' },
   ] as const
+  const named = Object.entries(settings).map(([key, value]) => `${key} ${JSON.stringify(value)}`)
   const weights = modules.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
   const types = Object.entries(dtypes).map(([type, { tensors: count, bytes: size }]) => `${type} ${formatBytes(size)} ${dim(`(${count})`)}`)
   return [
@@ -124,6 +125,7 @@ function describeInspection(inspection: Inspection, by: Flags['by']): string {
       ['Checkpoint', path],
       ['Model type', modelType ?? 'not in config.json'],
       ['Format', format ?? 'not compressed'],
+      ...(named.length > 0 ? [['Settings', named.join(', ')] as [string, string]] : []),
       ['Tensors', `${plural(tensors, 'tensor')}, ${formatBytes(bytes)} in ${plural(files.length, 'file')}`],
       ['Types', types.join(', ')],
       ['Weights', `${formatCount(weights)}, ${((8 * bytes) / Math.max(1, weights)).toFixed(2)} bits each on average`],

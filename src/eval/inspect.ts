@@ -1,6 +1,8 @@
 import { parseQuantizationConfig, readConfig } from '../checkpoint/config.ts'
+import { exchangeSettings } from '../checkpoint/exchange-settings.ts'
 import { isJsonObject, type JsonObject } from '../checkpoint/json-file.ts'
 import { moduleOfTensor } from '../checkpoint/module-of.ts'
+import { nameSays } from '../checkpoint/name-hint.ts'
 import { quantStateShape } from '../checkpoint/quant-state.ts'
 import type { QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { type CheckpointReader, openCheckpoint } from '../checkpoint/reader.ts'
@@ -50,6 +52,8 @@ export interface Inspection {
   modelType: string | null
   /** The `format` of quantization_config, its `quant_method` where it has none (`gptq`, `awq`), `bitsandbytes-4bit` or `bitsandbytes-8bit`; null for what is not compressed. */
   format: string | null
+  /** Settings of kernels that a GPTQ or AWQ checkpoint names (`use_exllama`, `fuse_max_seq_len`), and AWQ's `version`; empty for others. */
+  settings: JsonObject
   /** The weight files with their sizes on disk. */
   files: { name: string; bytes: number }[]
   tensors: number
@@ -79,13 +83,14 @@ interface Compression {
  */
 export async function inspect(checkpoint: string, { against, ...options }: InspectOptions = {}): Promise<Inspection> {
   checkInspect(checkpoint, { ...options, ...(against !== undefined && { against }) })
-  const { path, warnings, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
+  const { path, id, warnings, remote } = await modelFolder(checkpoint, { ...options, weights: 'headers' })
   const config = await readConfig(path)
   const reader = await openCheckpoint(path, remote)
   try {
     const tensors = [...reader.tensors.values()]
     const byModule = groupByModule(tensors)
-    const { format, schemes, notes } = withHint(readCompression(config, byModule), tensors)
+    const { format, schemes, notes } = withHint(readCompression(config, byModule), tensors, id)
+    const exchange = exchangeSettings(config)
     const modules: InspectedModule[] = []
     for (const [name, own] of byModule) modules.push(await inspectModule(reader, name, own, schemes.get(name)))
     const dtypes: Inspection['dtypes'] = {}
@@ -98,6 +103,7 @@ export async function inspect(checkpoint: string, { against, ...options }: Inspe
       path: checkpoint,
       modelType: typeof config.model_type === 'string' ? config.model_type : null,
       format,
+      settings: exchange?.settings ?? {},
       files: [...reader.files].map(([name, bytes]) => ({ name, bytes })),
       tensors: tensors.length,
       bytes,
@@ -105,7 +111,7 @@ export async function inspect(checkpoint: string, { against, ...options }: Inspe
       modules,
       layers: byLayer(modules),
       size: against === undefined ? null : sized(await bytesOf(against, options), bytes),
-      notes: [...warnings, ...notes],
+      notes: [...warnings, ...notes, ...(exchange?.notes ?? [])],
     }
   } finally {
     await reader.close()
@@ -140,10 +146,15 @@ function byLayer(modules: readonly InspectedModule[]): InspectedLayer[] {
   })
 }
 
-/** Where config.json says nothing of compression, and the tensors do. */
-function withHint(found: Compression, tensors: readonly TensorInfo[]): Compression {
-  const hint = found.format === null ? formatHint(tensors) : null
-  if (hint === null) return found
+/** Where config.json says nothing of compression, and the tensors do, or the name alone. */
+function withHint(found: Compression, tensors: readonly TensorInfo[], id: string): Compression {
+  if (found.format !== null) return found
+  const hint = formatHint(tensors)
+  if (hint === null) {
+    const said = nameSays(id)
+    if (said === null) return found
+    return { ...found, notes: [...found.notes, `${said}, but neither config.json nor the tensors do: they are those of a plain model`] }
+  }
   const note = `config.json has no quantization_config, but the tensors are stored as ${hint} has them. Loaders need that section`
   return { ...found, format: hint, notes: [...found.notes, note] }
 }

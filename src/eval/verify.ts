@@ -1,4 +1,5 @@
 import { parseQuantizationConfig } from '../checkpoint/config.ts'
+import { exchangeSettings } from '../checkpoint/exchange-settings.ts'
 import { tensorBytes } from '../checkpoint/shards.ts'
 import { isUnfinished } from '../checkpoint/staging.ts'
 import { lacksPadding } from '../data/padding-token.ts'
@@ -71,6 +72,7 @@ export async function verify(checkpoint: string, options: VerifyOptions = {}): P
     const { same, problems, notes } = await checkFiles(folder.path, report, signal)
     const floats = floatTensors(source.model)
     await notePadding(folder.path, notes, problems)
+    notes.push(...(exchangeSettings(source.config)?.notes ?? []))
     if (isUnfinished(folder.path)) notes.push('a run that has not finished is to replace this checkpoint: its command goes on with it')
     const linears: VerifiedLinear[] = []
     const expected = new Set<string>()

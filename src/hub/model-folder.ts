@@ -4,6 +4,7 @@ import type { RemoteWeights } from '../checkpoint/byte-source.ts'
 import { isCompanion } from '../checkpoint/companion-names.ts'
 import { CONFIG_FILE, readConfig } from '../checkpoint/config.ts'
 import { isJsonObject, readJsonFile } from '../checkpoint/json-file.ts'
+import { nameSays } from '../checkpoint/name-hint.ts'
 import { INDEX_FILE, SINGLE_FILE } from '../checkpoint/shards.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { type HubRepo, openRepo } from './open-repo.ts'
@@ -86,6 +87,8 @@ function weightless(files: readonly string[]): string {
   return `found ${other === null ? 'no weights' : `only ${other}`}, ${expected}`
 }
 
+/** Where the files are not what is needed, the name may tell what they are. */
 function refused({ repo }: HubRepo, problem: string): CheckpointError {
-  return new CheckpointError(`Cannot use ${repo.name}@${repo.revision}: ${problem}.`)
+  const said = nameSays(repo.name)
+  return new CheckpointError(`Cannot use ${repo.name}@${repo.revision}: ${problem}${said === null ? '' : `; ${said}`}.`)
 }

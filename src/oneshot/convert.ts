@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { configText } from '../checkpoint/config.ts'
-import { isJsonObject, readJsonFile } from '../checkpoint/json-file.ts'
+import { exchangeSettings } from '../checkpoint/exchange-settings.ts'
+import { isJsonObject, type JsonObject, readJsonFile } from '../checkpoint/json-file.ts'
 import type { Method, Quantized } from '../checkpoint/layouts/layout.ts'
 import { CheckpointWriter, type WrittenFile } from '../checkpoint/writer.ts'
 import { modelFolder } from '../hub/model-folder.ts'
@@ -41,6 +42,8 @@ export interface Conversion {
   linears: { name: string; scheme: string; checksum: string }[]
   /** As the report of what was converted has it: names of tensors that were rescaled or rotated when it was made. */
   rewritten: string[]
+  /** Settings of kernels in the configuration of a GPTQ or AWQ checkpoint (`use_exllama`), which the new format has no place for. */
+  settings: JsonObject
   /** Bytes of all tensors. */
   size: { before: number; after: number }
   notes: string[]
@@ -66,6 +69,7 @@ export async function convert(checkpoint: string, options: ConvertOptions): Prom
       const linears = await writeTensors(source, plan, writer, signal, onProgress)
       await writeCompanions(source, plan, writer)
       await checkSaved(plan, writer.staging, linears, signal)
+      const exchange = exchangeSettings(source.config)
       const record: Conversion = {
         llmpress: packageVersion(),
         model: folder.reference,
@@ -74,8 +78,9 @@ export async function convert(checkpoint: string, options: ConvertOptions): Prom
         format,
         linears,
         rewritten: await rewrittenBefore(folder.path),
+        settings: exchange?.settings ?? {},
         size: plan.size,
-        notes: [...plan.notes],
+        notes: [...plan.notes, ...(exchange?.notes ?? [])],
         files: await writer.files(),
       }
       await writer.writeFile(REPORT_FILE, `${JSON.stringify(record, null, 2)}\n`)

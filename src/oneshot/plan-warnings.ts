@@ -1,3 +1,4 @@
+import { nameSays } from '../checkpoint/name-hint.ts'
 import { totalBytes } from '../checkpoint/shards.ts'
 import { type OpenModel, tensorNames } from '../models/open-model.ts'
 import { formatBytes } from '../util/format-bytes.ts'
@@ -8,7 +9,19 @@ import type { PassThrough } from './plan-tensors.ts'
  * that `foreignTensors` found.
  */
 export function modelWarnings(source: OpenModel, compressed: ReadonlySet<string>, foreign: readonly string[]): string[] {
-  return [...untiedHead(source, compressed), ...foreignWarnings(source, foreign), ...unknownModel(source), ...stackedExperts(source)]
+  return [
+    ...compressedByName(source),
+    ...untiedHead(source, compressed),
+    ...foreignWarnings(source, foreign),
+    ...unknownModel(source),
+    ...stackedExperts(source),
+  ]
+}
+
+/** Weights that were rounded once lose more when they are rounded again; that they were, only the name may still tell. */
+function compressedByName({ name }: OpenModel): string[] {
+  const said = nameSays(name)
+  return said === null ? [] : [`${said}, but its files are those of a plain model: if its weights were rounded before, take the original`]
 }
 
 /** Compressing a tied head means to store it beside the embedding that it shared. */

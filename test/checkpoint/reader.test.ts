@@ -76,6 +76,7 @@ describe('openCheckpoint', () => {
     expect(await refusal(await folderOf({}))).toContain('expected model.safetensors or')
     expect(await refusal(await folderOf({ 'pytorch_model.bin': '' }))).toContain('pickles (pytorch_model.bin)')
     expect(await refusal(await folderOf({ 'consolidated.safetensors': '' }))).toContain('found only consolidated.safetensors')
+    expect(await refusal(await folderOf({ 'x.Q8_0.gguf': '' }))).toMatch(/found only x\.Q8_0\.gguf, .*; its name says GGUF, 8 bits/)
   })
 
   it('refuses shard names that leave the folder', async () => {

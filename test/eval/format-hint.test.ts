@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { formatHint } from '../../src/eval/format-hint.ts'
@@ -32,6 +34,25 @@ test.each(FOREIGN)('formatHint tells %s', (format, types) => {
 
 test('formatHint finds nothing in a plain checkpoint', () => {
   expect(formatHint([{ name: 'x.weight', dtype: 'BF16', shape: [1] }])).toBeNull()
+})
+
+test('inspect says what the name says where neither config.json nor the tensors do', async () => {
+  const weights = safetensorsFile([{ name: 'x.weight', dtype: 'BF16', shape: [1], bytes: new Uint8Array(2) }])
+  const dir = join(await folderOf({}), 'Some-7B-W4A16-G128')
+  await mkdir(dir)
+  await writeFile(join(dir, 'config.json'), '{}')
+  await writeFile(join(dir, 'model.safetensors'), weights)
+  const { format, notes } = await inspect(dir)
+  expect(format).toBeNull()
+  expect(notes).toEqual(['its name says W4A16, groups of 128, but neither config.json nor the tensors do: they are those of a plain model'])
+})
+
+test('inspect of files of llama.cpp says what they are and what to take', async () => {
+  const dir = await folderOf({ 'some-7b.Q4_K_M.gguf': 'GGUF' })
+  const refusal =
+    /found some-7b\.Q4_K_M\.gguf, expected a model in the form of transformers; its name says GGUF, 4 bits \(files of llama\.cpp/
+  await expect(inspect(dir)).rejects.toThrow(refusal)
+  await expect(inspect(join(dir, 'some-7b.Q4_K_M.gguf'))).rejects.toThrow(/found no config\.json, .*its name says GGUF/)
 })
 
 test('inspect says what is stored where config.json does not', async () => {

@@ -184,6 +184,15 @@ describe('modelFolder() without the hub', () => {
 })
 
 describe('modelFolder() of repositories that cannot be used', () => {
+  test('says what the name says where the weights are not safetensors', async () => {
+    hub.repos.set('models/org/Tiny-GGUF', { 'config.json': Buffer.from('{"model_type": "llama"}'), 'tiny.Q4_0.gguf': Buffer.from('GGUF') })
+    await expect(get('org/Tiny-GGUF')).rejects.toThrow(
+      /Cannot use org\/Tiny-GGUF@main: found only tiny\.Q4_0\.gguf, expected .*; its name says GGUF \(files of llama\.cpp, .*take the safetensors model/,
+    )
+    hub.repos.set('models/org/Tiny-AWQ', { 'awq.pt': Buffer.from('x') })
+    await expect(get('org/Tiny-AWQ')).rejects.toThrow(/found no config\.json, .*; its name says AWQ\.$/)
+  })
+
   test('refuses pickles, and says why', async () => {
     delete files['model.safetensors']
     const failure = get()
