@@ -201,5 +201,11 @@ export function checkBench(model: unknown, options: unknown): void {
 /** Checks the arguments of `benchServer`. Errors: UserError that names the argument or option. */
 export function checkBenchServer(url: unknown, options: unknown): void {
   if (typeof url !== 'string') throw new UserError(`Cannot run benchServer: found ${JSON.stringify(url)}, expected the server's address.`)
-  checkOptions('benchServer', options, { ...REQUESTS, model: text("the model's name"), apiKey: text('the key of the server'), timeout: whole(1), signal })
+  checkOptions('benchServer', options, {
+    ...REQUESTS,
+    model: text("the model's name"),
+    apiKey: text('the key of the server'),
+    timeout: whole(1),
+    signal,
+  })
 }

@@ -82,6 +82,30 @@ describe('benchServer', () => {
     await expect(benchServer(url, { timeout: 1 })).rejects.toThrow(/no answer within 1 s/)
   })
 
+  test('what was measured is kept where later requests fail, and no more are made', async () => {
+    let answered = 0
+    const url = await serve((body, response) =>
+      ++answered <= 4 ? stream(body, response) : void response.writeHead(500).end('out of memory'),
+    )
+    const found = await benchServer(url, { prompts: ['a', 'b', 'c'], maxNewTokens: 2 })
+    expect(found).toMatchObject({ sequential: { tokens: 6 }, batch: null })
+    expect(found.errors).toHaveLength(3)
+    expect(found.errors[0]).toMatch(/the server answered 500: out of memory/)
+    expect(await isBenchResult(found)).toBe(true)
+    answered = 2
+    const early = await benchServer(url, { prompts: ['a', 'b', 'c'], maxNewTokens: 2 })
+    expect(early).toMatchObject({ sequential: { tokens: 2 }, batch: null, errors: [expect.stringMatching(/500/)] })
+    expect(answered).toBe(5)
+  })
+
+  test('a key is sent as a bearer token', async () => {
+    const seen: unknown[] = []
+    const url = await serve(stream)
+    server?.prependListener('request', ({ headers }: IncomingMessage) => seen.push(headers.authorization))
+    await benchServer(url, { prompts: ['a'], maxNewTokens: 1, apiKey: 'secret' })
+    expect(seen).toEqual(Array.from({ length: 4 }, () => 'Bearer secret'))
+  })
+
   test('no server, and no address', async () => {
     await expect(benchServer('http://127.0.0.1:9')).rejects.toThrow(/the server cannot be reached/)
     await expect(benchServer('localhost')).rejects.toThrow(UserError)
