@@ -12,6 +12,7 @@ import { addEstimate } from './estimate.ts'
 import { addEval } from './eval.ts'
 import { exitCodeOf, messageOf } from './exit.ts'
 import { addExplain } from './explain.ts'
+import { refuseForeignOptions } from './foreign-options.ts'
 import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
 import { addInt8 } from './int8.ts'
@@ -71,6 +72,7 @@ function buildProgram(): Command {
     addNative,
   ])
     add(program)
+  refuseForeignOptions(program)
   return program
 }
 
