@@ -27,6 +27,7 @@ export { type ResultsRequest, writeResults } from './eval/harness/results-file.t
 export type { Answer, Metric, TaskScore } from './eval/harness/task-score.ts'
 export { type InspectedLayer, type InspectedModule, type Inspection, type InspectOptions, inspect } from './eval/inspect.ts'
 export { type InspectedCodes, type InspectedTensor, type InspectTensorOptions, inspectTensor } from './eval/inspect-tensor.ts'
+export type { OutlierColumns } from './eval/outlier-columns.ts'
 export { type Perplexity, type PerplexityOptions, perplexity } from './eval/perplexity.ts'
 export { reportScores } from './eval/report-scores.ts'
 export type { SizeReport } from './eval/size-report.ts'

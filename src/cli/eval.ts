@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { builtInDatasets } from '../data/built-in.ts'
 import { FILE_KINDS } from '../data/data-file.ts'
 import type { EngineName } from '../engine/engine.ts'
+import { outlierSentence } from '../eval/outlier-columns.ts'
 import { TEXT_FORMS, type TextForm } from '../eval/text-form.ts'
 import { UserError } from '../util/errors.ts'
 import { colorsFor } from './colors.ts'
@@ -174,6 +175,7 @@ async function scoreOne(checkpoint: string, dataset: string, flags: Flags): Prom
     else {
       const what = `${formatCount(score.tokens)} tokens in ${plural(score.windows, 'window')} of ${score.window}, ${formatSeconds(score.seconds)}`
       print(`perplexity ${score.perplexity.toFixed(4)}  (${dataset}: ${what})`)
+      if (score.outliers) print(outlierSentence(score.outliers))
     }
   } finally {
     display.stop()

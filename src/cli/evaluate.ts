@@ -3,6 +3,7 @@ import { writeError } from '../checkpoint/write-error.ts'
 import type { EvaluateOptions } from '../eval/evaluate.ts'
 import type { Evaluation, ModelEvaluation } from '../eval/evaluation.ts'
 import { writeResults } from '../eval/harness/results-file.ts'
+import { outlierSentence } from '../eval/outlier-columns.ts'
 import { reportScores } from '../eval/report-scores.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -111,9 +112,13 @@ export function evaluationText({ models, text, seconds }: Evaluation, paths: rea
     ? `${text}: ${formatCount(scored.tokens)} tokens in ${plural(scored.windows, 'window')} of ${scored.window}, ${formatSeconds(seconds)} in all`
     : `${formatSeconds(seconds)} in all`
   const { dim } = colorsFor(process.stdout)
-  const lines = models.flatMap(({ verdict, notes, tasks }) => [
+  const lines = models.flatMap(({ verdict, notes, outliers, tasks }) => [
     verdict,
-    ...[...notes, ...tasks.flatMap((task) => task.notes.map((note) => `${task.task}: ${note}`))].map((note) => dim(`  ${note}`)),
+    ...[
+      ...(outliers ? [outlierSentence(outliers)] : []),
+      ...notes,
+      ...tasks.flatMap((task) => task.notes.map((note) => `${task.task}: ${note}`)),
+    ].map((note) => dim(`  ${note}`)),
   ])
   return [scoresTable(models), '', dim(what), ...lines, ...paths.map((path) => dim(`written to ${path}`))].join('\n')
 }

@@ -4,6 +4,7 @@ import { type Batch, longestRow } from '../models/batches.ts'
 import type { OpenModel } from '../models/open-model.ts'
 import { UserError } from '../util/errors.ts'
 import { ForwardPass, type Head } from './forward-pass.ts'
+import type { OutlierColumns } from './outlier-columns.ts'
 
 /** How far a checkpoint is from its original on the same tokens; sums in double. */
 export interface DivergenceSums {
@@ -38,6 +39,11 @@ export class Contestant {
   /** The hidden states after the layers gone through so far, a tensor a batch. */
   get hidden(): readonly Tensor2D[] {
     return this.#hidden
+  }
+
+  /** Columns of inputs that LLM.int8 left in 16 bits so far; null for other checkpoints. */
+  get outliers(): OutlierColumns | null {
+    return this.#pass?.outliers ?? null
   }
 
   /** Begins a block of batches. */

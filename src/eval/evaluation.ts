@@ -1,4 +1,5 @@
 import type { TaskScore } from './harness/task-score.ts'
+import type { OutlierColumns } from './outlier-columns.ts'
 
 /** How well a model predicts a text. */
 export interface TextScore {
@@ -45,6 +46,8 @@ export interface ModelEvaluation {
   text: TextScore | null
   /** Null for the original, and for what cannot be compared with it. */
   divergence: Divergence | null
+  /** Of LLM.int8 checkpoints, on the text. */
+  outliers?: OutlierColumns
   tasks: TaskScore[]
   /** Tasks that failed, and why. */
   failedTasks: Record<string, string>

@@ -18,6 +18,7 @@ import {
 } from '../models/weights.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { fakeQuantize, fakeQuantizeCache } from './fake-quantize.ts'
+import { addOutliers, type OutlierColumns, outlierColumns, type SeenOutliers } from './outlier-columns.ts'
 import { type ServedCache, servedCache } from './served-cache.ts'
 import { type ServedInputs, servedInputs } from './served-inputs.ts'
 
@@ -44,6 +45,7 @@ export class ForwardPass {
   readonly source: OpenModel
   readonly #inputs: ReadonlyMap<string, ServedInputs>
   readonly #caches: ReadonlyMap<number, ServedCache>
+  readonly #outliers: SeenOutliers = new Map()
 
   private constructor(source: OpenModel, inputs: ReadonlyMap<string, ServedInputs>, caches: ReadonlyMap<number, ServedCache>) {
     this.source = source
@@ -56,6 +58,11 @@ export class ForwardPass {
     const reason = uncomputable(source)
     if (reason !== null) throw new CheckpointError(`Cannot evaluate ${source.path}: ${reason}.`, { file: 'config.json' })
     return new ForwardPass(source, await servedInputs(source), await servedCache(source))
+  }
+
+  /** Columns of inputs that LLM.int8 left in 16 bits so far; null for other checkpoints. */
+  get outliers(): OutlierColumns | null {
+    return outlierColumns(this.#inputs, this.#outliers)
   }
 
   /** The hidden states that enter the first layer, a tensor a batch; the caller disposes of them. */
@@ -82,7 +89,9 @@ export class ForwardPass {
       parameters = await loadParameters(source, model.parameters(layer))
       await this.#serve(model.linears(layer), linears)
       for (const [i, { shape }] of batches.entries()) {
-        outputs.push(await finishWalk(model.walk(layer, hidden[i], parameters, shared, shape, hooks), hidden[i], linears, prefix))
+        outputs.push(
+          await finishWalk(model.walk(layer, hidden[i], parameters, shared, shape, hooks), hidden[i], linears, prefix, this.#outliers),
+        )
         await breathe()
         signal?.throwIfAborted()
       }
@@ -111,7 +120,7 @@ export class ForwardPass {
       dispose()
       throw error
     }
-    return { logits: (hidden) => finishWalk(model.walkHead(hidden, parameters), hidden, linears, ''), dispose }
+    return { logits: (hidden) => finishWalk(model.walkHead(hidden, parameters), hidden, linears, '', this.#outliers), dispose }
   }
 
   /** Puts linears on the engine and into `linears`, whose owner disposes of them, also of some when there is an error at another. */
@@ -131,10 +140,16 @@ function cacheHooks(served: ServedCache | undefined): LayerHooks {
 }
 
 /** Takes one batch to the end of a walk; `input` is disposed of. */
-async function finishWalk(walk: LayerWalk, input: Tensor2D, linears: ReadonlyMap<string, ServedLinear>, prefix: string): Promise<Tensor2D> {
+async function finishWalk(
+  walk: LayerWalk,
+  input: Tensor2D,
+  linears: ReadonlyMap<string, ServedLinear>,
+  prefix: string,
+  outliers: SeenOutliers,
+): Promise<Tensor2D> {
   const walker = await Walker.start(walk, input)
   try {
-    while (!walker.result) await walker.answer(await answerRequest(walker.request, linears, prefix))
+    while (!walker.result) await walker.answer(await answerRequest(walker.request, linears, prefix, outliers))
     return walker.result
   } catch (error) {
     walker.dispose()
@@ -146,19 +161,29 @@ async function answerRequest(
   { stage, input }: StageRequest,
   linears: ReadonlyMap<string, ServedLinear>,
   prefix: string,
+  outliers: SeenOutliers,
 ): Promise<Tensor2D[]> {
-  const served = stage.linears.flatMap((name) => linears.get(prefix + name) ?? [])
-  const values = served.some(({ inputs }) => inputs) ? await input.data<'float32'>() : new Float32Array(0)
+  const served = stage.linears.flatMap((name) => {
+    const linear = linears.get(prefix + name)
+    return linear ? [{ linear, name: prefix + name }] : []
+  })
+  const values = served.some(({ linear }) => linear.inputs) ? await input.data<'float32'>() : new Float32Array(0)
   // The linears of a stage mostly have one scheme: then they share the quantized input. Stored scales are each linear's own.
-  const quantized = new Map<string, Tensor2D>()
+  const quantized = new Map<string, { x: Tensor2D; isOutlier: Uint8Array }>()
+  const [, columns] = input.shape
+  const through = (args: ServedInputs['args'], scale: ServedInputs['scale']) => {
+    const isOutlier = new Uint8Array(columns)
+    return { x: tf.tensor2d(fakeQuantize(values, ...input.shape, args, scale, isOutlier), input.shape), isOutlier }
+  }
   return tf.tidy(() =>
-    served.map((linear) => {
+    served.map(({ linear, name }) => {
       if (!linear.inputs) return applyLinear(input, linear)
       const { args, scale } = linear.inputs
       const key = JSON.stringify([args, scale])
-      const own = quantized.get(key) ?? tf.tensor2d(fakeQuantize(values, ...input.shape, args, scale), input.shape)
+      const own = quantized.get(key) ?? through(args, scale)
       quantized.set(key, own)
-      return applyLinear(own, linear)
+      if (args.outlier_threshold !== undefined) addOutliers(outliers, name, own.isOutlier)
+      return applyLinear(own.x, linear)
     }),
   )
 }

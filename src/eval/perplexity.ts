@@ -7,6 +7,7 @@ import type { HubOptions } from '../hub/settings.ts'
 import { isWide, openModel } from '../models/open-model.ts'
 import { Contestant } from './contestant.ts'
 import { checkPerplexity } from './options.ts'
+import type { OutlierColumns } from './outlier-columns.ts'
 import { scoreRows } from './score-rows.ts'
 import { wholeRow } from './scored-row.ts'
 import { type TextForm, textRows } from './text-form.ts'
@@ -34,6 +35,8 @@ export interface Perplexity {
   windows: number
   /** Tokens of the longest window. */
   window: number
+  /** Of LLM.int8 checkpoints. */
+  outliers?: OutlierColumns
   seconds: number
   /** What is out of the ordinary: a text that is too short for one window, rows that were cut. */
   warnings: string[]
@@ -57,12 +60,13 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
       scoreRows([contestant], null, rows.map(wholeRow), options),
     )
     if (contestant.error) throw contestant.error
-    const { scores } = contestant
+    const { scores, outliers } = contestant
     return {
       perplexity: perplexityOf(scores),
       tokens: scores.length,
       windows: rows.length,
       window: rows.reduce((longest, { length }) => Math.max(longest, length), 0),
+      ...(outliers && { outliers }),
       seconds: (performance.now() - started) / 1000,
       warnings: [...folder.warnings, ...warnings],
     }

@@ -49,6 +49,7 @@ export async function scoreText(
       continue
     }
     entrant.found.text = textScore(contestant.scores, rows)
+    if (contestant.outliers) entrant.found.outliers = contestant.outliers
     if (!original || entrant.isOriginal) continue
     if (beside.includes(reader)) entrant.found.divergence = divergenceOf(reader, original)
     else

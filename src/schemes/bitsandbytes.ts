@@ -74,12 +74,18 @@ const DEQUANT = 6.200124e-5
 /**
  * Inputs x [tokens, columns] as LLM.int8 computes with them: columns with a magnitude of at least `threshold` in some token as they are, for 16
  * bits hold them; the rest, in float16, by token over the largest magnitude below the threshold times 127, rounded and back. A threshold of 0
- * leaves no column out. Which columns are left depends on all tokens that come together, in bitsandbytes too.
+ * leaves no column out. Which columns are left depends on all tokens that come together, in bitsandbytes too. `isOutlier` [columns]: becomes 1 where a column is left.
  */
-export function throughLlmInt8(x: Float32Array, tokens: number, columns: number, threshold: number): Float32Array {
+export function throughLlmInt8(
+  x: Float32Array,
+  tokens: number,
+  columns: number,
+  threshold: number,
+  isOutlier: Uint8Array = new Uint8Array(columns),
+): Float32Array {
   const half = x.slice()
   roundToDtype(half, 'F16')
-  const isOutlier = new Uint8Array(columns)
+  isOutlier.fill(0)
   if (threshold > 0) for (let i = 0; i < half.length; i++) if (Math.abs(half[i]) >= threshold) isOutlier[i % columns] = 1
   const out = x.slice()
   for (let token = 0; token < tokens; token++) {

@@ -131,7 +131,7 @@ function gptq(input: KernelInput): Ruling {
 
 function ruling(input: KernelInput): Ruling {
   const { weights, inputs, format } = input
-  if (isBitsAndBytes(input)) return refusedEverywhere('bitsandbytes is none of its quantization methods any more', METHODS)
+  if (isBitsAndBytes(input)) return refusedEverywhere("bitsandbytes is none of vLLM's quantization methods any more", METHODS)
   if (isNvfp4(weights)) return nvfp4(input)
   if (isMxfp4(weights)) return mxfp4(input)
   if (isMxfp8(weights)) return mxfp8(input)

@@ -72,7 +72,7 @@ describe('recommend', () => {
     for (const options of [{}, { gpu: 'H100' }, { goal: 'size' as const }]) {
       const { candidates, choice } = await recommend(await llama(), options)
       const own = candidates.filter(({ name }) => name.endsWith('bitsandbytes'))
-      expect(own.map(({ problem }) => problem)).toEqual(Array(2).fill('bitsandbytes is none of its quantization methods any more'))
+      expect(own.map(({ problem }) => problem)).toEqual(Array(2).fill("bitsandbytes is none of vLLM's quantization methods any more"))
       expect(own.every(({ bytes }) => bytes < 10e9)).toBe(true)
       expect(choice?.name).not.toContain('bitsandbytes')
     }

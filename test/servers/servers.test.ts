@@ -255,7 +255,7 @@ describe('bitsandbytes files', () => {
       expect(hardware('sglang', model)).toEqual(['GPU sm70+'])
       expect(hardware('vllm', model)).toEqual([])
       const errors = serverProblems('vllm', model).filter(({ severity }) => severity === 'error')
-      expect(errors).toMatchObject([{ message: expect.stringContaining('bitsandbytes is none of its quantization methods any more') }])
+      expect(errors).toMatchObject([{ message: expect.stringContaining("bitsandbytes is none of vLLM's quantization methods any more") }])
       const infos = serverProblems('transformers', model).map(({ message }) => message)
       expect(infos).toContainEqual(expect.stringContaining('bitsandbytes and accelerate are needed beside it'))
     }
