@@ -13,7 +13,9 @@ import { INDEX_FILE, SINGLE_FILE } from './shards.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 
 /** Bytes of a chunk: large enough that calls do not count, small enough that memory does not. */
-const CHUNK = 16 << 20
+const CHUNK = 8 << 20
+/** How many buffers of chunks are kept for later: what one tensor is read with. */
+const SPARE = 2
 
 /**
  * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
@@ -161,6 +163,8 @@ export class CheckpointReader implements TensorReader {
   readonly rewritten: ReadonlySet<string> = new Set()
   readonly pieces: ReadonlyMap<string, StoredTensorInfo> = new Map()
   readonly #handles: ReadonlyMap<string, ByteSource>
+  /** Buffers of chunks that are over: memory that is new costs more than what is read into it, a second for each gigabyte. */
+  readonly #spare: Uint8Array[] = []
 
   constructor(dir: string, tensors: ReadonlyMap<string, StoredTensorInfo>, handles: ReadonlyMap<string, ByteSource>) {
     this.dir = dir
@@ -194,23 +198,50 @@ export class CheckpointReader implements TensorReader {
     const size = info.end - info.begin
     if (!(begin >= 0 && begin <= end && end <= size))
       throw new RangeError(`Cannot read bytes ${begin} to ${end} of ${name}: it has ${size}`)
-    const handle = this.#handles.get(info.file)
-    if (!handle) throw new Error(`Cannot read ${name}: ${info.file} is not open`)
-    const bytes = new Uint8Array(end - begin)
-    await readFully(handle, bytes, info.begin + begin, join(this.dir, info.file), name)
-    return bytes
+    return this.#readInto(new Uint8Array(end - begin), info, begin)
   }
 
   async *readChunks(name: string): AsyncGenerator<Uint8Array> {
-    const { begin, end } = this.info(name)
-    const size = end - begin
-    for (let at = 0; at < size; at += CHUNK) yield await this.readRange(name, at, Math.min(size, at + CHUNK))
+    const info = this.info(name)
+    const size = info.end - info.begin
+    const buffers = Array.from({ length: Math.min(2, Math.ceil(size / CHUNK)) }, () => this.#takeBuffer(Math.min(size, CHUNK)))
+    // One is read while whoever asked is at work on the other.
+    const read = (at: number) => this.#readInto(buffers[(at / CHUNK) % 2].subarray(0, Math.min(CHUNK, size - at)), info, at)
+    let ahead = size > 0 ? read(0) : null
+    try {
+      for (let at = 0; ahead; at += CHUNK) {
+        const chunk: Uint8Array = await ahead
+        ahead = at + CHUNK < size ? read(at + CHUNK) : null
+        // Heard of when it is waited for.
+        ahead?.catch(() => {})
+        yield chunk
+      }
+    } finally {
+      // Nothing is read into them any more.
+      await ahead?.catch(() => {})
+      for (const buffer of buffers) this.#giveBack(buffer)
+    }
   }
 
   async readFloats(name: string): Promise<Float32Array> {
     const { dtype, file } = this.info(name)
     if (!isStoredFloat(dtype)) throw tensorError(this.dir, name, file, `its type is ${dtype}, expected F32, F16, BF16 or F8_E4M3`)
     return decodeFloats(await this.read(name), dtype)
+  }
+
+  async #readInto(bytes: Uint8Array, info: StoredTensorInfo, begin: number): Promise<Uint8Array> {
+    const handle = this.#handles.get(info.file)
+    if (!handle) throw new Error(`Cannot read ${info.name}: ${info.file} is not open`)
+    await readFully(handle, bytes, info.begin + begin, join(this.dir, info.file), info.name)
+    return bytes
+  }
+
+  #takeBuffer(bytes: number): Uint8Array {
+    return (bytes === CHUNK && this.#spare.pop()) || new Uint8Array(bytes)
+  }
+
+  #giveBack(buffer: Uint8Array): void {
+    if (buffer.length === CHUNK && this.#spare.length < SPARE) this.#spare.push(buffer)
   }
 
   async requireUnchanged(): Promise<void> {
