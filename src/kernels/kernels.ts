@@ -1,5 +1,6 @@
 import type { FloatDType } from '../numerics/dtype.ts'
 import type { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 
 /** Floats of so few bits that they are codes: four of exponent and three of mantissa, or two and one. */
 export type SmallFloat = 'E4M3' | 'E2M1'
@@ -80,6 +81,8 @@ export interface RoundInput {
   max: number
   /** Whether what the codes stand for is wanted as well. */
   values: boolean
+  /** Where codes may lie. */
+  memory?: SpareMemory
 }
 
 export interface RoundResult {

@@ -13,6 +13,7 @@ import { assertFinite, dequantize } from '../schemes/quantize.ts'
 import { groupSizeProblem } from '../schemes/scheme.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { remembered } from '../util/remembered.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 import type { LinearSpec, Model, ParameterSpec } from './architecture.ts'
 import type { Config } from './config-values.ts'
 import { expertReader, readModel } from './read-model.ts'
@@ -181,15 +182,20 @@ export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'sca
 }
 
 /**
- * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding.
+ * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding. It may lie in
+ * `memory`.
  * Errors: CheckpointError naming the tensor when a value is not finite.
  */
-export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec): Promise<Float32Array> {
+export async function readWeight(
+  { model, reader, compressed }: OpenModel,
+  spec: LinearSpec,
+  memory?: SpareMemory,
+): Promise<Float32Array> {
   const { name, rows, columns } = spec
   const stored = compressed.get(name)
   if (stored?.scheme.weights) return dequantize(await readSoundCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
-  const weight = await reader.readFloats(tensor)
+  const weight = await reader.readFloats(tensor, memory)
   assertFinite(weight, tensor, reader.info(tensor).file)
   return spec.transposed ? transpose(weight, columns, rows) : weight
 }

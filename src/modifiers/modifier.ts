@@ -8,6 +8,7 @@ import type { FloatDType } from '../numerics/dtype.ts'
 import type { FloatName } from '../numerics/dtype-names.ts'
 import type { Shelf } from '../numerics/symmetric-matrix.ts'
 import type { SchemeOptions } from '../schemes/resolve.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 
 /** A linear while it is worked on. The modifier that the recipe gives it to sets `quantized` and `report`. */
 export interface Linear {
@@ -131,6 +132,8 @@ export interface Stage {
   readonly measured?: Map<string, unknown>
   /** For large arrays that are not needed for a while; absent where all is kept in memory. */
   readonly shelf?: Shelf
+  /** Where codes may lie, where the run uses memory of earlier layers again. */
+  readonly memory?: SpareMemory
   /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
   eachInput(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
   /**

@@ -51,7 +51,7 @@ async function round(stage: Stage, linear: Linear, scheme: QuantizationScheme, a
   const started = performance.now()
   const { name, weight, rows, columns } = linear
   const grid = await weightGrid(stage.kernels, linear, scheme, args, shared)
-  const { quantized, error } = await roundToGrid(stage.kernels, weight, rows, columns, args, grid)
+  const { quantized, error } = await roundToGrid(stage.kernels, weight, rows, columns, args, grid, stage.memory)
   // A weight that is not finite shows in the error; which one it is, is asked only then.
   if (!Number.isFinite(error)) assertFinite(weight, `${name}.weight`)
   linear.quantized = quantized

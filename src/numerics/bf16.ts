@@ -1,6 +1,13 @@
 /** bfloat16 bit patterns to float32 values; exact. */
 export function decodeBf16(bits: Uint16Array): Float32Array {
-  const words = new Int32Array(bits.length)
+  const values = new Float32Array(bits.length)
+  decodeBf16Into(bits, values)
+  return values
+}
+
+/** As `decodeBf16`, to the first of `values`. */
+export function decodeBf16Into(bits: Uint16Array, values: Float32Array): void {
+  const words = new Int32Array(values.buffer, values.byteOffset, bits.length)
   const inPairs = bits.byteOffset % 4 === 0 ? bits.length >>> 1 : 0
   // Two at a time: half the reads.
   const pairs = new Int32Array(bits.buffer, inPairs ? bits.byteOffset : 0, inPairs)
@@ -10,7 +17,6 @@ export function decodeBf16(bits: Uint16Array): Float32Array {
     words[2 * i + 1] = pair & 0xffff0000
   }
   for (let i = 2 * inPairs; i < bits.length; i++) words[i] = bits[i] << 16
-  return new Float32Array(words.buffer)
 }
 
 /** float32 values to bfloat16 bit patterns: nearest, ties to even, overflow to infinity, every NaN to 0x7fc0 (as torch does). */

@@ -1,5 +1,5 @@
 import { match } from 'ts-pattern'
-import { decodeBf16, encodeBf16, roundBf16 } from './bf16.ts'
+import { decodeBf16, decodeBf16Into, encodeBf16, roundBf16 } from './bf16.ts'
 import type { FloatDType } from './dtype.ts'
 import { decodeFp8E4m3, encodeFp8E4m3 } from './fp8-e4m3.ts'
 import { decodeFp16, encodeFp16 } from './fp16.ts'
@@ -21,6 +21,12 @@ export function decodeFloats(bytes: Uint8Array, dtype: StoredFloat): Float32Arra
     .with('BF16', () => decodeBf16(viewAs(Uint16Array, bytes)))
     .with('F8_E4M3', () => decodeFp8E4m3(bytes))
     .exhaustive()
+}
+
+/** As `decodeFloats`, to the first of `values`. */
+export function decodeFloatsInto(bytes: Uint8Array, dtype: StoredFloat, values: Float32Array): void {
+  if (dtype === 'BF16') decodeBf16Into(viewAs(Uint16Array, bytes), values)
+  else values.set(dtype === 'F32' ? viewAs(Float32Array, bytes) : decodeFloats(bytes, dtype))
 }
 
 /**

@@ -12,6 +12,7 @@ import type { StageStatistics } from '../report/statistics.ts'
 import type { Range } from '../schemes/activation-range.ts'
 import { activationBytes, activationTensors, cacheBytes, cacheTensors } from '../schemes/activation-scales.ts'
 import { codesChecksum } from '../schemes/codes-checksum.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 import type { CacheRanges } from './activation-ranges.ts'
 import { ExpertCounts } from './expert-tokens.ts'
 import type { Plan } from './plan.ts'
@@ -75,14 +76,14 @@ export function layerInHand(
   }
 }
 
-/** Reads weights and biases of a stage's linears. */
-export async function readLinears(plan: Plan, planned: readonly PlannedLinear[]): Promise<LinearInHand[]> {
+/** Reads weights and biases of a stage's linears; weights may lie in `memory`. */
+export async function readLinears(plan: Plan, planned: readonly PlannedLinear[], memory?: SpareMemory): Promise<LinearInHand[]> {
   const inHand: LinearInHand[] = []
   for (const entry of planned) {
     const { spec, scheme } = entry
     const { name, rows, columns } = spec
     const dtype = plannedScaleDtype(entry)
-    const weight = await readWeight(plan.source, spec)
+    const weight = await readWeight(plan.source, spec, memory)
     const originalBias = await loadBias(plan.source, spec)
     const bias = originalBias?.slice() ?? null
     inHand.push({

@@ -14,6 +14,7 @@ import type { StageStatistics, WeightStatistics } from '../report/statistics.ts'
 import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
+import { SpareMemory } from '../util/spare-memory.ts'
 import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
@@ -35,6 +36,8 @@ export interface WalkContext {
   readonly allowFallback: boolean
   /** Has the calibration rows on their way through the layers, and the hidden states between two. */
   readonly store: TensorStore
+  /** Of weights and codes of earlier layers, in runs without data. */
+  readonly memory?: SpareMemory
 }
 
 /** One layer (or the head) as it is to be written. */
@@ -53,10 +56,13 @@ export interface CompressedLayer {
 }
 
 /**
- * Compresses layer by layer without inputs, `from` a layer on: the weights of one layer at a time are all that is in memory.
+ * Compresses layer by layer without inputs, `from` a layer on: the weights of one layer at a time are all that is in memory. A layer's tensors
+ * are good until the next is asked for.
  */
-export async function* streamLayers(plan: Plan, context: WalkContext, from = 0): AsyncGenerator<CompressedLayer> {
+export async function* streamLayers(plan: Plan, walk: WalkContext, from = 0): AsyncGenerator<CompressedLayer> {
   const { model } = plan.source
+  const memory = new SpareMemory()
+  const context = { ...walk, memory }
   for (const [index, name] of layerNames(plan).entries()) {
     if (index < from) continue
     const layer = layerInHand(plan, index, name)
@@ -66,6 +72,7 @@ export async function* streamLayers(plan: Plan, context: WalkContext, from = 0):
       await setImmediate()
     }
     yield await finishLayer(plan, layer)
+    for (const { linear } of layer.linears) if (linear.quantized) memory.give(linear.quantized.codes)
   }
 }
 
@@ -173,8 +180,8 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const isLarge = planned.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0) >= LARGE_STAGE
-  if (isLarge) collectGarbage()
-  const inHand = await span('io', 'read weights', () => readLinears(plan, planned))
+  if (isLarge && streams) collectGarbage()
+  const inHand = await span('io', 'read weights', () => readLinears(plan, planned, context.memory))
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
   const stage = openStage(plan, context, layer, spec, inHand, streams)
@@ -188,7 +195,7 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
     if (weights.length > 0) inputs.add(input)
   }
   // The moments above all.
-  if (isLarge) collectGarbage()
+  if (isLarge && streams) collectGarbage()
   try {
     if (index === layers) await streams?.each(watch)
     else if (streams) await goOn({ inHand, spec, streams, watch })
@@ -198,7 +205,9 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
   }
   for (const { linear } of inHand) {
     // Codes are kept to the end of the layer, float weights only of linears that stay as they are.
-    if (linear.quantized) linear.weight = new Float32Array(0)
+    if (!linear.quantized) continue
+    context.memory?.give(linear.weight)
+    linear.weight = new Float32Array(0)
   }
   layer.linears.push(...inHand)
 }
@@ -231,7 +240,7 @@ function statisticsOf(inHand: readonly LinearInHand[]): WeightStatistics[] {
 /** The stage as modifiers see it. */
 function openStage(
   plan: Plan,
-  { engine, kernels, signal, store }: WalkContext,
+  { engine, kernels, signal, store, memory }: WalkContext,
   layer: LayerInHand,
   spec: StageSpec,
   inHand: readonly LinearInHand[],
@@ -250,6 +259,7 @@ function openStage(
     addsToResidual: spec.addsToResidual,
     ...(spec.sharedInput && { measured: layer.measured }),
     ...(store.shelf && { shelf: store.shelf }),
+    ...(memory && { memory }),
     eachInput: streams ? (visit) => streams.each(visit) : noInputs,
     rescaleInputs: streams ? (divisors) => rescaleInputs(plan, layer, spec, inHand, streams, divisors) : noInputs,
   }

@@ -1,6 +1,7 @@
 import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import type { Kernels } from '../kernels/kernels.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 import { codeRange, gridShape } from './grid.ts'
 import { effectiveScale, type Grid } from './qparams.ts'
 
@@ -17,7 +18,7 @@ function roundInput(weight: Float32Array, rows: number, columns: number, args: Q
   return { rows, columns, weight, rowSpan, columnSpan, scale: effectiveScale(grid), zeroPoint: grid.zeroPoint, ...codeRange(args) }
 }
 
-/** `quantizeToGrid` by the kernels, and the error of it. */
+/** `quantizeToGrid` by the kernels, and the error of it; codes may lie in `memory`. */
 export async function roundToGrid(
   kernels: Pick<Kernels, 'roundWeights'>,
   weight: Float32Array,
@@ -25,8 +26,10 @@ export async function roundToGrid(
   columns: number,
   args: QuantizationArgs,
   grid: Grid,
+  memory?: SpareMemory,
 ): Promise<Rounded> {
-  const { codes, loss, power } = await kernels.roundWeights({ ...roundInput(weight, rows, columns, args, grid), values: false })
+  const input = { ...roundInput(weight, rows, columns, args, grid), values: false, ...(memory && { memory }) }
+  const { codes, loss, power } = await kernels.roundWeights(input)
   const [lost, all] = [loss, power].map((rows) => rows.reduce((sum, value) => sum + value, 0))
   return { quantized: { args, rows, columns, codes, ...grid }, error: lost === 0 ? 0 : lost / all }
 }
