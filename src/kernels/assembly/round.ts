@@ -1,4 +1,4 @@
-import { formatOf, nearestFloat, patternOf } from './floats'
+import { bitsOf, formatOf, nearestFloat } from './floats'
 
 /*
  * Rounding to a grid that is given: four columns at a time where tiles are whole vectors, else one, the other lanes at zero. Each number
@@ -8,26 +8,19 @@ import { formatOf, nearestFloat, patternOf } from './floats'
 /** float32 numbers below 2^22 in size lose their fraction, half to even, when this is added. In memory: see power.ts. */
 const INTEGER = memory.data<f32>([12582912])
 
-/** The value of the nearest code, its zero point taken off. */
+/** The nearest float of a format, or the nearest integer as the last bits of a float beside `INTEGER`. */
 @inline
 function nearest(w: v128, s: v128, z: v128, min: v128, max: v128, format: usize): v128 {
   if (format) return nearestFloat(f32x4.pmin(f32x4.pmax(f32x4.div(w, s), min), max), format)
-  const integer = v128.load_splat<f32>(INTEGER)
   const x = f32x4.pmin(f32x4.pmax(f32x4.add(f32x4.div(w, s), z), min), max)
-  return f32x4.sub(f32x4.sub(f32x4.add(x, integer), integer), z)
+  return f32x4.add(x, v128.load_splat<f32>(INTEGER))
 }
 
-/** Four codes as bytes in the low lane. */
+/** Four codes as bytes in the low lane; of integers the last bits are the code, negative ones in two's complement. */
 @inline
-function bytesOf(q: v128, z: v128, format: usize): i32 {
-  if (format) {
-    const words = i32x4.trunc_sat_f32x4_s(patternOf(q, format))
-    const halves = i16x8.narrow_i32x4_s(words, words)
-    return i32x4.extract_lane(i8x16.narrow_i16x8_u(halves, halves), 0)
-  }
-  const words = i32x4.trunc_sat_f32x4_s(f32x4.add(q, z))
-  const halves = i16x8.narrow_i32x4_s(words, words)
-  return i32x4.extract_lane(i8x16.narrow_i16x8_s(halves, halves), 0)
+function bytesOf(q: v128, format: usize): i32 {
+  const words = format ? bitsOf(q, format) : q
+  return i32x4.extract_lane(v128.shuffle<u8>(words, words, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12), 0)
 }
 
 @inline
@@ -72,12 +65,12 @@ function roundRow(
     for (let c = start; c < end; c += isWide ? 4 : 1) {
       const w = isWide ? v128.load(weight + c * 4) : v128.load32_zero(weight + c * 4)
       const q = nearest(w, s, z, min, max, format)
-      const value = f32x4.mul(q, s)
+      const value = f32x4.mul(format ? q : f32x4.sub(f32x4.sub(q, v128.load_splat<f32>(INTEGER)), z), s)
       if (isWide) {
-        store<i32>(codes + c, bytesOf(q, z, format))
+        store<i32>(codes + c, bytesOf(q, format))
         if (values) v128.store(values + c * 4, value)
       } else {
-        store<u8>(codes + c, bytesOf(q, z, format))
+        store<u8>(codes + c, bytesOf(q, format))
         if (values) v128.store32_lane(values + c * 4, value, 0)
       }
       const e = f32x4.sub(w, value)
