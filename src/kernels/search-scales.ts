@@ -26,16 +26,15 @@ export async function wasmSearchScales(memory: WebAssembly.Memory, crew: Crew, i
   const stride = Math.min(rows, Math.max(1, Math.floor(stripBytes / (columns * 4 + groups * (padded * 5 + 4)))))
   const arena = new Arena(memory, `search scales for a matrix of ${rows} x ${columns}`)
   const weight = arena.take(stride * columns * 4)
-  const importance = arena.take(columns * 4)
+  const isPlain = input.importance === null && norm === 2
+  const importance = isPlain ? 0 : arena.take(columns * 4)
   const scale = arena.take(stride * groups * padded * 4)
   const zero = arena.take(stride * groups * padded)
   const index = arena.take(stride * groups * 4)
   const errors = arena.take(crew.lanes * padded * 8)
   const { buffer } = memory
 
-  const importanceView = new Float32Array(buffer, importance, columns)
-  if (input.importance) importanceView.set(input.importance)
-  else importanceView.fill(1)
+  if (!isPlain) new Float32Array(buffer, importance, columns).set(input.importance ?? new Float32Array(columns).fill(1))
   const scaleView = new Float32Array(buffer, scale, stride * groups * padded).fill(Number.NaN)
   const zeroView = new Int8Array(buffer, zero, stride * groups * padded).fill(0)
 

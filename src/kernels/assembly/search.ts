@@ -11,6 +11,13 @@ const INTEGER = memory.data<f32>([12582912])
 /** Columns between two looks at whether a panel can still win. */
 const STRETCH: usize = 16
 
+/** As `nearest` where there are no zero points; the sign of a zero makes no difference to an error. */
+@inline
+function nearestOf(w: v128, s: v128, min: v128, max: v128): v128 {
+  const integer = v128.load_splat<f32>(INTEGER)
+  return f32x4.sub(f32x4.add(f32x4.pmin(f32x4.pmax(f32x4.div(w, s), min), max), integer), integer)
+}
+
 /** The nearest code without its zero point, for codes from `min` to `max`; pmax and pmin hand a NaN on, as the twin does. */
 @inline
 function nearest(w: v128, s: v128, z: v128, min: v128, max: v128): v128 {
@@ -19,10 +26,11 @@ function nearest(w: v128, s: v128, z: v128, min: v128, max: v128): v128 {
   return f32x4.sub(f32x4.sub(f32x4.add(code, integer), integer), z)
 }
 
-/** |w - q s| to the power, times the importance. `mode` 2, 3: that norm; 0: any. */
+/** |w - q s| to the power, times the importance. `mode` 2, 3: that norm; 1: 2 without importance; 0: any. */
 @inline
 function cost(w: v128, q: v128, s: v128, importance: v128, norm: v128, mode: i32): v128 {
   const e = f32x4.sub(w, f32x4.mul(q, s))
+  if (mode == 1) return f32x4.mul(e, e)
   if (mode == 2) return f32x4.mul(f32x4.mul(e, e), importance)
   const size = f32x4.abs(e)
   if (mode == 3) return f32x4.mul(f32x4.mul(f32x4.mul(e, e), size), importance)
@@ -53,7 +61,7 @@ function leastOf(sum: v128): v128 {
 }
 
 /**
- * Errors of `padded` candidates of one group, to `errors`; with `signed` those of the negated scales behind them. A scale of -s and the
+ * Errors of `padded` candidates of one group, to `errors`, those of the panel `first` before all others; with `signed` those of the negated scales behind them. A scale of -s and the
  * codes of the mirrored range stand for the same numbers as s and codes from -max to -min: one quotient serves both signs.
  */
 @inline
@@ -65,6 +73,7 @@ function judge(
   errors: usize,
   groupSize: usize,
   padded: usize,
+  first: usize,
   min: v128,
   max: v128,
   norm: v128,
@@ -75,7 +84,9 @@ function judge(
   const lowest = signed ? f32x4.neg(max) : min
   const last = weight + groupSize * 4
   let least = f32x4.splat(Infinity)
-  for (let at: usize = 0; at < padded; at += 4) {
+  for (let panel: usize = 0; panel < padded; panel += 4) {
+    // `first` before all others, which keep their order.
+    const at: usize = panel == 0 ? first : panel <= first ? panel - 4 : panel
     const s = v128.load(scale + at * 4)
     const z = signed ? f32x4.splat(0) : zeroPoints(zero + at)
     let sum = f32x4.splat(0)
@@ -84,8 +95,8 @@ function judge(
       const stop = last - w > STRETCH * 4 ? w + STRETCH * 4 : last
       for (; w < stop; w += 4, i += 4) {
         const value = v128.load_splat<f32>(w)
-        const share = v128.load_splat<f32>(i)
-        const q = nearest(value, s, z, min, highest)
+        const share = mode == 1 ? value : v128.load_splat<f32>(i)
+        const q = signed ? nearestOf(value, s, min, highest) : nearest(value, s, z, min, highest)
         if (signed) {
           sum = f32x4.add(sum, cost(value, f32x4.pmin(q, max), s, share, norm, mode))
           mirrored = f32x4.add(mirrored, cost(value, f32x4.pmax(q, lowest), s, share, norm, mode))
@@ -127,7 +138,7 @@ function firstLeast(errors: usize, count: i32, padded: usize, signed: bool): i32
 
 /**
  * Rows `from` .. `to` of `weight` [rows, columns]. `scale` float32 and `zero` int8 [rows, groups, padded], `padded` a multiple of 4, of
- * which `candidates` count and the others are NaN; `signed` 1: negated scales are tried too, and zero points are not read; `index` int32 [rows, groups]; `errors`
+ * which `candidates` count and the others are NaN; `signed` 1: negated scales are tried too, and zero points are not read; `importance` 0: all one; `index` int32 [rows, groups]; `errors`
  * [lanes, 2 padded] of scratch, `lane` says whose.
  */
 export function searchScales(
@@ -154,6 +165,9 @@ export function searchScales(
   const norm = f32x4.splat(exponent)
   const groups = columns / groupSize
   const scratch = errors + lane * padded * 8
+  const isPlain = importance == 0 && exponent == 2
+  // Where the winner of the group before lies: what is least early gives others up early.
+  let first: usize = 0
   for (let row = from; row < to; row++) {
     for (let group: usize = 0; group < groups; group++) {
       const column = group * groupSize
@@ -163,13 +177,17 @@ export function searchScales(
       const s = scale + at * padded * 4
       const z = zero + at * padded
       if (signed) {
-        if (exponent == 2) judge(w, i, s, z, scratch, groupSize, padded, min, max, norm, 2, true)
-        else if (exponent == 3) judge(w, i, s, z, scratch, groupSize, padded, min, max, norm, 3, true)
-        else judge(w, i, s, z, scratch, groupSize, padded, min, max, norm, 0, true)
-      } else if (exponent == 2) judge(w, i, s, z, scratch, groupSize, padded, min, max, norm, 2, false)
-      else if (exponent == 3) judge(w, i, s, z, scratch, groupSize, padded, min, max, norm, 3, false)
-      else judge(w, i, s, z, scratch, groupSize, padded, min, max, norm, 0, false)
-      store<i32>(index + at * 4, firstLeast(scratch, candidates, padded, signed != 0))
+        if (isPlain) judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 1, true)
+        else if (exponent == 2) judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 2, true)
+        else if (exponent == 3) judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 3, true)
+        else judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 0, true)
+      } else if (isPlain) judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 1, false)
+      else if (exponent == 2) judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 2, false)
+      else if (exponent == 3) judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 3, false)
+      else judge(w, i, s, z, scratch, groupSize, padded, first, min, max, norm, 0, false)
+      const winner = firstLeast(scratch, candidates, padded, signed != 0)
+      store<i32>(index + at * 4, winner)
+      first = <usize>(winner < candidates ? winner : winner - candidates) & ~3
     }
   }
 }
