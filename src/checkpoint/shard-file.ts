@@ -16,7 +16,7 @@ export class ShardFile {
   readonly path: string
   /** Of the whole file, header included. */
   readonly #bytes: number
-  /** Its SHA-256, on its way from when the file is whole and synced. */
+  /** Its SHA-256, on its way from when the file is whole; here once it is synced. */
   #hash: Promise<string> | null = null
   readonly #hashing = new AbortController()
   readonly #header: Uint8Array
@@ -41,7 +41,7 @@ export class ShardFile {
     return this.#missing
   }
 
-  /** Size of the file in bytes and its SHA-256, read back from the disk; null until it is whole and synced. */
+  /** Size of the file in bytes and its SHA-256, read back; null until it is whole and synced. */
   async sealed(): Promise<{ bytes: number; sha256: string } | null> {
     return this.#hash && { bytes: this.#bytes, sha256: await this.#hash }
   }
@@ -152,16 +152,19 @@ export class ShardFile {
     throw new RunError(`Cannot go on with ${this.path}: its header is not the one planned, expected the file of the stopped run.`)
   }
 
+  /** The hash needs what was written, not the disk: both go on side by side. */
   async #seal(handle: FileHandle): Promise<void> {
+    const hash = sha256OfFile(this.path, this.#hashing.signal)
+    // Whoever asks for it hears of it; nobody does after an error elsewhere.
+    hash.catch(() => {})
     try {
       await handle.sync()
       await this.#close()
     } catch (cause) {
+      this.#hashing.abort()
       throw writeError(cause, this.path)
     }
-    this.#hash = sha256OfFile(this.path, this.#hashing.signal)
-    // Whoever asks for it hears of it; nobody does after an error elsewhere.
-    this.#hash.catch(() => {})
+    this.#hash = hash
   }
 
   async #writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
