@@ -17,7 +17,7 @@ import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 /** Bytes of a chunk: large enough that calls do not count, small enough that memory does not. */
 const CHUNK = 8 << 20
 /** How many buffers of chunks are kept for later: what one tensor is read with. */
-const SPARE = 2
+const SPARE = 3
 
 /**
  * Opens the safetensors checkpoint in a folder: model.safetensors, or the shards that model.safetensors.index.json lists. Reads headers
@@ -206,9 +206,9 @@ export class CheckpointReader implements TensorReader {
   async *readChunks(name: string): AsyncGenerator<Uint8Array> {
     const info = this.info(name)
     const size = info.end - info.begin
-    const buffers = Array.from({ length: Math.min(2, Math.ceil(size / CHUNK)) }, () => this.#takeBuffer(Math.min(size, CHUNK)))
-    // One is read while whoever asked is at work on the other.
-    const read = (at: number) => this.#readInto(buffers[(at / CHUNK) % 2].subarray(0, Math.min(CHUNK, size - at)), info, at)
+    const buffers = Array.from({ length: Math.min(SPARE, Math.ceil(size / CHUNK)) }, () => this.#takeBuffer(Math.min(size, CHUNK)))
+    // One is read while whoever asks looks at the second and is still busy with the first.
+    const read = (at: number) => this.#readInto(buffers[(at / CHUNK) % SPARE].subarray(0, Math.min(CHUNK, size - at)), info, at)
     let ahead = size > 0 ? read(0) : null
     try {
       for (let at = 0; ahead; at += CHUNK) {

@@ -72,17 +72,28 @@ export class ShardFile {
   }
 
   /**
-   * Writes one tensor from chunks of any size. Errors: RunError when type, shape or length are not those planned, the tensor was already
-   * written, or the disk is full; UserError when writing is not allowed.
+   * Writes one tensor from chunks of any size, each while the next is on its way: it must be good until the one after that is asked for.
+   * Errors: RunError when type, shape or length are not those planned, the tensor was already written, or the disk is full; UserError when
+   * writing is not allowed.
    */
   async write(info: TensorInfo, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const entry = this.#claim(info)
     const handle = await this.#open()
     let at = entry.begin
-    for await (const chunk of chunks) {
-      if (at + chunk.length > entry.end) throw this.#wrongLength(entry, `more than ${entry.end - entry.begin}`)
-      await this.#writeFully(handle, chunk, at)
-      at += chunk.length
+    let writing = Promise.resolve()
+    try {
+      for await (const chunk of chunks) {
+        if (at + chunk.length > entry.end) throw this.#wrongLength(entry, `more than ${entry.end - entry.begin}`)
+        await writing
+        writing = this.#writeFully(handle, chunk, at)
+        // Heard of when it is waited for.
+        writing.catch(() => {})
+        at += chunk.length
+      }
+      await writing
+    } finally {
+      // Nobody closes the file under it, nor reads into what it writes.
+      await writing.catch(() => {})
     }
     if (at !== entry.end) throw this.#wrongLength(entry, `${at - entry.begin}`)
     this.#missing.delete(entry.name)

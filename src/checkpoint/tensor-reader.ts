@@ -24,8 +24,8 @@ export interface TensorReader {
   /** Bytes `begin` (inclusive) to `end` of a tensor, counted from its start. Errors: as `read`; RangeError outside the tensor. */
   readRange(name: string, begin: number, end: number): Promise<Uint8Array>
   /**
-   * The bytes of a tensor in consecutive chunks of some megabytes, so that one of any size can be copied. A chunk is good until the next is
-   * asked for: then its memory is read into again. Errors: as `read`.
+   * The bytes of a tensor in consecutive chunks of some megabytes, so that one of any size can be copied. A chunk is good until the one
+   * after the next is asked for: then its memory is read into again. Errors: as `read`.
    */
   readChunks(name: string): AsyncGenerator<Uint8Array>
   /**

@@ -22,6 +22,7 @@ import { InputSums } from './input-statistics.ts'
 import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
 import type { Plan } from './plan.ts'
 import { rescaleInputs } from './rescale-inputs.ts'
+import type { PlannedLinear } from './staged-linear.ts'
 import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
 import type { TensorStore } from './tensor-store.ts'
 import { weightStatistics } from './weight-statistics.ts'
@@ -63,17 +64,49 @@ export async function* streamLayers(plan: Plan, walk: WalkContext, from = 0): As
   const { model } = plan.source
   const memory = new SpareMemory()
   const context = { ...walk, memory }
-  for (const [index, name] of layerNames(plan).entries()) {
-    if (index < from) continue
-    const layer = layerInHand(plan, index, name)
-    for (const spec of index < model.layers ? model.stages(index) : [model.headStage]) {
-      context.signal.throwIfAborted()
-      await finishStage(plan, context, layer, spec, null)
-      await setImmediate()
-    }
-    yield await finishLayer(plan, layer)
-    for (const { linear } of layer.linears) if (linear.quantized) memory.give(linear.quantized.codes)
+  const stagesOf = (index: number) => (index < model.layers ? model.stages(index) : [model.headStage])
+  const names = layerNames(plan)
+  const toRead = names.flatMap((_, index) => (index < from ? [] : stagesOf(index).map((spec) => linearsOf(plan, index, spec)))).filter(isRead)
+  // A stage's weights are read while the one before is worked on: its codes come from other threads.
+  let ahead: Promise<LinearInHand[]> | null = null
+  const readNext = () => {
+    const next = toRead.shift()
+    ahead = next ? readLinears(plan, next, memory) : null
+    // Heard of when it is waited for.
+    ahead?.catch(() => {})
   }
+  const read = async () => {
+    const linears = await ahead
+    readNext()
+    return linears ?? []
+  }
+  try {
+    readNext()
+    for (const [index, name] of names.entries()) {
+      if (index < from) continue
+      const layer = layerInHand(plan, index, name)
+      for (const spec of stagesOf(index)) {
+        context.signal.throwIfAborted()
+        await finishStage(plan, context, layer, spec, null, read)
+        await setImmediate()
+      }
+      yield await finishLayer(plan, layer)
+      for (const { linear } of layer.linears) if (linear.quantized) memory.give(linear.quantized.codes)
+    }
+  } finally {
+    // Nothing is read any more once this is over.
+    await (ahead as Promise<LinearInHand[]> | null)?.catch(() => {})
+  }
+}
+
+/** The linears of a stage as the plan has them. */
+function linearsOf({ linears }: Plan, layer: number, spec: StageSpec): readonly PlannedLinear[] {
+  return linears.filter((planned) => planned.layer === layer && planned.stage === spec)
+}
+
+/** Whether a stage of a run without data is looked at at all. */
+function isRead(planned: readonly PlannedLinear[]): boolean {
+  return planned.some(({ scheme }) => scheme)
 }
 
 /**
@@ -169,19 +202,34 @@ async function throughStages(
 const LARGE_STAGE = 2 ** 24
 
 /** Compresses one stage, and lets the batches go on with its outputs. */
-async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
-  return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams))
+async function finishStage(
+  plan: Plan,
+  context: WalkContext,
+  layer: LayerInHand,
+  spec: StageSpec,
+  streams: Streams | null,
+  read?: () => Promise<LinearInHand[]>,
+): Promise<void> {
+  return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams, read))
 }
 
-async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
+/** `read` gives the stage's linears; where left out they are read when they are needed. */
+async function throughStage(
+  plan: Plan,
+  context: WalkContext,
+  layer: LayerInHand,
+  spec: StageSpec,
+  streams: Streams | null,
+  read?: () => Promise<LinearInHand[]>,
+): Promise<void> {
   const { index, name } = layer
   const { layers } = plan.source.model
-  const planned = layer.planned.filter(({ stage }) => stage === spec)
-  if (!streams && !planned.some(({ scheme }) => scheme)) return
+  const planned = linearsOf(plan, index, spec)
+  if (!streams && !isRead(planned)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const isLarge = planned.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0) >= LARGE_STAGE
   if (isLarge && streams) collectGarbage()
-  const inHand = await span('io', 'read weights', () => readLinears(plan, planned, context.memory))
+  const inHand = await span('io', 'read weights', () => (read ?? (() => readLinears(plan, planned)))())
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
   const stage = openStage(plan, context, layer, spec, inHand, streams)
