@@ -186,11 +186,7 @@ export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'sca
  * `memory`.
  * Errors: CheckpointError naming the tensor when a value is not finite.
  */
-export async function readWeight(
-  { model, reader, compressed }: OpenModel,
-  spec: LinearSpec,
-  memory?: SpareMemory,
-): Promise<Float32Array> {
+export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec, memory?: SpareMemory): Promise<Float32Array> {
   const { name, rows, columns } = spec
   const stored = compressed.get(name)
   if (stored?.scheme.weights) return dequantize(await readSoundCodes(reader, stored, stored.scheme.weights, spec))

@@ -26,6 +26,8 @@ export interface LinearInHand {
   readonly originalBias: Float32Array | null
   /** Of its inputs on the calibration rows, where the scheme stores it. */
   inputRange: Range | null
+  /** Whether its tensors were taken to be written before the layer is done. */
+  isTaken: boolean
 }
 
 /** A layer while its stages are worked on. */
@@ -91,6 +93,7 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[],
       linear: { name, rows, columns, dtype, ...biasType(plan, spec), scheme, weight, bias, quantized: null, report: null },
       originalBias,
       inputRange: null,
+      isTaken: false,
     })
   }
   return inHand
@@ -103,7 +106,27 @@ function biasType({ source: { reader } }: Plan, { name, bias }: LinearSpec): Pic
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' ? { biasDtype: dtype } : {}
 }
 
-/** The tensors that are stored for a layer beside those that are copied: compressed linears, then what was edited. */
+/** Tensors of compressed linears, and the arrays of codes that nobody looks at once these are written. */
+export interface EncodedLinears {
+  readonly tensors: readonly TensorData[]
+  readonly codes: readonly (Int8Array | Uint8Array)[]
+}
+
+/** The tensors of the compressed linears of a layer so far, but for those that were taken before. */
+export function takeEncoded({ linears }: LayerInHand): EncodedLinears {
+  const left = linears.filter(({ isTaken }) => !isTaken)
+  const encoded = {
+    tensors: left.flatMap(encodeLinear),
+    codes: left.flatMap(({ linear }) => linear.quantized?.codes ?? []),
+  }
+  for (const entry of left) {
+    entry.isTaken = true
+    entry.linear.quantized = null
+  }
+  return encoded
+}
+
+/** The tensors that are stored for a layer beside those that are copied: compressed linears unless they were taken, then what was edited. */
 export function encodeLayer(plan: Plan, layer: LayerInHand): TensorData[] {
   const { linears, edited } = layer
   for (const { linear, originalBias } of linears) {
@@ -112,7 +135,7 @@ export function encodeLayer(plan: Plan, layer: LayerInHand): TensorData[] {
     layer.rescaled.add(`${linear.name}.bias`)
   }
   return [
-    ...linears.flatMap(encodeLinear),
+    ...linears.filter(({ isTaken }) => !isTaken).flatMap(encodeLinear),
     ...encodeCache(plan, layer),
     ...[...edited].map(([name, values]) => encodeEdited(plan, name, asStored(layer, name, values))),
   ]

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { configText } from '../checkpoint/config.ts'
+import type { TensorData } from '../checkpoint/tensor.ts'
 import { CheckpointWriter, type Leftover } from '../checkpoint/writer.ts'
 import type { Rows } from '../data/rows.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
@@ -295,7 +296,8 @@ async function computeLayers(
     }
     const store = file ? new ScratchStore(file) : inMemory
     const allowFallback = options.allowFallback ?? false
-    const context: WalkContext = { engine, kernels, signal, onProgress, store, allowFallback }
+    const save = (tensor: TensorData) => span('io', 'write', () => writer.write(tensor))
+    const context: WalkContext = { engine, kernels, signal, onProgress, store, allowFallback, save }
     const layers = rows ? walkLayers(plan, rows, context, startOf(run, store)) : streamLayers(plan, context, resumed?.layers)
     const progress = await writeLayers(run, layers, numerics, store)
     return { progress, engine, threads: kernels.threads, scratch: file?.bytes ?? null, warnings }

@@ -19,10 +19,17 @@ import { CacheRanges, observeInputs } from './activation-ranges.ts'
 import { compressStage, effectiveWeight } from './compress-stage.ts'
 import type { OnProgress } from './events.ts'
 import { InputSums } from './input-statistics.ts'
-import { encodeLayer, type LayerInHand, type LinearInHand, layerInHand, readLinears } from './layer-in-hand.ts'
+import {
+  type EncodedLinears,
+  encodeLayer,
+  type LayerInHand,
+  type LinearInHand,
+  layerInHand,
+  readLinears,
+  takeEncoded,
+} from './layer-in-hand.ts'
 import type { Plan } from './plan.ts'
 import { rescaleInputs } from './rescale-inputs.ts'
-import type { PlannedLinear } from './staged-linear.ts'
 import { disposeHidden, type HiddenStates, type StreamBatch, Streams, streamBatches } from './streams.ts'
 import type { TensorStore } from './tensor-store.ts'
 import { weightStatistics } from './weight-statistics.ts'
@@ -37,15 +44,19 @@ export interface WalkContext {
   readonly allowFallback: boolean
   /** Has the calibration rows on their way through the layers, and the hidden states between two. */
   readonly store: TensorStore
-  /** Of weights and codes of earlier layers, in runs without data. */
+  /** Of weights and codes of earlier stages, in runs without data. */
   readonly memory?: SpareMemory
+  /** Writes a tensor of a stage before its layer is done; absent, or in runs with data, all come with the layer. */
+  readonly save?: (tensor: TensorData) => Promise<void>
 }
 
 /** One layer (or the head) as it is to be written. */
 export interface CompressedLayer {
   readonly name: string
-  /** Compressed linears, and other tensors that differ from the original's. */
+  /** Compressed linears, and other tensors that differ from the original's, but for those that are saved. */
   readonly tensors: readonly TensorData[]
+  /** Names of the tensors that were written while the layer was worked on. */
+  readonly saved: readonly string[]
   readonly reports: readonly LinearReport[]
   readonly statistics: readonly StageStatistics[]
   /** Names of tensors that were rescaled, compressed or not. */
@@ -57,56 +68,44 @@ export interface CompressedLayer {
 }
 
 /**
- * Compresses layer by layer without inputs, `from` a layer on: the weights of one layer at a time are all that is in memory. A layer's tensors
- * are good until the next is asked for.
+ * Compresses layer by layer without inputs, `from` a layer on: the weights of one stage at a time are all that is in memory. What a stage
+ * has become is saved while the next is worked on.
  */
 export async function* streamLayers(plan: Plan, walk: WalkContext, from = 0): AsyncGenerator<CompressedLayer> {
   const { model } = plan.source
   const memory = new SpareMemory()
   const context = { ...walk, memory }
-  const stagesOf = (index: number) => (index < model.layers ? model.stages(index) : [model.headStage])
-  const names = layerNames(plan)
-  const toRead = names.flatMap((_, index) => (index < from ? [] : stagesOf(index).map((spec) => linearsOf(plan, index, spec)))).filter(isRead)
-  // A stage's weights are read while the one before is worked on: its codes come from other threads.
-  let ahead: Promise<LinearInHand[]> | null = null
-  const readNext = () => {
-    const next = toRead.shift()
-    ahead = next ? readLinears(plan, next, memory) : null
-    // Heard of when it is waited for.
-    ahead?.catch(() => {})
+  const save = async ({ tensors, codes }: EncodedLinears) => {
+    for (const tensor of tensors) await context.save?.(tensor)
+    for (const array of codes) memory.give(array)
   }
-  const read = async () => {
-    const linears = await ahead
-    readNext()
-    return linears ?? []
-  }
+  // That of the stage before.
+  let saving = Promise.resolve()
   try {
-    readNext()
-    for (const [index, name] of names.entries()) {
+    for (const [index, name] of layerNames(plan).entries()) {
       if (index < from) continue
       const layer = layerInHand(plan, index, name)
-      for (const spec of stagesOf(index)) {
+      const saved: string[] = []
+      for (const spec of index < model.layers ? model.stages(index) : [model.headStage]) {
         context.signal.throwIfAborted()
-        await finishStage(plan, context, layer, spec, null, read)
+        await finishStage(plan, context, layer, spec, null)
         await setImmediate()
+        if (!context.save) continue
+        await saving
+        const encoded = span('step', 'encode', () => takeEncoded(layer))
+        saved.push(...encoded.tensors.map(({ name }) => name))
+        saving = save(encoded)
+        // Heard of when it is waited for.
+        saving.catch(() => {})
       }
-      yield await finishLayer(plan, layer)
-      for (const { linear } of layer.linears) if (linear.quantized) memory.give(linear.quantized.codes)
+      const finished = await finishLayer(plan, layer)
+      await saving
+      yield { ...finished, saved }
     }
   } finally {
-    // Nothing is read any more once this is over.
-    await (ahead as Promise<LinearInHand[]> | null)?.catch(() => {})
+    // Whoever closes the files comes after this.
+    await saving.catch(() => {})
   }
-}
-
-/** The linears of a stage as the plan has them. */
-function linearsOf({ linears }: Plan, layer: number, spec: StageSpec): readonly PlannedLinear[] {
-  return linears.filter((planned) => planned.layer === layer && planned.stage === spec)
-}
-
-/** Whether a stage of a run without data is looked at at all. */
-function isRead(planned: readonly PlannedLinear[]): boolean {
-  return planned.some(({ scheme }) => scheme)
 }
 
 /**
@@ -202,34 +201,19 @@ async function throughStages(
 const LARGE_STAGE = 2 ** 24
 
 /** Compresses one stage, and lets the batches go on with its outputs. */
-async function finishStage(
-  plan: Plan,
-  context: WalkContext,
-  layer: LayerInHand,
-  spec: StageSpec,
-  streams: Streams | null,
-  read?: () => Promise<LinearInHand[]>,
-): Promise<void> {
-  return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams, read))
+async function finishStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
+  return span('stage', `${layer.name} · ${spec.name}`, () => throughStage(plan, context, layer, spec, streams))
 }
 
-/** `read` gives the stage's linears; where left out they are read when they are needed. */
-async function throughStage(
-  plan: Plan,
-  context: WalkContext,
-  layer: LayerInHand,
-  spec: StageSpec,
-  streams: Streams | null,
-  read?: () => Promise<LinearInHand[]>,
-): Promise<void> {
+async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand, spec: StageSpec, streams: Streams | null): Promise<void> {
   const { index, name } = layer
   const { layers } = plan.source.model
-  const planned = linearsOf(plan, index, spec)
-  if (!streams && !isRead(planned)) return
+  const planned = layer.planned.filter(({ stage }) => stage === spec)
+  if (!streams && !planned.some(({ scheme }) => scheme)) return
   context.onProgress({ type: 'stage', layer: name, stage: spec.name, index, of: layers })
   const isLarge = planned.reduce((sum, { spec }) => sum + spec.rows * spec.columns, 0) >= LARGE_STAGE
   if (isLarge && streams) collectGarbage()
-  const inHand = await span('io', 'read weights', () => (read ?? (() => readLinears(plan, planned)))())
+  const inHand = await span('io', 'read weights', () => readLinears(plan, planned, context.memory))
   if (streams?.hasOriginals && spec.addsToResidual)
     await withLinears(originals(inHand), (linears) => span('step', 'original outputs', () => streams.lookAhead(linears)))
   const stage = openStage(plan, context, layer, spec, inHand, streams)
@@ -336,6 +320,7 @@ async function finishLayer(plan: Plan, layer: LayerInHand): Promise<CompressedLa
   return {
     name: layer.name,
     tensors: span('step', 'encode', () => encodeLayer(plan, layer)),
+    saved: [],
     reports,
     statistics: layer.statistics,
     rescaled: [...layer.rescaled],

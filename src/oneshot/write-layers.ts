@@ -38,7 +38,8 @@ export async function writeLayers(
   }
   if (stop?.aborted) throw new RunStopped('Stopped before the first layer.')
   startLayer()
-  for await (const { name, tensors, hidden, ...added } of layers) {
+  for await (const { name, tensors, saved, hidden, ...added } of layers) {
+    for (const tensor of saved) written.add(tensor)
     for (const tensor of tensors) {
       await span('io', 'write', () => writer.write(tensor))
       written.add(tensor.name)
