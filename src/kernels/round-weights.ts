@@ -2,12 +2,8 @@ import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { RoundInput, RoundResult } from './kernels.ts'
 import { smallFloats } from './small-floats.ts'
+import { stripBytes, throughStrips } from './strips.ts'
 
-/**
- * Rows are taken through the wasm memory in strips of about this size, two of them in turns: one is copied while the lanes are at work on the
- * other. Of 64 MB each they are out of the caches by the time the lanes come to them.
- */
-const stripBytes = 8 * 2 ** 20
 /** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
 const callsPerLane = 2
 
@@ -52,26 +48,20 @@ export async function wasmRoundWeights(memory: WebAssembly.Memory, crew: Crew, i
     const step = Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane))
     return Array.from({ length: Math.ceil(count / step) }, (_, i) => [...shared, i * step, Math.min((i + 1) * step, count)])
   }
-  const takeOut = (top: number, count: number, { codes, values, sums }: Place) => {
-    bytes.set(new Uint8Array(buffer, codes, count * columns), top * columns)
-    found.values?.set(new Float32Array(buffer, values, count * columns), top * columns)
-    const pairs = new Float64Array(buffer, sums, count * 2)
-    for (let row = 0; row < count; row++) {
-      found.loss[top + row] = pairs[2 * row]
-      found.power[top + row] = pairs[2 * row + 1]
-    }
-  }
-  let running: { readonly done: Promise<unknown>; takeOut(): void } | null = null
-  for (let top = 0, strip = 0; top < rows; top += stride, strip++) {
-    const count = Math.min(stride, rows - top)
-    const place = places[strip % 2]
-    new Float32Array(buffer, place.weight, count * columns).set(input.weight.subarray(top * columns, (top + count) * columns))
-    const before = running
-    await before?.done
-    running = { done: crew.run('roundWeights', callsFor(top, count, place)), takeOut: () => takeOut(top, count, place) }
-    before?.takeOut()
-  }
-  await running?.done
-  running?.takeOut()
+  await throughStrips(rows, stride, {
+    putIn: (top, count, place) =>
+      new Float32Array(buffer, places[place].weight, count * columns).set(input.weight.subarray(top * columns, (top + count) * columns)),
+    run: (top, count, place) => crew.run('roundWeights', callsFor(top, count, places[place])),
+    takeOut: (top, count, place) => {
+      const { codes, values, sums } = places[place]
+      bytes.set(new Uint8Array(buffer, codes, count * columns), top * columns)
+      found.values?.set(new Float32Array(buffer, values, count * columns), top * columns)
+      const pairs = new Float64Array(buffer, sums, count * 2)
+      for (let row = 0; row < count; row++) {
+        found.loss[top + row] = pairs[2 * row]
+        found.power[top + row] = pairs[2 * row + 1]
+      }
+    },
+  })
   return found
 }

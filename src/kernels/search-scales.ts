@@ -1,13 +1,12 @@
 import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { SearchInput } from './kernels.ts'
+import { stripBytes, throughStrips } from './strips.ts'
 
 /** Numbers of one vector: candidates are padded to a multiple of it. */
 const vectorLength = 4
-/** Rows with their candidates are taken through the wasm memory in strips of about this size. */
-const stripBytes = 64 * 2 ** 20
 /** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
-const callsPerLane = 4
+const callsPerLane = 2
 
 /** Runs of `candidates` values to runs of `padded`; what lies between keeps the value it has. */
 function spread(source: Float32Array | Int8Array, candidates: number, padded: number, out: Float32Array | Int8Array): void {
@@ -25,35 +24,58 @@ export async function wasmSearchScales(memory: WebAssembly.Memory, crew: Crew, i
   const padded = Math.ceil(candidates / vectorLength) * vectorLength
   const stride = Math.min(rows, Math.max(1, Math.floor(stripBytes / (columns * 4 + groups * (padded * 5 + 4)))))
   const arena = new Arena(memory, `search scales for a matrix of ${rows} x ${columns}`)
-  const weight = arena.take(stride * columns * 4)
   const isPlain = input.importance === null && norm === 2
   const importance = isPlain ? 0 : arena.take(columns * 4)
-  const scale = arena.take(stride * groups * padded * 4)
-  const zero = arena.take(stride * groups * padded)
-  const index = arena.take(stride * groups * 4)
   const errors = arena.take(crew.lanes * padded * 8)
+  const places = Array.from({ length: stride < rows ? 2 : 1 }, () => ({
+    weight: arena.take(stride * columns * 4),
+    scale: arena.take(stride * groups * padded * 4),
+    zero: arena.take(stride * groups * padded),
+    index: arena.take(stride * groups * 4),
+  }))
   const { buffer } = memory
 
   if (!isPlain) new Float32Array(buffer, importance, columns).set(input.importance ?? new Float32Array(columns).fill(1))
-  const scaleView = new Float32Array(buffer, scale, stride * groups * padded).fill(Number.NaN)
-  const zeroView = new Int8Array(buffer, zero, stride * groups * padded).fill(0)
+  for (const { scale, zero } of places) {
+    new Float32Array(buffer, scale, stride * groups * padded).fill(Number.NaN)
+    new Int8Array(buffer, zero, stride * groups * padded).fill(0)
+  }
 
   const result = new Int32Array(rows * groups)
-  for (let from = 0; from < rows; from += stride) {
-    const count = Math.min(stride, rows - from)
-    new Float32Array(buffer, weight, count * columns).set(input.weight.subarray(from * columns, (from + count) * columns))
-    const first = from * groups * candidates
-    const last = (from + count) * groups * candidates
-    spread(input.scale.subarray(first, last), candidates, padded, scaleView)
-    if (zeroPoint) spread(zeroPoint.subarray(first, last), candidates, padded, zeroView)
-    const step = Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane))
-    const problem = [columns, groupSize, candidates, padded, signed ? 1 : 0, min, max, norm]
-    const calls: Call[] = []
-    for (let top = 0; top < count; top += step) {
-      calls.push([weight, importance, scale, zero, index, errors, ...problem, top, Math.min(top + step, count)])
-    }
-    await crew.run('searchScales', calls)
-    result.set(new Int32Array(buffer, index, count * groups), from * groups)
-  }
+  await throughStrips(rows, stride, {
+    putIn: (top, count, place) => {
+      const { weight, scale, zero } = places[place]
+      new Float32Array(buffer, weight, count * columns).set(input.weight.subarray(top * columns, (top + count) * columns))
+      const first = top * groups * candidates
+      const last = (top + count) * groups * candidates
+      const spans = stride * groups * padded
+      spread(input.scale.subarray(first, last), candidates, padded, new Float32Array(buffer, scale, spans))
+      if (zeroPoint) spread(zeroPoint.subarray(first, last), candidates, padded, new Int8Array(buffer, zero, spans))
+    },
+    run: (_, count, place) => {
+      const { weight, scale, zero, index } = places[place]
+      const step = Math.ceil(count / (crew.lanes === 1 ? 1 : crew.lanes * callsPerLane))
+      const shared = [
+        weight,
+        importance,
+        scale,
+        zero,
+        index,
+        errors,
+        columns,
+        groupSize,
+        candidates,
+        padded,
+        signed ? 1 : 0,
+        min,
+        max,
+        norm,
+      ]
+      const calls: Call[] = []
+      for (let from = 0; from < count; from += step) calls.push([...shared, from, Math.min(from + step, count)])
+      return crew.run('searchScales', calls)
+    },
+    takeOut: (top, count, place) => result.set(new Int32Array(buffer, places[place].index, count * groups), top * groups),
+  })
   return result
 }
