@@ -1,6 +1,5 @@
 import { DTYPE_BYTES, elementCount } from '../numerics/dtype.ts'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
-import type { SpareMemory } from '../util/spare-memory.ts'
 import { cutPiece, type ExpertPiece, expertRange } from './expert-pieces.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 
@@ -53,9 +52,9 @@ export class PiecewiseReader implements TensorReader {
     else yield* this.#below.readChunks(name)
   }
 
-  async readFloats(name: string, memory?: SpareMemory): Promise<Float32Array> {
+  async readFloats(name: string): Promise<Float32Array> {
     const cut = this.#cuts.get(name)
-    if (!cut || !isStoredFloat(cut.whole.dtype)) return this.#below.readFloats(name, memory)
+    if (!cut || !isStoredFloat(cut.whole.dtype)) return this.#below.readFloats(name)
     return decodeFloats(await this.read(name), cut.whole.dtype)
   }
 

@@ -2,10 +2,8 @@ import { readdir } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { closest } from 'fastest-levenshtein'
-import { DTYPE_BYTES, elementCount } from '../numerics/dtype.ts'
-import { decodeFloatsInto, isStoredFloat } from '../numerics/float-dtype.ts'
+import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import { CheckpointError, RunError, UserError } from '../util/errors.ts'
-import type { SpareMemory } from '../util/spare-memory.ts'
 import { type ByteSource, openLocal, type RemoteWeights } from './byte-source.ts'
 import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
@@ -225,17 +223,10 @@ export class CheckpointReader implements TensorReader {
     }
   }
 
-  async readFloats(name: string, memory?: SpareMemory): Promise<Float32Array> {
-    const { dtype, shape, file } = this.info(name)
+  async readFloats(name: string): Promise<Float32Array> {
+    const { dtype, file } = this.info(name)
     if (!isStoredFloat(dtype)) throw tensorError(this.dir, name, file, `its type is ${dtype}, expected F32, F16, BF16 or F8_E4M3`)
-    const count = elementCount(shape)
-    const values = memory ? new Float32Array(memory.take(4 * count)) : new Float32Array(count)
-    let done = 0
-    for await (const chunk of this.readChunks(name)) {
-      decodeFloatsInto(chunk, dtype, values.subarray(done))
-      done += chunk.length / DTYPE_BYTES[dtype]
-    }
-    return values
+    return decodeFloats(await this.read(name), dtype)
   }
 
   async #readInto(bytes: Uint8Array, info: StoredTensorInfo, begin: number): Promise<Uint8Array> {

@@ -1,7 +1,6 @@
 import { DTYPE_BYTES, type FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats, encodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
-import type { SpareMemory } from '../util/spare-memory.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 
 /** How a tensor comes out of a stored one of the same shape and type. */
@@ -84,9 +83,9 @@ export class RewritingReader implements TensorReader {
     }
   }
 
-  async readFloats(name: string, memory?: SpareMemory): Promise<Float32Array> {
+  async readFloats(name: string): Promise<Float32Array> {
     const rewrite = this.#rewrites.get(name)
-    if (!rewrite) return this.#below.readFloats(name, memory)
+    if (!rewrite) return this.#below.readFloats(name)
     const { shape } = this.info(name)
     if (shape.length < 2) return decodeFloats(await this.read(name), floatDtype(this.#below, rewrite.from))
     return this.#rewritten(rewrite)

@@ -1,4 +1,3 @@
-import type { SpareMemory } from '../util/spare-memory.ts'
 import type { SafetensorsEntry } from './safetensors.ts'
 
 /** A tensor of an open checkpoint: `file` is its shard's name, `begin` and `end` its bytes in that file. */
@@ -29,10 +28,10 @@ export interface TensorReader {
    */
   readChunks(name: string): AsyncGenerator<Uint8Array>
   /**
-   * A float tensor (F32, F16, BF16, F8_E4M3) as float32; a rewritten matrix before it is rounded to its stored type. It may lie in `memory`.
+   * A float tensor (F32, F16, BF16, F8_E4M3) as float32; a rewritten matrix before it is rounded to its stored type.
    * Errors: as `read`; CheckpointError for other types.
    */
-  readFloats(name: string, memory?: SpareMemory): Promise<Float32Array>
+  readFloats(name: string): Promise<Float32Array>
   /** Errors: RunError naming a file that was changed since it was opened. */
   requireUnchanged(): Promise<void>
   /** Closes the files. */

@@ -5,8 +5,9 @@ import { layoutFor } from '../checkpoint/layouts.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantization-config.ts'
 import { openCheckpoint } from '../checkpoint/reader.ts'
 import type { TensorReader } from '../checkpoint/tensor-reader.ts'
-import type { ScaleDType } from '../numerics/dtype.ts'
+import { DTYPE_BYTES, elementCount, type ScaleDType } from '../numerics/dtype.ts'
 import { firstNonFinite } from '../numerics/finite.ts'
+import { decodeFloatsInto, isStoredFloat } from '../numerics/float-dtype.ts'
 import { bytesOf } from '../numerics/view.ts'
 import { matchTargets } from '../schemes/match.ts'
 import { assertFinite, dequantize } from '../schemes/quantize.ts'
@@ -191,9 +192,29 @@ export async function readWeight({ model, reader, compressed }: OpenModel, spec:
   const stored = compressed.get(name)
   if (stored?.scheme.weights) return dequantize(await readSoundCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
-  const weight = await reader.readFloats(tensor, memory)
-  assertFinite(weight, tensor, reader.info(tensor).file)
+  const weight = await readFinite(reader, tensor, memory)
   return spec.transposed ? transpose(weight, columns, rows) : weight
+}
+
+/** `TensorReader.readFloats` by chunks. Errors: CheckpointError naming the tensor when a value is not finite. */
+async function readFinite(reader: TensorReader, name: string, memory?: SpareMemory): Promise<Float32Array> {
+  const { dtype, shape, file } = reader.info(name)
+  // Chunks of what is rewritten are rounded.
+  if (!isStoredFloat(dtype) || reader.rewritten.has(name)) {
+    const values = await reader.readFloats(name)
+    assertFinite(values, name, file)
+    return values
+  }
+  const count = elementCount(shape)
+  const values = memory ? new Float32Array(memory.take(4 * count)) : new Float32Array(count)
+  let done = 0
+  let allFinite = true
+  for await (const chunk of reader.readChunks(name)) {
+    allFinite = decodeFloatsInto(chunk, dtype, values.subarray(done)) && allFinite
+    done += chunk.length / DTYPE_BYTES[dtype]
+  }
+  if (!allFinite) assertFinite(values, name, file)
+  return values
 }
 
 /**

@@ -5,18 +5,28 @@ export function decodeBf16(bits: Uint16Array): Float32Array {
   return values
 }
 
-/** As `decodeBf16`, to the first of `values`. */
-export function decodeBf16Into(bits: Uint16Array, values: Float32Array): void {
+/** Of a bfloat16 whose exponent bits are all set, NaN or infinite, adding `ONES` to them carries into its sign bit; two at a time. */
+const EXPONENTS = 0x7f807f80
+const ONES = 0x00800080
+
+/** As `decodeBf16`, to the first of `values`; gives whether all are finite. */
+export function decodeBf16Into(bits: Uint16Array, values: Float32Array): boolean {
   const words = new Int32Array(values.buffer, values.byteOffset, bits.length)
   const inPairs = bits.byteOffset % 4 === 0 ? bits.length >>> 1 : 0
   // Two at a time: half the reads.
   const pairs = new Int32Array(bits.buffer, inPairs ? bits.byteOffset : 0, inPairs)
+  let carries = 0
   for (let i = 0; i < inPairs; i++) {
     const pair = pairs[i]
+    carries |= (pair & EXPONENTS) + ONES
     words[2 * i] = pair << 16
     words[2 * i + 1] = pair & 0xffff0000
   }
-  for (let i = 2 * inPairs; i < bits.length; i++) words[i] = bits[i] << 16
+  for (let i = 2 * inPairs; i < bits.length; i++) {
+    carries |= (bits[i] & EXPONENTS) + ONES
+    words[i] = bits[i] << 16
+  }
+  return (carries & ~EXPONENTS & (EXPONENTS << 1)) === 0
 }
 
 /** float32 values to bfloat16 bit patterns: nearest, ties to even, overflow to infinity, every NaN to 0x7fc0 (as torch does). */

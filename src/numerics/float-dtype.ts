@@ -23,10 +23,11 @@ export function decodeFloats(bytes: Uint8Array, dtype: StoredFloat): Float32Arra
     .exhaustive()
 }
 
-/** As `decodeFloats`, to the first of `values`. */
-export function decodeFloatsInto(bytes: Uint8Array, dtype: StoredFloat, values: Float32Array): void {
-  if (dtype === 'BF16') decodeBf16Into(viewAs(Uint16Array, bytes), values)
-  else values.set(dtype === 'F32' ? viewAs(Float32Array, bytes) : decodeFloats(bytes, dtype))
+/** As `decodeFloats`, to the first of `values`; gives whether all were seen to be finite, which is only looked for in BF16. */
+export function decodeFloatsInto(bytes: Uint8Array, dtype: StoredFloat, values: Float32Array): boolean {
+  if (dtype === 'BF16') return decodeBf16Into(viewAs(Uint16Array, bytes), values)
+  values.set(dtype === 'F32' ? viewAs(Float32Array, bytes) : decodeFloats(bytes, dtype))
+  return false
 }
 
 /**
