@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto'
 import { mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { sha256 } from '../../src/checkpoint/file-hash.ts'
 import { openCheckpoint } from '../../src/checkpoint/reader.ts'
 import { CheckpointError, RunError } from '../../src/util/errors.ts'
 import { bytesTensor, folderOf, safetensorsFile, temporaryFolder } from './folders.ts'
@@ -124,6 +126,32 @@ describe('CheckpointReader', () => {
     expect([...(await reader.readRange('x', 1, 3))]).toEqual([2, 3])
     expect([...(await reader.readRange('x', 4, 4))]).toEqual([])
     await expect(reader.readRange('x', 1, 5)).rejects.toThrow(RangeError)
+    await reader.close()
+  })
+
+  it('reads a large tensor in chunks that are good until the one after the next is asked for, again and again', async () => {
+    const bytes = new Uint8Array(new Int32Array((41 << 20) / 4).map((_, i) => Math.imul(i, 2654435761)).buffer)
+    const tensor = { name: 'x', dtype: 'U8' as const, shape: [bytes.length], bytes }
+    const reader = await openCheckpoint(await folderOf({ 'model.safetensors': safetensorsFile([tensor, bytesTensor('none')]) }))
+    for (const stop of [Number.POSITIVE_INFINITY, 2, Number.POSITIVE_INFINITY]) {
+      let [at, count] = [0, 0]
+      let before: Uint8Array = new Uint8Array(0)
+      for await (const chunk of reader.readChunks('x')) {
+        expect(Buffer.compare(before, bytes.subarray(at - before.length, at))).toBe(0)
+        expect(Buffer.compare(chunk, bytes.subarray(at, at + chunk.length))).toBe(0)
+        at += chunk.length
+        before = chunk
+        if (++count === stop) break
+      }
+      if (stop > count) expect(at).toBe(bytes.length)
+    }
+    // Two at a time do not read into each other's memory.
+    const hashOf = async (name: string) => {
+      const hash = createHash('sha256')
+      for await (const chunk of reader.readChunks(name)) hash.update(chunk)
+      return hash.digest('hex')
+    }
+    expect(await Promise.all(['x', 'x', 'none'].map(hashOf))).toEqual([sha256(bytes), sha256(bytes), sha256('')])
     await reader.close()
   })
 

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { referenceKernels } from '../../src/kernels/reference.ts'
 import { wasmKernels } from '../../src/kernels/wasm.ts'
 import { SymmetricMatrix } from '../../src/numerics/symmetric-matrix.ts'
+import { SpareMemory } from '../../src/util/spare-memory.ts'
 import { kernelContract } from './contract.ts'
 import { codesOf } from './random.ts'
 
@@ -66,9 +67,28 @@ test('wasm sweep: more rows than fit the memory at a time are taken in strips, n
   await kernels.close()
 })
 
+test('wasm roundWeights: more rows than fit the memory at a time are taken in strips, none lost or doubled', async () => {
+  const kernels = await wasmKernels({ threads: 2 })
+  // Strips of 8 MiB: 0.3 Mi rows of one column.
+  const rows = 2 ** 20 + 19
+  const weight = Float32Array.from({ length: rows }, (_, at) => (at % 15) - 7)
+  const scale = new Float32Array(rows).fill(1)
+  const memory = new SpareMemory()
+  const dirty = memory.take(rows)
+  new Uint8Array(dirty).fill(77)
+  memory.give(new Uint8Array(dirty))
+  const input = { rows, columns: 1, weight, rowSpan: 1, columnSpan: 1, scale, zeroPoint: null, values: true, memory, ...codesOf(4) }
+  const { codes, values, loss, power } = await kernels.roundWeights(input)
+  expect(codes.findIndex((code, at) => code !== weight[at])).toBe(-1)
+  expect(values?.findIndex((value, at) => value !== weight[at])).toBe(-1)
+  expect(loss.findIndex((value) => value !== 0)).toBe(-1)
+  expect(power.findIndex((value, at) => value !== weight[at] ** 2)).toBe(-1)
+  await kernels.close()
+})
+
 test('wasm searchScales and refine: more rows than fit the memory at a time are taken in strips, none lost or doubled', async () => {
   const kernels = await wasmKernels({ threads: 2 })
-  // Strips of 64 MiB: 1.4 Mi rows of one column with 8 candidates, and 0.4 Mi rows that are padded to 16 columns.
+  // Strips of 8 MiB: 0.3 Mi rows of one column with candidates padded to 4; and of 64 MiB: 0.4 Mi rows that are padded to 16 columns.
   const rows = 1_500_000
   const weight = Float32Array.from({ length: rows }, (_, at) => (at % 7) + 1)
   const problem = { columns: 1, groupSize: 1, zeroPoint: null, min: -8, max: 7 }

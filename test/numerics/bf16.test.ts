@@ -1,12 +1,35 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeBf16, encodeBf16, roundBf16 } from '../../src/numerics/bf16.ts'
+import { decodeBf16, decodeBf16Into, encodeBf16, roundBf16 } from '../../src/numerics/bf16.ts'
 import { decodeFp16 } from '../../src/numerics/fp16.ts'
 import { canonicalBits, PATTERNS, sha256 } from './patterns.ts'
 
 describe('decodeBf16', () => {
   it('puts the pattern in the upper half of the float32', () => {
     expect([...decodeBf16(Uint16Array.of(0x3f80, 0xc000, 0x0001, 0x7f80))]).toEqual([1, -2, 2 ** -133, Number.POSITIVE_INFINITY])
+  })
+})
+
+describe('decodeBf16Into', () => {
+  it('says whether all are finite, wherever the one that is not lies', () => {
+    fc.assert(
+      fc.property(fc.uint16Array({ minLength: 1, maxLength: 9 }), fc.boolean(), (patterns, isOdd) => {
+        // At an odd place too, where pairs do not lie in words.
+        const all = Uint16Array.of(0x7fc0, ...patterns)
+        const bits = isOdd ? all.subarray(1) : patterns
+        const values = new Float32Array(patterns.length + 1).fill(5)
+        expect(decodeBf16Into(bits, values)).toBe(decodeBf16(patterns).every(Number.isFinite))
+        expect(canonicalBits(values.subarray(0, -1))).toEqual(canonicalBits(decodeBf16(patterns)))
+        expect(values[patterns.length]).toBe(5)
+      }),
+      {
+        examples: [
+          [Uint16Array.of(0x7f80), false],
+          [Uint16Array.of(0, 0xffff, 0), true],
+          [Uint16Array.of(0x7f7f, 0xff7f), false],
+        ],
+      },
+    )
   })
 })
 

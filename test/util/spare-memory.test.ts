@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest'
+import { SpareMemory } from '../../src/util/spare-memory.ts'
+
+const SIZE = 1 << 20
+
+it('gives memory of the same size again, once, and makes what it lacks', () => {
+  const memory = new SpareMemory()
+  const first = memory.take(SIZE)
+  memory.give(new Float32Array(first))
+  memory.give(new Uint8Array(first))
+  expect(memory.take(2 * SIZE)).not.toBe(first)
+  expect(memory.take(SIZE)).toBe(first)
+  expect(memory.take(SIZE)).not.toBe(first)
+  expect(memory.take(SIZE).byteLength).toBe(SIZE)
+})
+
+it('takes no part of a buffer, nor what is shared or small', () => {
+  const memory = new SpareMemory()
+  const buffer = new ArrayBuffer(2 * SIZE)
+  memory.give(new Uint8Array(buffer, SIZE))
+  memory.give(new Uint8Array(buffer, 0, SIZE))
+  memory.give(new Uint8Array(new SharedArrayBuffer(SIZE)))
+  const small = new ArrayBuffer(16)
+  memory.give(new Uint8Array(small))
+  expect(memory.take(2 * SIZE)).not.toBe(buffer)
+  expect(memory.take(SIZE)).not.toBe(buffer)
+  expect(memory.take(SIZE)).toBeInstanceOf(ArrayBuffer)
+  expect(memory.take(16)).not.toBe(small)
+})
