@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
-import { loadedPrecision } from './precision.ts'
+import { bfloat16Product } from './bfloat16-product.ts'
+import { loadedPrecision, roundsOutputs } from './precision.ts'
 import { tensorflowKernel } from './tensorflow-kernel.ts'
 
 /**
@@ -20,6 +21,17 @@ export function matMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transpose
  */
 export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
   return product(a, b, transposeA, transposeB, (left, right, transposed) => tf.matMul(left, right, false, transposed))
+}
+
+/**
+ * As `quickMatMul`, for outputs that may be rounded like the factors: those of a linear, as the layers of a bfloat16 model round them
+ * wherever it runs. Sums over many tokens may not.
+ */
+export function linearMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
+  if (tf.getBackend() !== 'tensorflow' || !roundsOutputs()) return quickMatMul(a, b, transposeA, transposeB)
+  return product(a, b, transposeA, transposeB, (left, right, transposed) =>
+    (left.rank === 2 ? bfloat16Product : exact)(left, right, transposed),
+  )
 }
 
 type Multiply = (a: tf.Tensor, b: tf.Tensor, transposeB: boolean) => tf.Tensor
