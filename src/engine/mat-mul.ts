@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
 import { bfloat16Product } from './bfloat16-product.ts'
-import { loadedPrecision, roundsOutputs } from './precision.ts'
+import { roundsOutputs, roundsProducts } from './precision.ts'
 import { tensorflowKernel } from './tensorflow-kernel.ts'
 
 /**
@@ -38,7 +38,7 @@ type Multiply = (a: tf.Tensor, b: tf.Tensor, transposeB: boolean) => tf.Tensor
 
 /** A backend's own product in float32. TensorFlow's batched kernel, which tf.matMul takes, goes by oneDNN's mode, its plain one does not. */
 function exact(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
-  if (tf.getBackend() !== 'tensorflow' || loadedPrecision() === 'float32') return tf.matMul(a, b, false, transposeB)
+  if (tf.getBackend() !== 'tensorflow' || !roundsProducts()) return tf.matMul(a, b, false, transposeB)
   if (a.rank === 2) return tensorflowKernel('MatMul', { transpose_a: false, transpose_b: transposeB }, [a, b])
   return sliceBySlice(a, transposeB ? swapLast(b) : b, exact)
 }

@@ -32,6 +32,11 @@ export function requirePrecision(precision: Precision, engine: EngineName): void
   if (!instructions()) throw new UserError(`Cannot use bfloat16 products: this processor has no instructions for them, ${use}.`)
 }
 
+/** Whether oneDNN rounds the factors of float32 products in this process. */
+export function roundsProducts(): boolean {
+  return loadedPrecision() === 'bfloat16' && instructions() === 'AMX'
+}
+
 /** Whether outputs of linears are rounded to bfloat16 in this process, beside their factors. */
 export function roundsOutputs(): boolean {
   return loadedPrecision() === 'bfloat16' && instructions() === 'AVX512_BF16'
