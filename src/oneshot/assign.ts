@@ -253,10 +253,7 @@ async function settleSizes(
   for (const { name, columns } of specs) {
     const problem = settled && groupSizeProblem(settled, columns)
     if (problem)
-      throw entry.errorAt(
-        sizePath(entry, path),
-        `Cannot compress ${name}: ${problem}${settled.type === 'int' || settled.type === 'float' ? '; "group_size: auto" picks the largest that fits all' : ''}`,
-      )
+      throw entry.errorAt(sizePath(entry, path), `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
     const inputProblem = inputs && groupSizeProblem(inputs, columns)
     if (inputProblem) throw entry.errorAt(sizePath(entry, path), `Cannot quantize the inputs of ${name}: ${inputProblem}`)
   }

@@ -3,7 +3,7 @@
 Usage: make_bitsandbytes.py OUT_DIR [case ...]
 Needs bitsandbytes 0.50.2, accelerate 1.15.0, transformers 5.17, torch 2.14. One thread, so that means are summed in one order.
 
-`original` beside the cases is the model: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
+`original` beside the cases is the model, `odd-original` that of the cases whose names begin so: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
 inputs exceed the threshold of LLM.int8. `logits.safetensors` of each case: logits in float32 for `input_ids`, all rows in one batch, with the
 modules in evaluation and without the kernel that computes in bfloat16 where the processor has AVX512-BF16.
 """
@@ -27,38 +27,54 @@ CASES = {
         bnb_4bit_quant_storage="bfloat16",
         llm_int8_skip_modules=["lm_head", "o_proj"],
     ),
+    "odd-nf4": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
+    "odd-nf4-double": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),
+    "odd-fp4": dict(load_in_4bit=True, bnb_4bit_quant_type="fp4"),
     "int8": dict(load_in_8bit=True),
     "int8-no-threshold": dict(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=["lm_head", "model.layers.0.self_attn"]),
+}
+# Of cases with a model of their own, by the beginning of the name; blocks of 64 run over the ends of its rows, the last one is shorter, some weights have an odd
+# number of elements. No width is a multiple of 16: there bitsandbytes 0.50.2 dequantizes wrongly on processors with AVX512-BF16 (it takes every row to begin a block).
+SHAPES = {
+    "original": dict(hidden_size=64, intermediate_size=320, num_attention_heads=2, num_key_value_heads=1, attention_bias=True),
+    "odd-original": dict(
+        hidden_size=45, intermediate_size=75, num_attention_heads=3, num_key_value_heads=1, head_dim=10, attention_bias=True, mlp_bias=True
+    ),
 }
 KEPT = ("config.json", "model.safetensors")
 
 
-def make_original(folder):
+def make_original(folder, name):
     torch.manual_seed(11)
     config = LlamaConfig(
         vocab_size=64,
-        hidden_size=64,
-        intermediate_size=320,
         num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
         max_position_embeddings=64,
-        attention_bias=True,
         tie_word_embeddings=True,
         initializer_range=0.2,
         dtype="bfloat16",
+        **SHAPES[name],
     )
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         layer = model.model.layers[0]
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith("bias"):
                 parameter.normal_(0, 0.1)
         layer.mlp.up_proj.weight[3] = 0
-        layer.mlp.down_proj.weight[5:9, 64:192] = 0
-        layer.input_layernorm.weight[7] = 5.0
-        layer.post_attention_layernorm.weight[[2, 40]] = 4.0
-    model.to(torch.bfloat16).save_pretrained(folder)
+        if name == "original":
+            layer.mlp.down_proj.weight[5:9, 64:192] = 0
+            layer.input_layernorm.weight[7] = 5.0
+            layer.post_attention_layernorm.weight[[2, 40]] = 4.0
+        else:
+            # All of the last block.
+            layer.mlp.down_proj.weight[-1] = 0
+    model.to(torch.bfloat16).save_pretrained(os.path.join(folder, name))
+    os.remove(os.path.join(folder, name, "generation_config.json"))
+
+
+def original_of(name):
+    return "odd-original" if name.startswith("odd-") else "original"
 
 
 def logits_of(folder, rows):
@@ -71,7 +87,7 @@ def logits_of(folder, rows):
 
 
 def make(folder, name, options):
-    model = AutoModelForCausalLM.from_pretrained(os.path.join(folder, "original"), quantization_config=BitsAndBytesConfig(**options))
+    model = AutoModelForCausalLM.from_pretrained(os.path.join(folder, original_of(name)), quantization_config=BitsAndBytesConfig(**options))
     scratch = os.path.join(folder, f"{name}-all")
     model.save_pretrained(scratch)
     kept = os.path.join(folder, name)
@@ -85,13 +101,13 @@ def make(folder, name, options):
 
 def main(folder, *names):
     torch.set_num_threads(1)
-    original = os.path.join(folder, "original")
     if not names:
         shutil.rmtree(folder, ignore_errors=True)
-        make_original(original)
-        os.remove(os.path.join(original, "generation_config.json"))
-    for name in names or CASES:
-        make(folder, name, CASES[name])
+    for name in names or [*SHAPES, *CASES]:
+        if name in SHAPES:
+            make_original(folder, name)
+        else:
+            make(folder, name, CASES[name])
 
 
 if __name__ == "__main__":
