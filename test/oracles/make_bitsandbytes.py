@@ -3,7 +3,7 @@
 Usage: make_bitsandbytes.py OUT_DIR [case ...]
 Needs bitsandbytes 0.50.2, accelerate 1.15.0, transformers 5.17, torch 2.14. One thread, so that means are summed in one order.
 
-`original` beside the cases is the model, `odd-original` that of the cases whose names begin so: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
+`original` beside the cases is the model, `odd-original` that of the cases whose names begin so, ../architectures/gpt2 that of GPT-2's: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
 inputs exceed the threshold of LLM.int8. `logits.safetensors` of each case: logits in float32 for `input_ids`, all rows in one batch, with the
 modules in evaluation and without the kernel that computes in bfloat16 where the processor has AVX512-BF16.
 """
@@ -12,7 +12,9 @@ import os
 import shutil
 import sys
 
+import bitsandbytes.functional as F
 import torch
+from bitsandbytes.nn import Linear4bit
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
@@ -30,11 +32,14 @@ CASES = {
     "odd-nf4": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
     "odd-nf4-double": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),
     "odd-fp4": dict(load_in_4bit=True, bnb_4bit_quant_type="fp4"),
+    "gpt2-nf4": dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
+    "gpt2-fp4-double": dict(load_in_4bit=True, bnb_4bit_quant_type="fp4", bnb_4bit_use_double_quant=True),
+    "gpt2-int8": dict(load_in_8bit=True),
     "int8": dict(load_in_8bit=True),
     "int8-no-threshold": dict(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=["lm_head", "model.layers.0.self_attn"]),
 }
 # Of cases with a model of their own, by the beginning of the name; blocks of 64 run over the ends of its rows, the last one is shorter, some weights have an odd
-# number of elements. No width is a multiple of 16: there bitsandbytes 0.50.2 dequantizes wrongly on processors with AVX512-BF16 (it takes every row to begin a block).
+# number of elements.
 SHAPES = {
     "original": dict(hidden_size=64, intermediate_size=320, num_attention_heads=2, num_key_value_heads=1, attention_bias=True),
     "odd-original": dict(
@@ -73,8 +78,25 @@ def make_original(folder, name):
     os.remove(os.path.join(folder, name, "generation_config.json"))
 
 
-def original_of(name):
-    return "odd-original" if name.startswith("odd-") else "original"
+def original_of(folder, name):
+    if name.startswith("gpt2-"):
+        return os.path.join(os.path.dirname(os.path.abspath(__file__)), "architectures", "gpt2")
+    return os.path.join(folder, "odd-original" if name.startswith("odd-") else "original")
+
+
+def dequantized(module):
+    """The linear with its weights in float32: for rows of multiples of 16 that are none of 64, the AVX512 kernel of bitsandbytes 0.50.2 takes every row to begin a
+    block, other kernels of it do not."""
+    state = module.weight.quant_state
+    absmax = F.dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
+    packed = module.weight.data.view(torch.uint8).flatten()
+    codes = torch.stack([packed >> 4, packed & 15], 1).flatten()[: state.shape.numel()].long()
+    weight = state.code[codes] * absmax.repeat_interleave(state.blocksize)[: codes.numel()]
+    linear = torch.nn.Linear(module.in_features, module.out_features, module.bias is not None)
+    linear.weight.data = weight.view(state.shape)
+    if module.bias is not None:
+        linear.bias.data = module.bias.data.float()
+    return linear
 
 
 def logits_of(folder, rows):
@@ -82,12 +104,15 @@ def logits_of(folder, rows):
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+    for name, module in list(model.named_modules()):
+        if isinstance(module, Linear4bit) and module.in_features % 16 == 0 and module.in_features % 64 != 0:
+            model.set_submodule(name, dequantized(module))
     with torch.no_grad():
         return model(rows).logits.float().contiguous()
 
 
 def make(folder, name, options):
-    model = AutoModelForCausalLM.from_pretrained(os.path.join(folder, original_of(name)), quantization_config=BitsAndBytesConfig(**options))
+    model = AutoModelForCausalLM.from_pretrained(original_of(folder, name), quantization_config=BitsAndBytesConfig(**options))
     scratch = os.path.join(folder, f"{name}-all")
     model.save_pretrained(scratch)
     kept = os.path.join(folder, name)
