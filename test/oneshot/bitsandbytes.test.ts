@@ -94,6 +94,11 @@ describe('what BitsAndBytesModifier refuses', () => {
     [{ load_in_4bit: true, bnb_4bit_quant_type: 'nf5' }, 'found "nf5" (did you mean "nf4"?)'],
     [{ load_in_4bit: true, bnb_4bit_quant_storage: 'int4' }, 'found "int4"'],
     [{ load_in_8bit: true, llm_int8_threshold: -1 }, 'llm_int8_threshold'],
+    [{ load_in_8bit: true, llm_int8_skip_modules: 7 }, 'llm_int8_skip_modules'],
+    [
+      { load_in_8bit: true, llm_int8_skip_modules: ['lm_head', '('] },
+      'Cannot use llm_int8_skip_modules: found "(", expected the beginning',
+    ],
     [{ load_in_4bit: true, targets: ['re:.*up_proj'], ignore: ['re:.*'] }, 'leave no linear'],
   ])('%j', async (options, message) => {
     await expect(planned(options)).rejects.toThrow(message)

@@ -7,7 +7,7 @@ import { CheckpointError } from '../../util/errors.ts'
 import { fourBitOf, fourBitScaleShape } from '../bitsandbytes-args.ts'
 import { decodeQuantState, encodeQuantState, mostQuantStateBytes, quantStateSuffix } from '../quant-state.ts'
 import type { QuantizationArgs } from '../quantization-config.ts'
-import { type ReadSuffix, readStored } from '../scale-tensors.ts'
+import { magnitudes, type ReadSuffix, readStored } from '../scale-tensors.ts'
 import type { Layout, Quantized, StoredTensor } from './layout.ts'
 
 /**
@@ -128,8 +128,8 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, dty
     zeroPoint: null,
     globalScale: null,
   }
-  if (state.offset === null) return { ...whole, scale: viewAs(Float32Array, absmax), fourBit: { dtype: state.dtype, nested: null } }
-  const scales = { codes: absmax, absmax: viewAs(Float32Array, await bytesIn('weight.nested_absmax')), offset: state.offset }
+  if (state.offset === null) return { ...whole, scale: magnitudes(absmax, 'weight.absmax'), fourBit: { dtype: state.dtype, nested: null } }
+  const scales = { codes: absmax, absmax: magnitudes(await bytesIn('weight.nested_absmax'), 'weight.nested_absmax'), offset: state.offset }
   const map = dynamicMap()
   const found = viewAs(Float32Array, await bytesIn('weight.nested_quant_map'))
   requireValues(found, map, 'weight.nested_quant_map', 'the dynamic map')
