@@ -5,7 +5,8 @@ Needs bitsandbytes 0.50.2, accelerate 1.15.0, transformers 5.17, torch 2.14. One
 
 `original` beside the cases is the model, `odd-original` that of the cases whose names begin so, ../architectures/gpt2 that of GPT-2's: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
 inputs exceed the threshold of LLM.int8. `logits.safetensors` of each case: logits in float32 for `input_ids`, all rows in one batch, with the
-modules in evaluation and without the kernel that computes in bfloat16 where the processor has AVX512-BF16.
+modules in evaluation and without the kernel that computes in bfloat16 where the processor has AVX512-BF16. `outliers.json`: how many columns of inputs each
+linear of LLM.int8 took out for them.
 """
 import json
 import os
@@ -14,7 +15,7 @@ import sys
 
 import bitsandbytes.functional as F
 import torch
-from bitsandbytes.nn import Linear4bit
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
@@ -108,7 +109,9 @@ def logits_of(folder, rows):
         if isinstance(module, Linear4bit) and module.in_features % 16 == 0 and module.in_features % 64 != 0:
             model.set_submodule(name, dequantized(module))
     with torch.no_grad():
-        return model(rows).logits.float().contiguous()
+        logits = model(rows).logits.float().contiguous()
+    outliers = {name: module.state.idx.numel() for name, module in model.named_modules() if isinstance(module, Linear8bitLt) and module.state.threshold > 0}
+    return logits, outliers
 
 
 def make(folder, name, options):
@@ -120,7 +123,11 @@ def make(folder, name, options):
     for file in KEPT:
         shutil.copy(os.path.join(scratch, file), kept)
     rows = torch.randint(0, 64, (2, 12), generator=torch.Generator().manual_seed(5))
-    save_file({"input_ids": rows, "logits": logits_of(scratch, rows)}, os.path.join(kept, "logits.safetensors"))
+    logits, outliers = logits_of(scratch, rows)
+    save_file({"input_ids": rows, "logits": logits}, os.path.join(kept, "logits.safetensors"))
+    if outliers:
+        with open(os.path.join(kept, "outliers.json"), "w") as file:
+            json.dump({"input_ids": rows.tolist(), "columns": outliers}, file)
     shutil.rmtree(scratch)
 
 
