@@ -176,8 +176,9 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
 export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'scales'>, linear: string): ScaleDType {
   const { dtype, file } = reader.info(`${linear}.${scales}`)
   if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F8_E4M3' || dtype === 'U8') return dtype
-  const message = `Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16, BF16, F8_E4M3 or U8.`
-  throw new CheckpointError(message, { file, tensor: linear })
+  const tensor = `${linear}.${scales}`
+  const message = `Cannot use ${tensor} of ${file}: it is stored as ${dtype}, expected scales in F32, F16, BF16, F8_E4M3 or U8.`
+  throw new CheckpointError(message, { file, tensor })
 }
 
 /**
