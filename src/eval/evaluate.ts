@@ -8,6 +8,7 @@ import { Entrant } from './entrant.ts'
 import type { Evaluation } from './evaluation.ts'
 import { type PreparedTask, prepareTask, type TaskRequest } from './harness/prepare.ts'
 import { runTask } from './harness/run-task.ts'
+import { taskNamed } from './harness/tasks.ts'
 import { checkEvaluate } from './options.ts'
 import { scoreText } from './score-text.ts'
 import type { TextRequest } from './text-form.ts'
@@ -40,13 +41,14 @@ export interface EvaluateOptions extends HubOptions {
  * Evaluates models on the same text and tasks. Of a text: perplexity, and against the original KL divergence, agreement on the most likely
  * token and the error of each layer, all models layer by layer side by side. Of tasks: what lm-evaluation-harness scores them with.
  * Activations and the cache are quantized where a checkpoint's scheme says so. A model or task that fails says so, and the others go on.
- * Calls take turns where a process starts several. Errors: UserError for wrong options, an original that cannot be
+ * Calls take turns where a process starts several. Errors: UserError for wrong options, a task that is not known, an original that cannot be
  * opened, or where nothing can be scored; the signal's reason.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkEvaluate(options)
   const { engine = 'auto', threads, signal, text, tasks = [], batch } = options
   const started = performance.now()
+  for (const name of tasks) await taskNamed(name)
   const entrants = await enter(options)
   const evaluation = (): Evaluation => {
     const original = entrants.find(({ isOriginal }) => isOriginal)?.found ?? null
@@ -105,7 +107,7 @@ function requireSome(entrants: readonly Entrant[]): void {
   )
 }
 
-/** Tasks that are not known, or whose data cannot be used, are noted as failed for all. Errors: UserError where nothing is left to do. */
+/** Tasks whose data cannot be used are noted as failed for all. Errors: UserError where nothing is left to do. */
 async function prepareTasks(names: readonly string[], options: EvaluateOptions, entrants: readonly Entrant[]): Promise<PreparedTask[]> {
   const { taskOptions = {}, text } = options
   const prepared: PreparedTask[] = []
