@@ -175,6 +175,32 @@ describe('oneshot: flags, output and data that cannot be used', () => {
     expectRefusal(await compress('--overwrit'), '--overwrit', /--overwrite\b/)
   })
 
+  test.each([
+    [['oneshot', 'model', '--recipie', 'W4A16'], '--recipie', '--recipe'],
+    [['plan', 'model', '--recip', 'W4A16'], '--recip', '--recipe'],
+    [['generate', 'model', '--promt', 'x'], '--promt', '--prompt'],
+    [['convert', 'model', '--fromat', 'gptq'], '--fromat', '--format'],
+  ])('%j: the option that is not known, before the one that is missing', async (args, unknown, meant) => {
+    const result = await runCli(args)
+    expectRefusal(result, `unknown option '${unknown}'`, `Did you mean ${meant}?`)
+    expect(result.stderr).not.toContain('not specified')
+  })
+
+  test('a required option that is missing is named', async () => {
+    expectRefusal(await runCli(['oneshot', model]), "required option '-r, --recipe <recipe>' not specified")
+  })
+
+  test.each([
+    ['--engine', 'wasn', 'wasm'],
+    ['--format', 'gtpq', 'gptq'],
+    ['--precision', 'bf16', null],
+  ])('%s %s: the choices, and the one that was probably meant', async (flag, value, meant) => {
+    const result = await compress(flag, value)
+    expectRefusal(result, flag, `'${value}' is invalid. Allowed choices are `)
+    if (meant === null) expect(result.stderr).not.toContain('did you mean')
+    else expect(result.stderr).toContain(`(did you mean "${meant}"?)`)
+  })
+
   test('an unknown command: what was probably meant', async () => {
     expectRefusal(await runCli(['oneshoot', model]), 'oneshoot', /oneshot\b/)
   })
