@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { requireWritable } from '../checkpoint/require-writable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
 import type { EvaluateOptions } from '../eval/evaluate.ts'
 import type { Evaluation, ModelEvaluation } from '../eval/evaluation.ts'
@@ -35,11 +35,7 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
   const request = { started, batch: options.batch ?? 'auto', ...(limit !== undefined && { limit }) } as const
   const paths = new Map<string, string>()
   // What cannot be written to is said before anything is computed; what can no longer be written later is printed all the same.
-  const unwritten = (cause: unknown) => writeError(cause, String(folder))
-  if (folder !== undefined)
-    await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-      throw unwritten(cause)
-    })
+  if (folder !== undefined) await requireWritable(folder, 'folder')
   let lost: unknown = null
   const save = async ({ models }: Evaluation) => {
     if (folder === undefined) return
@@ -49,7 +45,7 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
       try {
         paths.set(found.model, await writeResults(folder, found, request))
       } catch (cause) {
-        lost = unwritten(cause)
+        lost = writeError(cause, folder)
       }
     }
   }

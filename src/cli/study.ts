@@ -1,11 +1,10 @@
-import { existsSync, statSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { requireWritable } from '../checkpoint/require-writable.ts'
 import { builtInDatasets } from '../data/built-in.ts'
 import { FILE_KINDS } from '../data/data-file.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { Study } from '../report/study.ts'
-import { UserError } from '../util/errors.ts'
 import { formatNumber } from '../util/format.js'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -77,10 +76,7 @@ export function addStudy(program: Command): void {
 async function runStudy(model: string, { output, json = false, quiet = false, ...flags }: Flags): Promise<void> {
   const folder = output ?? `${basename(resolve(model))}-study`
   // Known before minutes of work.
-  let there = resolve(folder)
-  while (!existsSync(there)) there = dirname(there)
-  if (!statSync(there).isDirectory())
-    throw new UserError(`Cannot write the study to ${folder}: found a file at ${there}, expected a folder, or nothing there.`)
+  await requireWritable(folder, 'folder')
   const { study, writeStudy } = await import('../index.ts')
   const display = openDisplay({ quiet })
   try {

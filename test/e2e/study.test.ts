@@ -70,7 +70,7 @@ describe('llmpress study', () => {
     expect((await runCli(['study', model, '--text', ''], cwd)).code).toBe(2)
     const within = await runCli(['study', model, '-o', join(model, 'config.json', 'study')], cwd)
     expect({ code: within.code, stdout: within.stdout }).toEqual({ code: 2, stdout: '' })
-    expect(within.stderr).toMatch(/^error: Cannot write the study to .*: found a file at .*config\.json, expected a folder/)
+    expect(within.stderr).toMatch(/^error: Cannot write .*study: .*config\.json is a file, expected a folder/)
     await rm(join(model, 'tokenizer.json'))
     const { code, stderr } = await runCli(['study', model], cwd)
     expect(code).toBe(2)
