@@ -154,8 +154,9 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
 /** One checkpoint on a text: a line. */
 async function scoreOne(checkpoint: string, dataset: string, flags: Flags): Promise<void> {
   const { json = false, quiet = false, profile, form, window, windows, engine, threads, localFilesOnly } = flags
-  const { perplexity } = await import('../index.ts')
   const display = openDisplay({ quiet })
+  display.say(`${checkpoint}: scoring on ${dataset}`)
+  const { perplexity } = await import('../index.ts')
   try {
     const onProgress = { onLayer: layerProgress(display, 'scoring'), onDownload: downloadProgress(display) }
     const options = {

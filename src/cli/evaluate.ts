@@ -28,8 +28,9 @@ interface Output {
 
 /** Evaluates models and prints a table and a sentence on each. What failed is said on stderr, with exit code 2 at the end. */
 export async function evaluateModels(options: EvaluateOptions, { json, quiet, folder, profile, reported }: Output): Promise<void> {
-  const { evaluate } = await import('../index.ts')
   const display = openDisplay({ quiet })
+  display.say(asked(options))
+  const { evaluate } = await import('../index.ts')
   const started = Date.now()
   const { limit } = options.taskOptions ?? {}
   const request = { started, batch: options.batch ?? 'auto', ...(limit !== undefined && { limit }) } as const
@@ -72,6 +73,13 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
   } finally {
     display.stop()
   }
+}
+
+/** What is asked of whom. */
+function asked({ models, against, text, tasks = [] }: EvaluateOptions): string {
+  const all = against === undefined || models.includes(against) ? models : [against, ...models]
+  const on = [...(typeof text?.dataset === 'string' ? [text.dataset] : []), ...tasks]
+  return `${all.join(', ')}: scoring on ${on.join(', ')}`
 }
 
 /** A bar for each text or task of a model. */

@@ -77,8 +77,9 @@ async function runStudy(model: string, { output, json = false, quiet = false, ..
   const folder = output ?? `${basename(resolve(model))}-study`
   // Known before minutes of work.
   await requireWritable(folder, 'folder')
-  const { study, writeStudy } = await import('../index.ts')
   const display = openDisplay({ quiet })
+  display.say(`${model}: quantized by absmax and by zero-point, scored on ${flags.text ?? 'docs-text'}, written to ${folder}`)
+  const { study, writeStudy } = await import('../index.ts')
   try {
     const found = await interruptible((signal) =>
       study({
@@ -131,7 +132,7 @@ function describe({ prompt, models, sizes, histograms, parameters, tensors, text
     ]
   })
   const notes = [
-    `${formatCount(parameters)} parameters in ${plural(tensors, 'tensor')}; scored on ${formatCount(text.tokens)} tokens of ${text.name}.`,
+    `${formatCount(parameters)} parameters in ${plural(tensors, 'tensor')}; perplexity over ${plural(text.windows, 'window')} of ${text.window} tokens of ${text.name}.`,
     `${plural(files.length, 'file')} of the model: SHA-256 the same before and after.`,
   ]
   const written = models.map(({ name, text: own }) => `${bold(`== ${name}`)}\n${dim(prompt)}${own}`)

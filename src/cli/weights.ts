@@ -74,16 +74,19 @@ async function runWeights(model: string, flags: Flags): Promise<void> {
   const file = histogram || output !== undefined ? resolve(output ?? `weights.${format}`) : null
   // Known before minutes of work.
   if (file) await requireFree(file, flags.overwrite ?? false)
-  const { weightHistograms } = await import('../eval/weight-histograms.ts')
-  const found = await withDownloads((hub) =>
-    weightHistograms(model, {
-      ...hub,
-      ...(tensor !== undefined && { tensor }),
-      ...(against && { against }),
-      ...(range && { range }),
-      ...(bins !== undefined && { bins }),
-      ...(localFilesOnly && { localFilesOnly }),
-    }),
+  const found = await withDownloads(
+    async (hub) => {
+      const { weightHistograms } = await import('../eval/weight-histograms.ts')
+      return weightHistograms(model, {
+        ...hub,
+        ...(tensor !== undefined && { tensor }),
+        ...(against && { against }),
+        ...(range && { range }),
+        ...(bins !== undefined && { bins }),
+        ...(localFilesOnly && { localFilesOnly }),
+      })
+    },
+    `${[model, ...(against ?? [])].join(', ')}: reading ${tensor ?? 'all weights'}, quantizing them to eight bits to compare`,
   )
   if (file) await write(file, await drawn(found, format, together))
   if (json) printJson({ ...found, file })

@@ -118,7 +118,10 @@ describe('weights', () => {
     const tensor = 'model.layers.0.mlp.up_proj'
     const flags = ['--tensor', tensor, '--against', output, '--histogram', '--format', 'csv', '-o', file]
     const { code, stdout, stderr } = await runCli(['weights', TINY, ...flags])
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `${TINY}, ${output}: reading ${tensor}, quantizing them to eight bits to compare\n`,
+    })
     expect(stdout).toMatch(/^original .*^absmax .*^zero-point .*^\/.*32,768 weights/ms)
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\r\n')
     expect([lines.length, lines[0]]).toEqual([151, `From,To,original,absmax,zero-point,${output}`])
