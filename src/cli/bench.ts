@@ -167,8 +167,9 @@ async function expanded(checkpoints: readonly string[]): Promise<string[]> {
 }
 
 async function promptsOf(file: string): Promise<string[]> {
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new UserError(`Cannot read the prompts in ${file}: ${error.message}, expected a text file with one a line.`)
+  const text = await readFile(file, 'utf8').catch(({ code, message }: NodeJS.ErrnoException) => {
+    const found = { EISDIR: 'it is a folder', ENOENT: 'there is no such file' }[code ?? ''] ?? message
+    throw new UserError(`Cannot read the prompts in ${file}: ${found}, expected a text file with one a line.`)
   })
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '')
   if (lines.length === 0) throw new UserError(`Cannot use the prompts in ${file}: found none, expected one a line.`)

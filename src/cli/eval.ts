@@ -115,6 +115,7 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
   const { perplexity, tasks, against, outputPath = flags.output_path } = flags
   if (perplexity === undefined && tasks === undefined)
     throw new UserError('Cannot score anything: found neither --perplexity nor --tasks, expected one of them or both.')
+  if (tasks?.length === 0) throw new UserError('Cannot run tasks: found no name for --tasks, expected one such as piqa.')
   const reported = flags.report ? requireReported(checkpoints) : []
   const [first, ...others] = checkpoints
   if (

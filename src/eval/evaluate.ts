@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
@@ -49,6 +50,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { engine = 'auto', threads, signal, text, tasks = [], batch } = options
   const started = performance.now()
   for (const name of tasks) await taskNamed(name)
+  requireTaskData(options.taskOptions?.data)
   const entrants = await enter(options)
   const evaluation = (): Evaluation => {
     const original = entrants.find(({ isOriginal }) => isOriginal)?.found ?? null
@@ -78,6 +80,15 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   } finally {
     for (const entrant of entrants) await entrant.close()
   }
+}
+
+/** Errors: UserError for a place of rows that cannot have those of any task. */
+function requireTaskData(folder: string | undefined): void {
+  if (folder === undefined) return
+  const there = statSync(folder, { throwIfNoEntry: false })
+  if (there?.isDirectory()) return
+  const found = there ? 'it is a file' : 'there is no such folder'
+  throw new UserError(`Cannot read the rows of tasks from ${folder}: ${found}, expected a folder with one of each task's name.`)
 }
 
 /** The models, opened, with the original marked and first where it is none of them. Errors: UserError. */

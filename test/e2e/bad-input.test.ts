@@ -133,6 +133,18 @@ describe('oneshot: a recipe that cannot be used', () => {
     expectRefusal(await compress('--recipe', join(dir, 'no.yaml')), 'no.yaml')
   })
 
+  test('that is a folder: the recipe in it', async () => {
+    await recipeFile('QuantizationModifier: {scheme: W4A16, ignore: [lm_head]}\n')
+    expectRefusal(await compress('--recipe', dir), 'it is a folder, expected a file, such as ', join(dir, 'recipe.yaml'))
+    expectRefusal(await compress('--recipe', model), /it is a folder, expected a file$/m)
+  })
+
+  test('that needs no data: a note that --dataset is not read', async () => {
+    const { code, stderr } = await runCli(['oneshot', model, '--recipe', 'W4A16', '--output', output, '--dataset', 'nowhere.txt'])
+    expect(stderr).toContain('note: the recipe needs no data, so that --dataset nowhere.txt is not read\n')
+    expect(code).toBe(0)
+  })
+
   test('whose target matches nothing: where, and what was probably meant', async () => {
     const recipe = await recipeFile('QuantizationModifier:\n  scheme: W4A16\n  targets: [model.layers.0.mlp.up_prj]\n')
     expectRefusal(await compress('--recipe', recipe), 'model.layers.0.mlp.up_prj', /"model\.layers\.0\.mlp\.up_proj"/, 'recipe.yaml:3:')

@@ -76,7 +76,9 @@ describe('report', () => {
     await writeFile(weights, 'mine')
     expect(await runCli(['report', output, '-o', weights])).toMatchObject({ code: 2, stdout: '' })
     expect(await readFile(weights, 'utf8')).toBe('mine')
-    expect((await runCli(['report', TINY])).stderr).toMatch(/llmpress-report\.json: there is no such file/)
+    expect((await runCli(['report', TINY])).stderr).toMatch(
+      /^error: Cannot report on .*: there is no .*llmpress-report\.json, expected the folder of a finished run/,
+    )
   })
 })
 

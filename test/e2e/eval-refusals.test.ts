@@ -29,3 +29,14 @@ test.each([
     `error: Cannot compute with ${tensor} of model.safetensors: found NaN at element ${element}, expected finite weights`,
   )
 })
+
+test.each([
+  ['nowhere', 'there is no such folder'],
+  ['a-file', 'it is a file'],
+])('eval refuses --task_data %s before it scores the text', async (name, found) => {
+  const data = join(await folderOf({ 'a-file': '' }), name)
+  const { code, stdout, stderr } = await runCli(['eval', TINY, '--perplexity', 'docs-text', '--tasks', 'piqa', '--task_data', data])
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toContain(`error: Cannot read the rows of tasks from ${data}: ${found}, expected a folder with one of each task's name.`)
+  expect((await runCli(['eval', TINY, '--tasks', ','])).stderr).toContain('found no name for --tasks')
+})
