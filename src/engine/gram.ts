@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
-import { matMul, quickMatMul } from './mat-mul.ts'
+import { linearMatMul, matMul, quickMatMul } from './mat-mul.ts'
 
 /*
  * A symmetric matrix as bands: band i has rows from cuts[i] to cuts[i + 1] and columns from cuts[i] on. What is left of the diagonal block
@@ -30,7 +30,7 @@ function bandCuts(n: number): number[] {
  * of what a run holds. TensorFlow gets both operands as rows of xᵀ, which are cut out in one piece; wasm the right one as columns of x,
  * since it is slow at transposed operands. 2048 rows of 1536 columns on TensorFlow: 40 ms, in square blocks 47, whole 50.
  */
-export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = []): tf.Tensor2D[] {
+export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = [], multiply: typeof matMul = quickMatMul): tf.Tensor2D[] {
   const [rows, columns] = x.shape
   const cuts = bandCuts(columns)
   return tf.tidy(() => {
@@ -40,8 +40,8 @@ export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = []): 
       const product = () => {
         const left = cuts.length === 2 ? turned : tf.slice(turned, [from, 0], [to - from, rows])
         if (tf.getBackend() === 'wasm')
-          return quickMatMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
-        return quickMatMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
+          return multiply(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
+        return multiply(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
       }
       const sum = tf.tidy(() => (before.length > 0 ? tf.add<tf.Tensor2D>(before[i], product()) : product()))
       before[i]?.dispose()
@@ -99,7 +99,7 @@ function formsOf(e: tf.Tensor2D, band: tf.Tensor2D, from: number, to: number): t
   const [rows, n] = e.shape
   const width = to - from
   const right = from === 0 ? e : tf.slice(e, [0, from], [rows, n - from])
-  const terms = tf.mul(matMul(tf.slice(e, [0, from], [rows, width]), band), right)
+  const terms = tf.mul(linearMatMul(tf.slice(e, [0, from], [rows, width]), band), right)
   const diagonal = tf.sum<tf.Tensor1D>(tf.slice(terms, [0, 0], [rows, width]), 1)
   if (to === n) return diagonal
   return tf.add<tf.Tensor1D>(diagonal, tf.mul(tf.sum(tf.slice(terms, [0, width], [rows, n - to]), 1), 2))

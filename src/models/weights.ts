@@ -1,7 +1,7 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { readRows } from '../checkpoint/read-rows.ts'
-import { quickMatMul } from '../engine/mat-mul.ts'
+import { linearMatMul } from '../engine/mat-mul.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
 import type { Batch } from './batches.ts'
@@ -55,7 +55,7 @@ export function disposeLinear({ transposed, bias }: LinearTensors): void {
 /** x [tokens, columns] through a linear: [tokens, rows]. */
 export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): Tensor2D {
   return tf.tidy(() => {
-    const y = quickMatMul(x, transposed) as Tensor2D
+    const y = linearMatMul(x, transposed) as Tensor2D
     return bias ? tf.add(y, bias) : y
   })
 }
