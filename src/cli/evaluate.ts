@@ -28,6 +28,8 @@ interface Output {
 
 /** Evaluates models and prints a table and a sentence on each. What failed is said on stderr, with exit code 2 at the end. */
 export async function evaluateModels(options: EvaluateOptions, { json, quiet, folder, profile, reported }: Output): Promise<void> {
+  // What cannot be written to is said before anything is computed.
+  if (folder !== undefined) await requireWritable(folder, 'folder')
   const display = openDisplay({ quiet })
   display.say(asked(options))
   const { evaluate } = await import('../index.ts')
@@ -35,8 +37,7 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
   const { limit } = options.taskOptions ?? {}
   const request = { started, batch: options.batch ?? 'auto', ...(limit !== undefined && { limit }) } as const
   const paths = new Map<string, string>()
-  // What cannot be written to is said before anything is computed; what can no longer be written later is printed all the same.
-  if (folder !== undefined) await requireWritable(folder, 'folder')
+  // What can no longer be written later is printed all the same.
   let lost: unknown = null
   const save = async ({ models }: Evaluation) => {
     if (folder === undefined) return
