@@ -25,6 +25,7 @@ import type { OnProgress } from './events.ts'
 import { withExactSizes } from './exact-sizes.ts'
 import { starvedExperts } from './expert-tokens.ts'
 import { type Fingerprint, fingerprintOf } from './fingerprint.ts'
+import { requireMemory } from './forecast.ts'
 import { readHidden } from './hidden-file.ts'
 import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
 import { placeRun, requireScratch, shapeOf } from './memory.ts'
@@ -124,6 +125,7 @@ async function compressInto(
   onProgress: OnProgress,
   started: number,
 ): Promise<RunRecord> {
+  requireMemory(planned, options)
   const plan = await withExactSizes(planned, signal)
   onProgress({
     type: 'plan',
