@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
-import { loadedPrecision } from './precision.ts'
+import { bfloat16Product } from './bfloat16-product.ts'
+import { roundsOutputs, roundsProducts } from './precision.ts'
 import { tensorflowKernel } from './tensorflow-kernel.ts'
 
 /**
@@ -22,11 +23,22 @@ export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, tran
   return product(a, b, transposeA, transposeB, (left, right, transposed) => tf.matMul(left, right, false, transposed))
 }
 
+/**
+ * As `quickMatMul`, for outputs that may be rounded like the factors: those of a linear, as the layers of a bfloat16 model round them
+ * wherever it runs. Sums over many tokens may not.
+ */
+export function linearMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
+  if (tf.getBackend() !== 'tensorflow' || !roundsOutputs()) return quickMatMul(a, b, transposeA, transposeB)
+  return product(a, b, transposeA, transposeB, (left, right, transposed) =>
+    (left.rank === 2 ? bfloat16Product : exact)(left, right, transposed),
+  )
+}
+
 type Multiply = (a: tf.Tensor, b: tf.Tensor, transposeB: boolean) => tf.Tensor
 
 /** A backend's own product in float32. TensorFlow's batched kernel, which tf.matMul takes, goes by oneDNN's mode, its plain one does not. */
 function exact(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
-  if (tf.getBackend() !== 'tensorflow' || loadedPrecision() === 'float32') return tf.matMul(a, b, false, transposeB)
+  if (tf.getBackend() !== 'tensorflow' || !roundsProducts()) return tf.matMul(a, b, false, transposeB)
   if (a.rank === 2) return tensorflowKernel('MatMul', { transpose_a: false, transpose_b: transposeB }, [a, b])
   return sliceBySlice(a, transposeB ? swapLast(b) : b, exact)
 }

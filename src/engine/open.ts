@@ -8,7 +8,7 @@ import { ENGINES, type EngineName, type OpenedEngine, type RejectedEngine } from
 import { EngineAbsent } from './engine-absent.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
-import { type Precision, requirePrecision } from './precision.ts'
+import { type Precision, requirePrecision, roundsOutputs } from './precision.ts'
 import { loadTensorflow, type TensorflowSettings } from './tensorflow.ts'
 import { loadWebgpu } from './webgpu.ts'
 
@@ -78,7 +78,7 @@ async function openNative(settings: TensorflowSettings): Promise<Omit<OpenedEngi
   const { version } = await loadTensorflow('@tensorflow/tfjs-node', settings)
   // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
   const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? settings.threads)
-  const products = settings.precision === 'bfloat16' ? ', bfloat16 products' : ''
+  const products = settings.precision === 'bfloat16' ? `, bfloat16 products${roundsOutputs() ? ' and outputs' : ''}` : ''
   return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor }
 }
 

@@ -4,8 +4,8 @@ import { UserError } from '../util/errors.ts'
 import type { EngineName } from './engine.ts'
 
 /**
- * What factors of the large products are rounded to: those of the forward pass and of the statistics. Sums, and all other arithmetic, are
- * float32 in either.
+ * What factors of the large products are rounded to. With AMX: those of the forward pass and of the statistics, whose results stay float32.
+ * With AVX512_BF16 alone: those of linears, and their outputs. Sums, and all other arithmetic, are float32 in either.
  */
 export const PRECISIONS = ['float32', 'bfloat16'] as const
 export type Precision = (typeof PRECISIONS)[number]
@@ -29,16 +29,33 @@ export function requirePrecision(precision: Precision, engine: EngineName): void
   if (precision === 'float32') return
   const use = 'expected --precision float32'
   if (engine !== 'native') throw new UserError(`Cannot use bfloat16 products: the ${engine} engine has none, ${use} or --engine native.`)
-  if (!multipliesBfloat16()) throw new UserError(`Cannot use bfloat16 products: this processor has no instructions for them, ${use}.`)
+  if (!instructions()) throw new UserError(`Cannot use bfloat16 products: this processor has no instructions for them, ${use}.`)
 }
 
+/** Whether oneDNN rounds the factors of float32 products in this process. */
+export function roundsProducts(): boolean {
+  return loadedPrecision() === 'bfloat16' && instructions() === 'AMX'
+}
+
+/** Whether outputs of linears are rounded to bfloat16 in this process, beside their factors. */
+export function roundsOutputs(): boolean {
+  return loadedPrecision() === 'bfloat16' && instructions() === 'AVX512_BF16'
+}
+
+let known: 'AMX' | 'AVX512_BF16' | null | undefined
+
 /**
- * Whether the processor has AMX for bfloat16; only Linux is asked. oneDNN's mode does nothing for float32 products on one that has
- * AVX512_BF16 alone (AMD Zen 5: the same sums and the same speed).
+ * The processor's instructions for bfloat16 products; only Linux is asked. oneDNN's mode for float32 products uses AMX only: with AVX512_BF16
+ * alone (AMD Zen 5) sums and speed are those of float32, so there tensors themselves are converted (`bfloat16Product`).
  */
-function multipliesBfloat16(): boolean {
-  const path = '/proc/cpuinfo'
-  return existsSync(path) && /\bamx_bf16\b/.test(readFileSync(path, 'utf8'))
+function instructions(): 'AMX' | 'AVX512_BF16' | null {
+  known ??= instructionsOf('/proc/cpuinfo')
+  return known
+}
+
+function instructionsOf(path: string): 'AMX' | 'AVX512_BF16' | null {
+  const flags = existsSync(path) ? readFileSync(path, 'utf8') : ''
+  return /\bamx_bf16\b/.test(flags) ? 'AMX' : /\bavx512_bf16\b/.test(flags) ? 'AVX512_BF16' : null
 }
 
 /** What a `precision` option may be. */

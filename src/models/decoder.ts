@@ -1,6 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { quickMatMul } from '../engine/mat-mul.ts'
+import { linearMatMul } from '../engine/mat-mul.ts'
 import type { AttentionSizes, BatchShape, LayerHooks, LayerWalk, LinearSpec, Model, Parameters, StageSpec } from './architecture.ts'
 import type { EmbedPart } from './parts/embed.ts'
 import type { Norm } from './parts/norm.ts'
@@ -79,7 +79,7 @@ export function decoder(spec: DecoderSpec): Model {
   function* walkHead(h: Tensor2D, parameters: Parameters): LayerWalk {
     const scope = scopeOf(parameters, '')
     const normed = head.norm?.apply(h, scope) ?? h
-    const input = projection ? (quickMatMul(normed, scope.parameter(projection.weight), false, true) as Tensor2D) : normed
+    const input = projection ? (linearMatMul(normed, scope.parameter(projection.weight), false, true) as Tensor2D) : normed
     const [logits] = yield { stage: headStage, input: input === h ? tf.clone(h) : input, keep: [] }
     return head.bend?.(logits) ?? logits
   }

@@ -183,15 +183,19 @@ export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'sca
 
 /**
  * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding.
- * Errors: CheckpointError naming the tensor when a value is not finite.
+ * Errors: CheckpointError naming the tensor when a value is not finite, and the `action` that it is read for.
  */
-export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec): Promise<Float32Array> {
+export async function readWeight(
+  { model, reader, compressed }: OpenModel,
+  spec: LinearSpec,
+  action = 'compute with',
+): Promise<Float32Array> {
   const { name, rows, columns } = spec
   const stored = compressed.get(name)
   if (stored?.scheme.weights) return dequantize(await readSoundCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
   const weight = await reader.readFloats(tensor)
-  assertFinite(weight, tensor, reader.info(tensor).file)
+  assertFinite(weight, tensor, reader.info(tensor).file, action)
   return spec.transposed ? transpose(weight, columns, rows) : weight
 }
 

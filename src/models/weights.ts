@@ -1,7 +1,7 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { readRows } from '../checkpoint/read-rows.ts'
-import { quickMatMul } from '../engine/mat-mul.ts'
+import { linearMatMul } from '../engine/mat-mul.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
 import type { Batch } from './batches.ts'
@@ -20,7 +20,7 @@ export async function loadParameters({ reader }: OpenModel, specs: readonly Para
   try {
     for (const { name, shape } of specs) {
       const values = await reader.readFloats(name)
-      assertFinite(values, name)
+      assertFinite(values, name, reader.info(name).file, 'compute with')
       loaded.set(name, tf.tensor(values, [...shape]))
     }
     return loaded
@@ -55,7 +55,7 @@ export function disposeLinear({ transposed, bias }: LinearTensors): void {
 /** x [tokens, columns] through a linear: [tokens, rows]. */
 export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): Tensor2D {
   return tf.tidy(() => {
-    const y = quickMatMul(x, transposed) as Tensor2D
+    const y = linearMatMul(x, transposed) as Tensor2D
     return bias ? tf.add(y, bias) : y
   })
 }
@@ -64,8 +64,9 @@ export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): T
  * The embedding's rows of the tokens, [tokens, embeddingWidth]. Only the rows that occur are read, so that a large vocabulary costs nothing.
  */
 export async function embeddingRows({ model, reader }: OpenModel, ids: Int32Array): Promise<Tensor2D> {
-  const values = await readRows(reader, `${model.embedding}.weight`, ids)
-  assertFinite(values, `${model.embedding}.weight`)
+  const name = `${model.embedding}.weight`
+  const values = await readRows(reader, name, ids)
+  assertFinite(values, name, reader.info(name).file, 'compute with')
   return tf.tensor2d(values, [ids.length, model.embeddingWidth])
 }
 

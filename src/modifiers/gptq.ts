@@ -12,7 +12,7 @@ import { aim, type Target } from './gptq/target.ts'
 import type { Modifier, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
 import { activationOrder, dampedFactor, type Factor } from './statistics/hessian.ts'
-import { type Hessian, measureMoments, type StageMoments } from './statistics/moments.ts'
+import { type Hessian, type MomentsRequest, measureMoments, type StageMoments } from './statistics/moments.ts'
 
 const schema = {
   type: 'object',
@@ -89,8 +89,8 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
     async apply(stage, targets) {
       const started = performance.now()
       const goal = goalOf(stage, levers)
-      const moments = await measureMoments(stage, holdBack, goal?.target ?? null)
-      const factors = new Map<boolean, Factor | null>()
+      const schemes = [...targets.values()].flatMap(({ weights }) => weights ?? [])
+      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening)
       const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
       const members = []
       for (const [linear, scheme] of targets) {
@@ -98,10 +98,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
         const args = scheme.weights
         if (!args) continue
         assertFinite(weight, `${name}.weight`)
-        const ordered = args.actorder !== null
-        const known = factors.get(ordered)
-        const factor = known === undefined ? await factorOf(stage, moments.fitted.hessian, ordered, dampening) : known
-        factors.set(ordered, factor)
+        const factor = factors.get(args.actorder !== null) ?? null
         members.push({ linear, scheme, args, factor, ...(await aimed(weight, moments, factor, goal)) })
       }
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
@@ -149,6 +146,25 @@ async function aimed(
   const { target, most } = goal
   const found = await span('step', 'target', () => aim(target, weight, moments, factor, most))
   return { weight: found.weight, target: { kind: target.kind, step: found.step } }
+}
+
+/** What a stage's inputs tell, and its factor in each order that the schemes ask for. */
+interface Measured {
+  readonly moments: StageMoments
+  /** By whether columns are ordered. */
+  readonly factors: ReadonlyMap<boolean, Factor | null>
+}
+
+/** Measured once more in float32 where sums in lower precision would be factored with more damping than was asked for. */
+async function measure(stage: Stage, request: MomentsRequest, schemes: readonly QuantizationArgs[], dampening: number): Promise<Measured> {
+  const moments = await measureMoments(stage, request)
+  const factors = new Map<boolean, Factor | null>()
+  for (const ordered of new Set(schemes.map(({ actorder }) => actorder !== null))) {
+    const factor = await factorOf(stage, moments.fitted.hessian, ordered, dampening)
+    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening)
+    factors.set(ordered, factor)
+  }
+  return { moments, factors }
 }
 
 async function factorOf(stage: Stage, hessian: Hessian, ordered: boolean, dampening: number): Promise<Factor | null> {

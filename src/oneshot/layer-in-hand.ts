@@ -82,7 +82,7 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[])
     const { spec, scheme } = entry
     const { name, rows, columns } = spec
     const dtype = plannedScaleDtype(entry)
-    const weight = await readWeight(plan.source, spec)
+    const weight = await readWeight(plan.source, spec, 'quantize')
     const originalBias = await loadBias(plan.source, spec)
     const bias = originalBias?.slice() ?? null
     inHand.push({

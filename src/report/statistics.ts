@@ -18,10 +18,10 @@ export interface WeightStatistics {
 
 /** What went into the linears of a stage on the calibration rows, after any rescaling. */
 export interface InputStatistics {
-  /** Of the mean squares: the first 8192, to the end of their batch. */
+  /** That were looked at: the first 8192, to the end of their batch. */
   readonly tokens: number
   readonly channels: number
-  /** Smallest and largest value, of all tokens. */
+  /** Smallest and largest value. */
   readonly min: number
   readonly max: number
   /** Root of the mean square of the channel in the middle, and of the largest ones, largest first. */

@@ -137,12 +137,15 @@ export function relativeError(original: Float32Array, approximation: Float32Arra
   return difference === 0 ? 0 : difference / total
 }
 
-/** Errors: CheckpointError naming the tensor, its file where it is known, and the first index that is NaN or infinite. */
-export function assertFinite(weight: Float32Array, name: string, file?: string): void {
+/**
+ * Errors: CheckpointError naming what is done with the tensor, the tensor, its file where it is known, and the first index that is NaN or
+ * infinite.
+ */
+export function assertFinite(weight: Float32Array, name: string, file?: string, action = 'quantize'): void {
   const i = firstNonFinite(bytesOf(weight), 'F32')
   if (i >= 0)
     throw new CheckpointError(
-      `Cannot quantize ${name}${file === undefined ? '' : ` of ${file}`}: found ${weight[i]} at element ${i}, expected finite weights`,
+      `Cannot ${action} ${name}${file === undefined ? '' : ` of ${file}`}: found ${weight[i]} at element ${i}, expected finite weights`,
       {
         tensor: name,
         ...(file !== undefined && { file }),

@@ -1,12 +1,13 @@
 // Products in bfloat16 (--precision bfloat16), in a process of its own since TensorFlow is loaded for one precision: what is rounded, what
-// is not, and that threads change nothing. Prints JSON: the largest errors, relative to the largest element, and a hash of the products.
+// is not, and that threads change nothing. Prints JSON: the largest errors, relative to the largest element, a hash of the products, and the
+// bytes that each of many products of a linear leaves behind.
 //   node test/conformance/precision.js THREADS
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs-core'
 
 const dist = new URL('../../dist/', import.meta.url)
 const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
-const { matMul, quickMatMul } = /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (
+const { linearMatMul, matMul, quickMatMul } = /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (
   await import(new URL('engine/mat-mul.js', dist).href)
 )
 const { gramBands } = /** @type {typeof import('../../src/engine/gram.ts')} */ (await import(new URL('engine/gram.js', dist).href))
@@ -15,8 +16,8 @@ await openEngine({ engine: 'native', threads: Number(process.argv[2]), precision
 /** @type {(shape: [number, number], seed: number) => tf.Tensor2D} */
 const random = (shape, seed) => tf.randomUniform(shape, -1, 1, 'float32', seed)
 const hash = createHash('sha256')
-/** @type {{ exact: number, quick: number }} */
-const worst = { exact: 0, quick: 0 }
+/** @type {{ exact: number, quick: number, linear: number }} */
+const worst = { exact: 0, quick: 0, linear: 0 }
 for (const [rows, depth, columns] of [
   [256, 576, 192],
   [512, 1536, 576],
@@ -32,10 +33,34 @@ for (const [rows, depth, columns] of [
   for (const [name, product] of /** @type {const} */ ([
     ['exact', matMul(a, b)],
     ['quick', quickMatMul(a, b)],
+    ['linear', linearMatMul(a, b)],
   ])) {
     const found = product.dataSync()
     for (let i = 0; i < found.length; i++) worst[name] = Math.max(worst[name], Math.abs(found[i] - expected[i]) / largest)
   }
-  for (const tensor of [quickMatMul(a, b), ...gramBands(a)]) hash.update(new Uint8Array(tensor.dataSync().buffer))
+  const exactBands = gramBands(a)
+  for (const [i, band] of gramBands(a, [], true).entries()) {
+    const [found, own] = [band.dataSync(), exactBands[i].dataSync()]
+    // Elements on the diagonal of sums of `rows` squares are the largest: rows / 3.
+    for (let at = 0; at < found.length; at++) worst.linear = Math.max(worst.linear, Math.abs(found[at] - own[at]) / (rows / 3))
+  }
+  const turned = tf.transpose(b)
+  for (const tensor of [
+    quickMatMul(a, b),
+    linearMatMul(a, b),
+    linearMatMul(a, turned, false, true),
+    ...gramBands(a),
+    ...gramBands(a, [], true),
+  ])
+    hash.update(new Uint8Array(tensor.dataSync().buffer))
 }
-console.log(JSON.stringify({ ...worst, hash: hash.digest('hex') }))
+
+// TensorFlow's own tensors of a product, which tfjs does not count: four megabytes if they stayed.
+const [x, w] = [random([1024, 512], 1), random([512, 512], 2)]
+const products = (/** @type {number} */ count) => {
+  for (let i = 0; i < count; i++) tf.dispose([linearMatMul(x, w), ...gramBands(x, [], true)])
+  return process.memoryUsage.rss()
+}
+products(50)
+const resident = products(50)
+console.log(JSON.stringify({ ...worst, hash: hash.digest('hex'), left: (products(200) - resident) / 200 }))

@@ -1,7 +1,9 @@
+import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
 import { diagnose } from '../../src/engine/doctor.ts'
 import { installNative } from '../../src/engine/native-install.ts'
 import { openEngine } from '../../src/engine/open.ts'
+import { softmax } from '../../src/engine/softmax.ts'
 import { hasNative } from './engines.ts'
 
 describe.runIf(hasNative)('with TensorFlow installed', () => {
@@ -19,6 +21,24 @@ describe.runIf(hasNative)('with TensorFlow installed', () => {
     // On a processor without the instructions that is said first.
     const expected = /TensorFlow is loaded for float32 products in this process|no instructions for them/
     await expect(openEngine({ engine: 'native', precision: 'bfloat16' })).rejects.toThrow(expected)
+  })
+
+  it("softmax is TensorFlow's to the last digits, with what a mask hides at 0", async () => {
+    await openEngine({ engine: 'native', threads: 2 })
+    const before = tf.memory().numTensors
+    const scores = tf.tidy(() => {
+      const x = tf.mul(tf.randomNormal([2, 3, 40, 33], 0, 1, 'float32', 1), 20)
+      return tf.add(x, tf.concat([tf.zeros([40, 20]), tf.fill([40, 13], -1e9)], 1))
+    })
+    const [found, expected] = [softmax(scores), tf.softmax(scores)]
+    expect(found.shape).toEqual([2, 3, 40, 33])
+    const [own, theirs] = [found.dataSync(), expected.dataSync()]
+    for (let i = 0; i < own.length; i++) {
+      if (i % 33 >= 20) expect(own[i]).toBe(0)
+      else expect(Math.abs(own[i] - theirs[i])).toBeLessThanOrEqual(1e-6 * theirs[i] + 1e-30)
+    }
+    tf.dispose([scores, found, expected])
+    expect(tf.memory().numTensors).toBe(before)
   })
 
   it('installNative finds what is there and builds nothing', async () => {

@@ -1,6 +1,7 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { quickMatMul } from '../../engine/mat-mul.ts'
+import { softmax } from '../../engine/softmax.ts'
 import type { BatchShape, HostRequest, LayerHooks } from '../architecture.ts'
 import { softcap } from './activations.ts'
 import type { Scope } from './part.ts'
@@ -161,10 +162,10 @@ function* fromCache(
 
 /** Softmax of the scores [rows, heads, queries, keys], with one more logit a head where there are sinks (arXiv 2309.17453). */
 function softmaxWithSinks(scores: Tensor, sinks: Tensor | undefined): Tensor {
-  if (!sinks) return tf.softmax(scores)
+  if (!sinks) return softmax(scores)
   const [rows, heads, queries] = scores.shape
   const extra = tf.tile(tf.reshape(sinks, [1, heads, 1, 1]), [rows, 1, queries, 1])
-  return tf.slice(tf.softmax(tf.concat([scores, extra], -1)), [0, 0, 0, 0], scores.shape)
+  return tf.slice(softmax(tf.concat([scores, extra], -1)), [0, 0, 0, 0], scores.shape)
 }
 
 /**

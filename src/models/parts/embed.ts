@@ -1,6 +1,6 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
-import { quickMatMul } from '../../engine/mat-mul.ts'
+import { linearMatMul } from '../../engine/mat-mul.ts'
 import type { ParameterSpec } from '../architecture.ts'
 import type { Norm } from './norm.ts'
 import type { Scope } from './part.ts'
@@ -47,7 +47,7 @@ export function learnedPositions({ name, positions, hidden, skipped = 0, project
     parameters: [table, ...projected],
     apply: (rows, scope) => {
       const { batch } = scope
-      const wide = projection ? quickMatMul(rows, scope.parameter(`${projection.name}.weight`), false, true) : rows
+      const wide = projection ? linearMatMul(rows, scope.parameter(`${projection.name}.weight`), false, true) : rows
       const own = tf.slice(scope.parameter(table.name), [skipped + (batch.start ?? 0), 0], [batch.length, hidden])
       return tf.reshape(tf.add(tf.reshape(wide, [batch.rows, batch.length, hidden]), own), [-1, hidden])
     },

@@ -10,9 +10,9 @@ export function correctBias(
   { bias, rows, columns, dtype, biasDtype = dtype }: Linear,
   weight: Float32Array,
   rounded: Float32Array,
-  mean: Float32Array,
+  mean: Float32Array | null,
 ): void {
-  if (!bias) return
+  if (!bias || !mean) return
   for (let row = 0; row < rows; row++) {
     let lost = 0
     for (let j = 0, at = row * columns; j < columns; j++, at++) lost += (weight[at] - rounded[at]) * mean[j]

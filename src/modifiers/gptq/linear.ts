@@ -127,16 +127,17 @@ function fittedScales({ args: { type, strategy }, scaleDtype }: Quantized): Floa
   return scaleDtype
 }
 
-/** One row in so many tells what plain rounding would lose, where there are many: all of them cost as much as the sweep. */
-const ROUNDED_ROWS = 4
+/** One row in so many is judged by what plain rounding and the rows held back make of it, where there are many: all cost as much as the sweep. */
+const JUDGED_ROWS = 4
 const MANY_ROWS = 256
 
 /**
- * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and on those held back; and the
- * error of plain rounding, from minimum and maximum, of the original weight (of `ROUNDED_ROWS`).
+ * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and, of `JUDGED_ROWS`, on those
+ * held back; and the error of plain rounding, from minimum and maximum, of the original weight (of `JUDGED_ROWS`).
  */
 async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
   const { fitted, heldBack } = task.moments
+  const { columns } = task.linear
   const { weight } = task
   const error = difference(values, weight)
   const { step, lost } = await plainRounding(task)
@@ -144,23 +145,26 @@ async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearRe
   const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
   if (!heldBack) return found
   await heldBack.hessian.matrix.restore()
-  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
+  const judged = [everyRow(step, weight, columns), everyRow(step, error, columns)]
+  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, judged)
   if (!task.lastSweep) await setAside(heldBack, task.stage)
   return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
+}
+
+/** Every `step`-th row of a matrix. */
+function everyRow(step: number, matrix: Float32Array, columns: number): Float32Array {
+  if (step === 1) return matrix
+  const out = new Float32Array(Math.ceil(matrix.length / columns / step) * columns)
+  for (let to = 0, at = 0; to < out.length; to += columns, at += step * columns) out.set(matrix.subarray(at, at + columns), to)
+  return out
 }
 
 /** What rounding loses of every `step`-th row of the original weight. Rows that share a scale are all rounded. */
 async function plainRounding({ stage, linear, args, plainGlobalScale }: Task): Promise<{ step: number; lost: Float32Array }> {
   const { columns, dtype } = linear
-  const step = linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? ROUNDED_ROWS : 1
+  const step = linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? JUDGED_ROWS : 1
   const rows = Math.ceil(linear.rows / step)
-  const weight = step === 1 ? linear.weight : new Float32Array(rows * columns)
-  if (step > 1) {
-    for (let row = 0; row < rows; row++) {
-      const at = row * step * columns
-      weight.set(linear.weight.subarray(at, at + columns), row * columns)
-    }
-  }
+  const weight = everyRow(step, linear.weight, columns)
   const grid = minMaxGrid(weight, rows, columns, args, dtype, plainGlobalScale)
   return { step, lost: difference(await roundedValues(stage.kernels, weight, rows, columns, args, grid), weight) }
 }

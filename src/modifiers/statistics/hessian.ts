@@ -5,7 +5,7 @@ import { type Hessian, measureMoments } from './moments.ts'
 
 /** The Hessian of a stage over all its calibration inputs. Errors: as `measureMoments`. */
 export async function measureHessian(stage: Stage): Promise<Hessian> {
-  return (await measureMoments(stage, false, null)).fitted.hessian
+  return (await measureMoments(stage, { holdBack: false, view: null })).fitted.hessian
 }
 
 /** Columns by falling diagonal, ties in natural order: those that matter most are rounded first (act-order). */

@@ -2,6 +2,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { gramBands, readBands } from '../../engine/gram.ts'
 import { quickMatMul } from '../../engine/mat-mul.ts'
+import { roundsOutputs } from '../../engine/precision.ts'
 import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
@@ -30,36 +31,54 @@ export interface Moments {
   readonly hessian: Hessian
   /** Xᵀ diag(w) Y [n, m], Y of the target view; null without one. */
   readonly pull: { readonly values: Float32Array; readonly columns: number } | null
-  /** Mean of X [n], of all tokens alike. */
-  readonly mean: Float32Array
+  /** Mean of X [n], of all tokens alike; null where no linear of the stage has a bias. */
+  readonly mean: Float32Array | null
 }
 
 /** Moments of the rows to fit to, and of those held back; null where there are none. */
 export interface StageMoments {
   readonly fitted: Moments
   readonly heldBack: Moments | null
+  /** True where sums were rounded to bfloat16 batch by batch: they may not be positive definite where exact ones are. */
+  readonly rounded: boolean
+}
+
+/** What is measured of a stage's inputs. */
+export interface MomentsRequest {
+  /** Rows that are held back are summed apart. */
+  readonly holdBack: boolean
+  readonly view: TargetView | null
+  /** In float32 whatever the run's precision. */
+  readonly exact?: boolean
 }
 
 /**
  * Measures a stage in one pass over its calibration inputs. One set of moments serves every linear of the stage, since they read the same
  * input, and those of a layer's experts share theirs. Errors: RunError when an input is not finite, naming the stage.
  */
-export async function measureMoments(stage: Stage, holdBack: boolean, view: TargetView | null): Promise<StageMoments> {
-  if (view || !stage.measured) return measured(stage, holdBack, view)
-  const asked = holdBack ? 'moments, rows held back' : 'moments of all rows'
-  const moments = (stage.measured.get(asked) as StageMoments | undefined) ?? (await measured(stage, holdBack, view))
+export async function measureMoments(stage: Stage, request: MomentsRequest): Promise<StageMoments> {
+  if (request.view || !stage.measured) return measured(stage, request)
+  const asked = `moments of ${request.holdBack ? 'rows, some held back' : 'all rows'}${request.exact ? ', exact' : ''}`
+  const moments = (stage.measured.get(asked) as StageMoments | undefined) ?? (await measured(stage, request))
   stage.measured.set(asked, moments)
   return moments
 }
 
-async function measured(stage: Stage, holdBack: boolean, view: TargetView | null): Promise<StageMoments> {
-  const fitted = new MomentSum()
-  const heldBack = new MomentSum()
+async function measured(stage: Stage, { holdBack, view, exact = false }: MomentsRequest): Promise<StageMoments> {
+  // A target is solved for with them: rounded sums would be rounded targets.
+  const rounded = !exact && !view && roundsOutputs()
+  const settings = { rounded, withMean: stage.linears.some(({ bias }) => bias) }
+  const fitted = new MomentSum(settings)
+  const heldBack = new MomentSum(settings)
   try {
     await span('step', 'moments', () =>
       stage.eachInput((input, batch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view)),
     )
-    const found = { fitted: await fitted.take(stage.name), heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null }
+    const found = {
+      fitted: await fitted.take(stage.name),
+      heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null,
+      rounded,
+    }
     if (!view) await setAside(found.heldBack, stage)
     return found
   } finally {
@@ -79,11 +98,19 @@ export async function setAside(heldBack: Moments | null, { shelf }: Stage): Prom
 /** Running sums on the engine: of x, of the target's pull where there is one, and the bands of the Hessian. */
 class MomentSum {
   tokens = 0
+  readonly #rounded: boolean
+  readonly #withMean: boolean
+  /** The sum of x where the mean is wanted, then the pull where there is a target. */
   #sums: Tensor[] = []
   /** Of each batch, where tokens have them; read all at once. */
   #weights: Tensor2D[] = []
   #bands: Tensor2D[] = []
   #hasPull = false
+
+  constructor({ rounded, withMean }: { readonly rounded: boolean; readonly withMean: boolean }) {
+    this.#rounded = rounded
+    this.#withMean = withMean
+  }
 
   add(input: Tensor2D, batch: CalibrationBatch, view: TargetView | null): void {
     const before = this.#sums
@@ -95,8 +122,11 @@ class MomentSum {
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
       const pull = view ? [quickMatMul(x, weighted(view.pull(input, batch)), true)] : []
-      const parts: Tensor[] = [tf.sum(input, 0), ...pull]
-      return { sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts, bands: gramBands(x, bandsBefore) }
+      const parts: Tensor[] = [...(this.#withMean ? [tf.sum(input, 0)] : []), ...pull]
+      return {
+        sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts,
+        bands: gramBands(x, bandsBefore, this.#rounded),
+      }
     })
     this.#sums = sums
     this.#bands = bands
@@ -106,15 +136,15 @@ class MomentSum {
   }
 
   async take(stage: string): Promise<Moments> {
-    if (this.#sums.length === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
-    const [sum, pulled] = this.#sums
+    if (this.tokens === 0) throw new RangeError(`Cannot measure ${stage}: no calibration rows, expected at least one`)
+    const sums = [...this.#sums]
     const matrix = await readBands(this.#bands)
-    const mean = await sum.data<'float32'>()
-    const pull = this.#hasPull ? await pulled.data<'float32'>() : null
+    const mean = this.#withMean ? ((await sums.shift()?.data<'float32'>()) ?? null) : null
+    const pull = this.#hasPull ? ((await sums.shift()?.data<'float32'>()) ?? null) : null
     const weight = await this.#totalWeight()
-    const n = mean.length
+    const { n } = matrix
     matrix.divide(weight)
-    for (let i = 0; i < n; i++) mean[i] /= this.tokens
+    if (mean) for (let i = 0; i < n; i++) mean[i] /= this.tokens
     if (pull) for (let i = 0; i < pull.length; i++) pull[i] /= weight
     for (const [j, value] of matrix.diagonal().entries()) {
       if (!Number.isFinite(value))

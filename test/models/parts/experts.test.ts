@@ -82,12 +82,12 @@ describe('inputs that experts share', () => {
       passes++
       visit(input, { rows: 1, length: 2, heldBack: false, residual: null, original: null })
     }
-    const stage = { name: 'a stage', eachInput, measured: new Map() } as unknown as Stage
-    const first = await measureMoments(stage, true, null)
-    expect(await measureMoments({ ...stage, name: 'another' }, true, null)).toBe(first)
+    const stage = { name: 'a stage', linears: [], eachInput, measured: new Map() } as unknown as Stage
+    const first = await measureMoments(stage, { holdBack: true, view: null })
+    expect(await measureMoments({ ...stage, name: 'another' }, { holdBack: true, view: null })).toBe(first)
     expect(passes).toBe(1)
-    await measureMoments(stage, true, { pull: () => tf.clone(input), weights: () => null })
-    await measureMoments({ name: 'alone', eachInput } as unknown as Stage, true, null)
+    await measureMoments(stage, { holdBack: true, view: { pull: () => tf.clone(input), weights: () => null } })
+    await measureMoments({ name: 'alone', linears: [], eachInput } as unknown as Stage, { holdBack: true, view: null })
     expect(passes).toBe(3)
     input.dispose()
   })

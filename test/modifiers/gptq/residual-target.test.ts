@@ -30,7 +30,7 @@ function undrifted(weight: Tensor2D, bias: Float32Array): Stage {
     visit(input, batch)
     tf.dispose([input, residual, residualAfter])
   }
-  return { name: 'a stage', eachInput } as Stage
+  return { name: 'a stage', linears: [{ bias }], eachInput } as unknown as Stage
 }
 
 describe('residualTarget()', () => {
@@ -41,7 +41,7 @@ describe('residualTarget()', () => {
     const bias = Float32Array.of(3, -2, 0.5, 1)
     const before = tf.memory().numTensors
     const target = residualTarget(bias)
-    const { fitted } = await measureMoments(undrifted(weight, bias), false, target)
+    const { fitted } = await measureMoments(undrifted(weight, bias), { holdBack: false, view: target })
     const { hessian, pull } = fitted
     const slope = tf.tidy(() =>
       target

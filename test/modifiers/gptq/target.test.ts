@@ -59,7 +59,7 @@ async function measured(
     },
     rescaleInputs: () => Promise.reject(new Error('expected no rescaling')),
   }
-  return { moments: await measureMoments(stage, true, target), stage, close: () => kernels.close() }
+  return { moments: await measureMoments(stage, { holdBack: true, view: target }), stage, close: () => kernels.close() }
 }
 
 /** Σ over tokens of weight · |x Wᵀ - wanted|², in float64. */
