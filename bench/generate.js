@@ -110,11 +110,13 @@ async function compare() {
     await inFloat32(flags.model, at('float32'))
     await oneshot({ model: flags.model, recipe: rounding({ num_bits: 8, strategy: 'channel' }), output: at('w8') })
     await oneshot({ model: flags.model, recipe: rounding({ num_bits: 4, strategy: 'group', group_size: 64 }), output: at('w4') })
+    await oneshot({ model: flags.model, recipe: 'nf4', output: at('nf4') })
     const cases = [
       ['float32', at('float32')],
       ['as stored', flags.model],
       ['W8A16', at('w8')],
       ['W4A16, groups of 64', at('w4')],
+      ['NF4, double quantization', at('nf4')],
     ]
     /** @type {Map<string, Record<string, number>>} */
     const best = new Map()

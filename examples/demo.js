@@ -19,7 +19,7 @@ const { closingReport } = await import('../dist/cli/tables.js')
 
 const model = path('examples/models/docs-llama-4m')
 const output = 'docs-llama-4m-gptq-w4a16'
-const text = { dataset: path('data/docs-text/eval.txt'), window: 256, windows: 32 }
+const text = { dataset: 'docs-text', window: 256, windows: 32 }
 const display = openDisplay({ quiet: false })
 
 try {

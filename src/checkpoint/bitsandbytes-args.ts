@@ -22,6 +22,11 @@ export function fourBitOf({ type, num_bits: bits, strategy, group_size: blockSiz
   return { type, blockSize, nested: bitsandbytes.bnb_4bit_use_double_quant, storage: bitsandbytes.bnb_4bit_quant_storage }
 }
 
+/** The shape of 4-bit scales: by row where blocks divide the columns, else those of the flattened weight. */
+export function fourBitScaleShape(rows: number, columns: number, blockSize: number): readonly number[] {
+  return columns % blockSize === 0 ? [rows, columns / blockSize] : [Math.ceil((rows * columns) / blockSize)]
+}
+
 /** 32-bit and 16-bit types that loaders multiply in, by torch's name. */
 export const COMPUTE_DTYPES = ['float32', 'bfloat16', 'float16'] as const
 

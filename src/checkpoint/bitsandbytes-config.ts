@@ -1,3 +1,4 @@
+import { pythonPattern } from '../util/python-pattern.ts'
 import type { ExchangeModel } from './exchange-config.ts'
 import type { JsonObject } from './json-file.ts'
 
@@ -32,5 +33,5 @@ export function bitsandbytesConfig({ scheme: { weights }, left, head }: Omit<Exc
 
 /** Whether transformers leaves a module alone for a list of skipped modules (`should_convert_module`). */
 export function isSkipped(name: string, skipped: readonly string[]): boolean {
-  return skipped.some((key) => new RegExp(`^(?:${key})`).test(name) || name.endsWith(key))
+  return skipped.some((key) => pythonPattern(key).test(name) || name.endsWith(key))
 }

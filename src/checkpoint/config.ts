@@ -7,6 +7,7 @@ import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, type JsonObject, readJsonFile } from './json-file.ts'
 import { numberLiterals, stringifyWith } from './json-text.ts'
 import { layoutFor } from './layouts.ts'
+import { missingModel } from './missing-model.ts'
 import { nameSays } from './name-hint.ts'
 import type { QuantizationArgs, QuantizationScheme } from './quantization-config.ts'
 import { isUnfinished } from './staging.ts'
@@ -23,7 +24,11 @@ export async function readConfig(dir: string): Promise<JsonObject> {
     const message = `Cannot open ${dir}: found a run that has not finished, expected a checkpoint. The command that began it goes on where it was stopped.`
     throw new CheckpointError(message, { file: join(dir, CONFIG_FILE) })
   }
-  if (!existsSync(join(dir, CONFIG_FILE)) && existsSync(dir)) await refuseByName(dir)
+  if (!existsSync(join(dir, CONFIG_FILE))) {
+    if (existsSync(dir)) await refuseByName(dir)
+    const file = join(dir, CONFIG_FILE)
+    throw new CheckpointError(`Cannot read ${file}: ${await missingModel(dir, CONFIG_FILE)}.`, { file })
+  }
   return readJsonFile(join(dir, CONFIG_FILE))
 }
 

@@ -1,10 +1,12 @@
-import { constants, existsSync } from 'node:fs'
-import { access, lstat, mkdir, readdir, readFile, rm, rmdir, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, rm, rmdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { replaceDurably } from './durable.ts'
 import { looksLikeCheckpoint } from './old-checkpoint.ts'
 import { lockFile } from './output-lock.ts'
+import { requireWritable } from './require-writable.ts'
 import { STAGING } from './staging.ts'
 import { writeError } from './write-error.ts'
 
@@ -37,7 +39,7 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
   const isNew = (await requireUsableOutput(output, overwrite)) === 'new'
   const staging = join(output, STAGING)
   try {
-    await mkdir(staging, { recursive: true })
+    await makeFolder(staging)
     const lock = await lockFile(join(staging, LOCK), output)
     const publishing = await publishingNames(output)
     const beginPublishing = (names: readonly string[]) => replaceDurably(join(staging, PUBLISHING), JSON.stringify(names))
@@ -64,7 +66,7 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
 }
 
 /**
- * Checks that a checkpoint may be written to a folder, without writing: it is new, empty, holds only what a killed run left, or, with
+ * Checks that a checkpoint may be written to a folder, without leaving anything there: it is new, empty, holds only what a killed run left, or, with
  * `overwrite`, a checkpoint; and its disk can be written. Errors: UserError when it is not such a folder.
  */
 export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
@@ -77,7 +79,7 @@ export async function requireUsableOutput(output: string, overwrite: boolean): P
         output,
         (entries ?? []).filter((name) => !moved.has(name)),
       )
-    await requireWritable(output)
+    await requireWritable(output, 'folder')
     return entries === undefined ? 'new' : 'there'
   } catch (cause) {
     throw writeError(cause, output)
@@ -90,18 +92,6 @@ async function publishingNames(output: string): Promise<readonly string[] | null
     return Array.isArray(names) && names.every((name) => typeof name === 'string' && name === basename(name)) ? names : null
   } catch {
     return null
-  }
-}
-
-/** The folder, or the nearest one above it that exists, must accept new files. */
-async function requireWritable(output: string): Promise<void> {
-  for (let at = resolve(output); ; at = dirname(at)) {
-    if ((await stat(at).catch(absent)) === undefined) {
-      const link = await lstat(at).catch(absent)
-      if (link?.isSymbolicLink()) throw new UserError(`Cannot write ${output}: ${at} is a link to nothing, expected a folder.`)
-      continue
-    }
-    return access(at, constants.W_OK)
   }
 }
 

@@ -1,7 +1,7 @@
-import { CheckpointError } from '../util/errors.ts'
 import { COMPUTE_DTYPES, FOUR_BIT_BLOCK, QUANT_STORAGES } from './bitsandbytes-args.ts'
 import type { JsonObject } from './json-file.ts'
 import type { BitsAndBytesSettings, QuantizationArgs, QuantizationConfig, QuantizationScheme } from './quantization-config.ts'
+import { flagIn, namesIn, requirePatterns, unusable } from './section-values.ts'
 
 /** What is asked of a bitsandbytes checkpoint: one of three types for all linears, and the settings beside it. */
 export interface BitsAndBytesChoice {
@@ -50,11 +50,7 @@ export function bitsandbytesScheme({ type, settings }: BitsAndBytesChoice): Omit
  * that it has not, and for what is not read here.
  */
 export function parseBitsAndBytesConfig(stored: Readonly<JsonObject>): QuantizationConfig {
-  const flag = (key: string) => {
-    const value = stored[key] ?? stored[`_${key}`] ?? false
-    if (typeof value !== 'boolean') throw unusable(key, value, 'true or false')
-    return value
-  }
+  const flag = (key: string) => flagIn(stored, key, flagIn(stored, `_${key}`, false))
   const word = <T extends string>(key: string, byDefault: T, known: readonly T[]) => {
     const value = stored[key] ?? byDefault
     const found = known.find((name) => name === value || `torch.${name}` === value)
@@ -68,6 +64,7 @@ export function parseBitsAndBytesConfig(stored: Readonly<JsonObject>): Quantizat
   }
   const threshold = stored.llm_int8_threshold ?? BITSANDBYTES_DEFAULTS.llm_int8_threshold
   if (typeof threshold !== 'number' || !(threshold >= 0)) throw unusable('llm_int8_threshold', threshold, 'a number of at least 0')
+  requirePatterns('llm_int8_skip_modules', namesIn(stored, 'llm_int8_skip_modules'))
   const scheme = bitsandbytesScheme({
     type: in8 ? 'int8' : word('bnb_4bit_quant_type', 'fp4', ['nf4', 'fp4']),
     settings: {
@@ -86,9 +83,4 @@ export function parseBitsAndBytesConfig(stored: Readonly<JsonObject>): Quantizat
     ignore: [],
     kv_cache_scheme: null,
   }
-}
-
-function unusable(key: string, found: unknown, expected: string): CheckpointError {
-  const message = `Cannot read quantization_config of config.json: its ${key} is ${JSON.stringify(found)?.slice(0, 200)}, expected ${expected}.`
-  return new CheckpointError(message, { file: 'config.json' })
 }

@@ -1,6 +1,6 @@
-import { CheckpointError } from '../util/errors.ts'
-import { isJsonObject, type JsonObject } from './json-file.ts'
+import type { JsonObject } from './json-file.ts'
 import type { QuantizationArgs, QuantizationConfig } from './quantization-config.ts'
+import { flagIn, namesIn, objectIn, requirePatterns, unusable, wordIn } from './section-values.ts'
 
 /**
  * The `quantization_config` of a GPTQ or AWQ checkpoint as compressed-tensors would put it: one group for all linears; which of them are
@@ -44,22 +44,40 @@ interface Read extends Pick<QuantizationConfig, 'format'> {
 }
 
 function gptq(stored: Readonly<JsonObject>): Read {
-  const format = word(stored.checkpoint_format ?? stored.format ?? 'gptq')
+  const format = wordIn(stored, 'checkpoint_format') ?? wordIn(stored, 'format') ?? 'gptq'
   if (format !== 'gptq' && format !== 'gptq_v2') throw unusable('checkpoint_format', format, 'gptq or gptq_v2')
-  if (stored.is_marlin_format === true) throw unusable('is_marlin_format', true, 'false: weights in the order of one kernel are not read')
-  const { pack_dtype: word32 = 'int32', dynamic } = stored
+  if (flagIn(stored, 'is_marlin_format', false))
+    throw unusable('is_marlin_format', true, 'false: weights in the order of one kernel are not read')
+  const word32 = wordIn(stored, 'pack_dtype') ?? 'int32'
   if (word32 !== 'int32') throw unusable('pack_dtype', word32, 'int32')
-  const overrides = isJsonObject(dynamic) ? Object.keys(dynamic).filter((pattern) => !pattern.startsWith('-')) : []
-  if (overrides.length > 0) throw unusable(`dynamic.${overrides[0]}`, dynamic, 'one scheme for all linears (patterns with -: are read)')
-  const { sym = true, desc_act: ordered = false } = stored
-  return { method: 'gptq', format, bits: bits(stored, [2, 3, 4, 8]), symmetric: sym !== false, actorder: ordered === true ? 'group' : null }
+  requireNoOverrides(objectIn(stored, 'dynamic'))
+  const symmetric = flagIn(stored, 'sym', true)
+  return {
+    method: 'gptq',
+    format,
+    bits: bits(stored, [2, 3, 4, 8]),
+    symmetric,
+    actorder: flagIn(stored, 'desc_act', false) ? 'group' : null,
+  }
+}
+
+/** Errors: CheckpointError for patterns that give some linears a scheme of their own, and for patterns that match nothing ever. */
+function requireNoOverrides(dynamic: Readonly<JsonObject>): void {
+  for (const [pattern, scheme] of Object.entries(dynamic)) {
+    if (!pattern.startsWith('-'))
+      throw unusable(`dynamic.${pattern}`, scheme, 'no scheme for some linears alone (patterns with -: are read)')
+  }
+  const left = Object.keys(dynamic).map((pattern) => pattern.replace(/^-:/, ''))
+  requirePatterns('dynamic', left)
 }
 
 /** Zero points are stored whatever `zero_point` says, and so they are read. */
 function awq(stored: Readonly<JsonObject>): Read {
-  const version = word(stored.version ?? stored.format ?? 'gemm')
+  const version = wordIn(stored, 'version') ?? wordIn(stored, 'format') ?? 'gemm'
   if (version !== 'gemm') throw unusable('version', version, 'gemm: the other orders of AWQ are not read')
   if (stored.backend === 'llm-awq') throw unusable('backend', 'llm-awq', 'autoawq: its order of words is not read')
+  flagIn(stored, 'zero_point', true)
+  namesIn(stored, 'modules_to_not_convert')
   return { method: 'awq', format: 'awq', bits: bits(stored, [4]), symmetric: false, actorder: null }
 }
 
@@ -74,13 +92,4 @@ function groupSize(found: unknown): number | null {
   if (found === -1) return null
   if (typeof found === 'number' && Number.isInteger(found) && found > 0) return found
   throw unusable('group_size', found, 'a whole number of columns, or -1')
-}
-
-function word(value: unknown): unknown {
-  return typeof value === 'string' ? value.toLowerCase() : value
-}
-
-function unusable(key: string, found: unknown, expected: string): CheckpointError {
-  const message = `Cannot read quantization_config of config.json: its ${key} is ${JSON.stringify(found)?.slice(0, 200)}, expected ${expected}.`
-  return new CheckpointError(message, { file: 'config.json' })
 }

@@ -1,6 +1,7 @@
 import { match } from 'ts-pattern'
 import { elementCount, type ScaleDType } from '../numerics/dtype.ts'
 import { decodeScales, encodeScales } from '../numerics/scale-dtype.ts'
+import { viewAs } from '../numerics/view.ts'
 import { CheckpointError } from '../util/errors.ts'
 import type { Quantized, StoredTensor } from './layouts/layout.ts'
 import type { QuantizationArgs } from './quantization-config.ts'
@@ -91,5 +92,14 @@ export async function readStored(stored: StoredTensor, read: ReadSuffix): Promis
   const expected = tensorBytes({ name: suffix, dtype, shape })
   if (bytes.length === expected) return bytes
   const message = `Cannot decode ${suffix}: found ${bytes.length} bytes, expected ${expected} for ${dtype} [${shape}].`
+  throw new CheckpointError(message, { tensor: suffix })
+}
+
+/** Largest magnitudes as they are stored. Errors: CheckpointError naming the first that is none: negative, infinite or NaN. */
+export function magnitudes(bytes: Uint8Array, suffix: string): Float32Array {
+  const values = viewAs(Float32Array, bytes)
+  const odd = values.findIndex((value) => !(value >= 0 && value < Number.POSITIVE_INFINITY))
+  if (odd < 0) return values
+  const message = `Cannot decode ${suffix}: found ${values[odd]} at element ${odd}, expected a magnitude: a finite number of at least 0.`
   throw new CheckpointError(message, { tensor: suffix })
 }

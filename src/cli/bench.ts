@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { requireWritable } from '../checkpoint/require-writable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { BenchOptions } from '../eval/bench/bench.ts'
 import type { BenchResult } from '../eval/bench/bench-result.ts'
 import { RunError, UserError } from '../util/errors.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { benchApart } from './bench-apart.ts'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -97,7 +99,7 @@ async function runBench(checkpoints: string[], { json = false, outputPath, http,
           ],
         ]
   // What cannot be written to is said before anything is measured.
-  await makeFolder(outputPath)
+  await requireWritable(outputPath, 'folder')
   const outcomes: Outcome[] = []
   const failures: unknown[] = []
   const fail = (name: string, error: unknown): string => {
@@ -165,8 +167,9 @@ async function expanded(checkpoints: readonly string[]): Promise<string[]> {
 }
 
 async function promptsOf(file: string): Promise<string[]> {
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new UserError(`Cannot read the prompts in ${file}: ${error.message}, expected a text file with one a line.`)
+  const text = await readFile(file, 'utf8').catch(({ code, message }: NodeJS.ErrnoException) => {
+    const found = { EISDIR: 'it is a folder', ENOENT: 'there is no such file' }[code ?? ''] ?? message
+    throw new UserError(`Cannot read the prompts in ${file}: ${found}, expected a text file with one a line.`)
   })
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '')
   if (lines.length === 0) throw new UserError(`Cannot use the prompts in ${file}: found none, expected one a line.`)
@@ -185,15 +188,10 @@ function fileNames(names: readonly string[]): string[] {
   })
 }
 
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw writeError(cause, folder)
-  })
-}
-
 async function writeDocument(folder: string, name: string, document: object): Promise<void> {
   const path = join(folder, `${name}.json`)
   try {
+    await makeFolder(folder)
     await writeFile(path, `${JSON.stringify(document, null, 2)}\n`)
   } catch (cause) {
     throw writeError(cause, path)

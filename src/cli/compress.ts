@@ -35,7 +35,7 @@ Types:
 Each is a recipe: llmpress oneshot MODEL --recipe TYPE does the same. Flags may be written with dashes too (--model-id).
 
 Examples:
-  $ llmpress compress --model_id ./llama3_8b --compression_type INT4-W4A16
+  $ llmpress compress --model_id ./llama3_8b --compression_type INT4-W4A16      # writes ./llama3_8b-INT4-W4A16
   $ llmpress compress --model_id ./llama3_8b --compression_type FP8-W8A8 --output ./out`
 
 /** `llmpress compress --model_id M --compression_type T`: one of six usual compressions, by name. */
@@ -43,7 +43,9 @@ export function addCompress(program: Command): void {
   const command = program
     .command('compress')
     .summary('compress a model by one of six types')
-    .description('Compresses a model by the name of a compression type and writes a compressed-tensors checkpoint.')
+    .description(
+      'Compresses a model by the name of a compression type and writes a compressed-tensors checkpoint into the current folder, or where --output says.',
+    )
   const options = [
     ...bothSpellings('model_id', '<model>', MODEL_HELP),
     ...bothSpellings('compression_type', '<type>', 'one of the types below; case does not count'),
@@ -51,7 +53,7 @@ export function addCompress(program: Command): void {
     ...bothSpellings('max_sequence_length', '<n>', LENGTH_HELP, wholeNumber(2)),
   ]
   for (const option of options) command.addOption(option)
-  addRunOptions(command, '{model_id}-{compression_type}').addHelpText('after', HELP).action(runCompress)
+  addRunOptions(command, './{model name}-{compression_type}').addHelpText('after', HELP).action(runCompress)
 }
 
 async function runCompress(flags: Flags): Promise<void> {
@@ -64,16 +66,16 @@ async function runCompress(flags: Flags): Promise<void> {
   await compressModel(model, {
     ...rest,
     recipe,
-    output: rest.output ?? `${outputName(model)}-${recipe}`,
+    output: rest.output ?? `${nameOf(model)}-${recipe}`,
     ...(numCalibrationSamples !== undefined && { numCalibrationSamples }),
     ...(maxSeqLength !== undefined && { maxSeqLength }),
   })
 }
 
-/** Beside a folder; in the current folder for a model of the hub. */
-function outputName(model: string): string {
+/** In the current folder, as `oneshot` writes: a folder of models may be shared, or hold what must not be added to. */
+function nameOf(model: string): string {
   const repo = existsSync(model) ? null : parseRepoId(model, 'model')
-  return repo ? resolve(basename(repo.name)) : resolve(model)
+  return resolve(basename(repo ? repo.name : resolve(model)))
 }
 
 function required(flag: string, value: string | undefined, expected: string): string {

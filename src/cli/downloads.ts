@@ -21,9 +21,13 @@ export function downloadProgress(display: Display, now: () => number = () => per
   }
 }
 
-/** Runs what may have to download a model first, with progress on stderr; a signal stops it. */
-export async function withDownloads<T>(work: (hub: Pick<HubOptions, 'onDownload' | 'signal'>) => Promise<T>): Promise<T> {
+/** Runs what may have to download a model first, with progress on stderr, `what` is done as its first line; a signal stops it. */
+export async function withDownloads<T>(
+  work: (hub: Pick<HubOptions, 'onDownload' | 'signal'>) => Promise<T>,
+  what: string | null = null,
+): Promise<T> {
   const display = openDisplay({ quiet: false })
+  if (what !== null) display.say(what)
   try {
     return await interruptible((signal) => work({ onDownload: downloadProgress(display), signal }))
   } finally {

@@ -115,6 +115,7 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
   const { perplexity, tasks, against, outputPath = flags.output_path } = flags
   if (perplexity === undefined && tasks === undefined)
     throw new UserError('Cannot score anything: found neither --perplexity nor --tasks, expected one of them or both.')
+  if (tasks?.length === 0) throw new UserError('Cannot run tasks: found no name for --tasks, expected one such as piqa.')
   const reported = flags.report ? requireReported(checkpoints) : []
   const [first, ...others] = checkpoints
   if (
@@ -154,8 +155,9 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
 /** One checkpoint on a text: a line. */
 async function scoreOne(checkpoint: string, dataset: string, flags: Flags): Promise<void> {
   const { json = false, quiet = false, profile, form, window, windows, engine, threads, localFilesOnly } = flags
-  const { perplexity } = await import('../index.ts')
   const display = openDisplay({ quiet })
+  display.say(`${checkpoint}: scoring on ${dataset}`)
+  const { perplexity } = await import('../index.ts')
   try {
     const onProgress = { onLayer: layerProgress(display, 'scoring'), onDownload: downloadProgress(display) }
     const options = {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { requireWritable } from '../checkpoint/require-writable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
 import type { EvaluateOptions } from '../eval/evaluate.ts'
 import type { Evaluation, ModelEvaluation } from '../eval/evaluation.ts'
@@ -28,18 +28,16 @@ interface Output {
 
 /** Evaluates models and prints a table and a sentence on each. What failed is said on stderr, with exit code 2 at the end. */
 export async function evaluateModels(options: EvaluateOptions, { json, quiet, folder, profile, reported }: Output): Promise<void> {
-  const { evaluate } = await import('../index.ts')
+  // What cannot be written to is said before anything is computed.
+  if (folder !== undefined) await requireWritable(folder, 'folder')
   const display = openDisplay({ quiet })
+  display.say(asked(options))
+  const { evaluate } = await import('../index.ts')
   const started = Date.now()
   const { limit } = options.taskOptions ?? {}
   const request = { started, batch: options.batch ?? 'auto', ...(limit !== undefined && { limit }) } as const
   const paths = new Map<string, string>()
-  // What cannot be written to is said before anything is computed; what can no longer be written later is printed all the same.
-  const unwritten = (cause: unknown) => writeError(cause, String(folder))
-  if (folder !== undefined)
-    await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-      throw unwritten(cause)
-    })
+  // What can no longer be written later is printed all the same.
   let lost: unknown = null
   const save = async ({ models }: Evaluation) => {
     if (folder === undefined) return
@@ -49,7 +47,7 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
       try {
         paths.set(found.model, await writeResults(folder, found, request))
       } catch (cause) {
-        lost = unwritten(cause)
+        lost = writeError(cause, folder)
       }
     }
   }
@@ -76,6 +74,13 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
   } finally {
     display.stop()
   }
+}
+
+/** What is asked of whom. */
+function asked({ models, against, text, tasks = [] }: EvaluateOptions): string {
+  const all = against === undefined || models.includes(against) ? models : [against, ...models]
+  const on = [...(typeof text?.dataset === 'string' ? [text.dataset] : []), ...tasks]
+  return `${all.join(', ')}: scoring on ${on.join(', ')}`
 }
 
 /** A bar for each text or task of a model. */

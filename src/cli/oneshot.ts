@@ -51,6 +51,8 @@ export async function compressModel(
   const onProgress: OnProgress = (event) => {
     inLayers ||= event.type === 'layer:start'
     show(event)
+    if (event.type === 'plan' && !event.needsInputs && flags.dataset !== undefined)
+      display.say(`note: the recipe needs no data, so that --dataset ${flags.dataset} is not read`)
     if (json) printJsonLine(event)
   }
   try {

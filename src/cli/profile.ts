@@ -57,10 +57,11 @@ export async function profiled<T>(file: string | undefined, work: () => Promise<
 }
 
 function openTrace(file: string): number {
-  requireTrace(file)
   try {
+    requireTrace(file)
     return openSync(file, 'w')
   } catch (cause) {
+    if (cause instanceof UserError) throw cause
     throw new UserError(`Cannot write the profile ${file}: ${(cause as Error).message}, expected a file that can be made.`, { cause })
   }
 }

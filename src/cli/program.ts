@@ -17,10 +17,12 @@ import { addGenerate } from './generate.ts'
 import { addInspect } from './inspect.ts'
 import { addInt8 } from './int8.ts'
 import { addNative } from './native.ts'
+import { suggestChoices } from './nearest-choices.ts'
 import { addOneshot } from './oneshot.ts'
 import { addPlan } from './plan.ts'
 import { addRecommend } from './recommend.ts'
 import { addReport } from './report.ts'
+import { requireOptionsLast } from './required-options.ts'
 import { addStudy } from './study.ts'
 import { addVerify } from './verify.ts'
 import { addWeights } from './weights.ts'
@@ -73,6 +75,8 @@ function buildProgram(): Command {
   ])
     add(program)
   refuseForeignOptions(program)
+  requireOptionsLast(program)
+  suggestChoices(program)
   return program
 }
 

@@ -47,8 +47,10 @@ export function addRecommend(program: Command): void {
 }
 
 async function runRecommend(model: string, { json = false, ...flags }: Flags): Promise<void> {
-  const { recommend } = await import('../index.ts')
-  const found = await withDownloads((hub) => recommend(model, { ...flags, ...hub }))
+  const found = await withDownloads(async (hub) => {
+    const { recommend } = await import('../index.ts')
+    return recommend(model, { ...flags, ...hub })
+  }, `${model}: weighing recipes by its config.json`)
   if (json) printJson(found)
   else print(describe(found))
 }

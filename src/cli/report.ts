@@ -1,10 +1,11 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { replaceDurably } from '../checkpoint/durable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
 import { FIGURE_FORMATS, type FigureFormat } from '../report/draw.ts'
 import { UserError } from '../util/errors.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { print, printJson } from './output.ts'
 import { jsonOption } from './shared-options.ts'
 
@@ -86,7 +87,7 @@ async function write(
   { isPage, overwrite }: { isPage: boolean; overwrite: boolean },
 ): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     if (isPage && !overwrite) await requireOurs(path)
     await replaceDurably(path, content)
   } catch (cause) {

@@ -12,8 +12,7 @@ export function engineOption(): Option {
 
 /** `--precision`, for commands that calibrate. */
 export function precisionOption(): Option {
-  const what =
-    'what the large products are taken in: bfloat16 is faster on the native engine where the processor has AMX; sums stay float32'
+  const what = 'what the large products are taken in: bfloat16 is faster on the native engine where the processor has AMX or AVX512_BF16'
   return new Option('--precision <type>', what).choices(PRECISIONS).default('float32')
 }
 

@@ -1,11 +1,10 @@
-import { existsSync, statSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import { requireWritable } from '../checkpoint/require-writable.ts'
 import { builtInDatasets } from '../data/built-in.ts'
 import { FILE_KINDS } from '../data/data-file.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { Study } from '../report/study.ts'
-import { UserError } from '../util/errors.ts'
 import { formatNumber } from '../util/format.js'
 import { colorsFor } from './colors.ts'
 import { openDisplay } from './display.ts'
@@ -77,12 +76,10 @@ export function addStudy(program: Command): void {
 async function runStudy(model: string, { output, json = false, quiet = false, ...flags }: Flags): Promise<void> {
   const folder = output ?? `${basename(resolve(model))}-study`
   // Known before minutes of work.
-  let there = resolve(folder)
-  while (!existsSync(there)) there = dirname(there)
-  if (!statSync(there).isDirectory())
-    throw new UserError(`Cannot write the study to ${folder}: found a file at ${there}, expected a folder, or nothing there.`)
-  const { study, writeStudy } = await import('../index.ts')
+  await requireWritable(folder, 'folder')
   const display = openDisplay({ quiet })
+  display.say(`${model}: quantized by absmax and by zero-point, scored on ${flags.text ?? 'docs-text'}, written to ${folder}`)
+  const { study, writeStudy } = await import('../index.ts')
   try {
     const found = await interruptible((signal) =>
       study({
@@ -135,7 +132,7 @@ function describe({ prompt, models, sizes, histograms, parameters, tensors, text
     ]
   })
   const notes = [
-    `${formatCount(parameters)} parameters in ${plural(tensors, 'tensor')}; scored on ${formatCount(text.tokens)} tokens of ${text.name}.`,
+    `${formatCount(parameters)} parameters in ${plural(tensors, 'tensor')}; perplexity over ${plural(text.windows, 'window')} of ${text.window} tokens of ${text.name}.`,
     `${plural(files.length, 'file')} of the model: SHA-256 the same before and after.`,
   ]
   const written = models.map(({ name, text: own }) => `${bold(`== ${name}`)}\n${dim(prompt)}${own}`)

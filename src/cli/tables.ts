@@ -127,11 +127,11 @@ function errorNote(linears: RunRecord['linears']): string[] {
   return ['Output error: lost share of the squared outputs on the calibration rows; RTN: with plain rounding']
 }
 
-/** `24.31 → 24.95 (+2.63 %) over 96 windows of 256 tokens`. */
+/** `24.31 → 24.95 (+2.63 %) over 96 windows of 256 tokens of docs-text (built in)`. */
 export function perplexityChange({ before, after }: Scores): string {
   const growth = after.perplexity / before.perplexity - 1
   const change = `${growth < 0 ? '' : '+'}${formatPercent(growth)}`
-  return `${before.perplexity.toFixed(2)} → ${after.perplexity.toFixed(2)} (${change}) over ${plural(after.windows, 'window')} of ${after.window} tokens`
+  return `${before.perplexity.toFixed(2)} → ${after.perplexity.toFixed(2)} (${change}) over ${plural(after.windows, 'window')} of ${after.window} tokens of ${after.text}`
 }
 
 function nextSteps({ model, output, format }: RunRecord, scores?: Scores): string {

@@ -1,11 +1,16 @@
-import { mkdir } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { replaceDurably } from '../checkpoint/durable.ts'
+import { requireWritable } from '../checkpoint/require-writable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
 import type { WeightHistograms } from '../eval/weight-histograms.ts'
 import { FIGURE_FORMATS, type FigureFormat } from '../report/draw.ts'
+import { isWeightsFigure } from '../report/figure-mark.ts'
+import { UserError } from '../util/errors.ts'
 import { formatNumber } from '../util/format.js'
+import { makeFolder } from '../util/make-folder.ts'
 import { withDownloads } from './downloads.ts'
 import { numberRange, wholeNumber } from './flags.ts'
 import { formatCount } from './format.ts'
@@ -20,8 +25,9 @@ interface Flags {
   range?: [number, number]
   bins?: number
   together?: boolean
-  format: FigureFormat
+  format?: FigureFormat
   output?: string
+  overwrite?: boolean
   localFilesOnly?: boolean
   json?: boolean
 }
@@ -49,8 +55,13 @@ export function addWeights(program: Command): void {
     )
     .option('--bins <n>', 'bins of the histograms (default: 150)', wholeNumber(1, 10_000))
     .option('--together', 'all in one panel, instead of one for each pair')
-    .addOption(new Option('--format <format>', 'what the histograms are written as').choices(FIGURE_FORMATS).default('svg'))
-    .option('-o, --output <file>', 'the file of the histograms (default: weights.FORMAT)')
+    .addOption(
+      new Option('--format <format>', "what the histograms are written as (default: what the output's ending says, or svg)").choices(
+        FIGURE_FORMATS,
+      ),
+    )
+    .option('-o, --output <file>', 'the file of the histograms, which are then written (default: weights.FORMAT)')
+    .option('--overwrite', 'replace a file of other making')
     .addOption(localFilesOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
@@ -58,22 +69,43 @@ export function addWeights(program: Command): void {
 }
 
 async function runWeights(model: string, flags: Flags): Promise<void> {
-  const { tensor, against, range, bins, histogram = false, together = false, format, output, localFilesOnly, json = false } = flags
-  const { weightHistograms } = await import('../eval/weight-histograms.ts')
-  const found = await withDownloads((hub) =>
-    weightHistograms(model, {
-      ...hub,
-      ...(tensor !== undefined && { tensor }),
-      ...(against && { against }),
-      ...(range && { range }),
-      ...(bins !== undefined && { bins }),
-      ...(localFilesOnly && { localFilesOnly }),
-    }),
+  const { tensor, against, range, bins, histogram = false, together = false, output, localFilesOnly, json = false } = flags
+  const format = formatOf(output, flags.format)
+  const file = histogram || output !== undefined ? resolve(output ?? `weights.${format}`) : null
+  // Known before minutes of work.
+  if (file) await requireFree(file, flags.overwrite ?? false)
+  const found = await withDownloads(
+    async (hub) => {
+      const { weightHistograms } = await import('../eval/weight-histograms.ts')
+      return weightHistograms(model, {
+        ...hub,
+        ...(tensor !== undefined && { tensor }),
+        ...(against && { against }),
+        ...(range && { range }),
+        ...(bins !== undefined && { bins }),
+        ...(localFilesOnly && { localFilesOnly }),
+      })
+    },
+    `${[model, ...(against ?? [])].join(', ')}: reading ${tensor ?? 'all weights'}, quantizing them to eight bits to compare`,
   )
-  const file = histogram ? resolve(output ?? `weights.${format}`) : null
   if (file) await write(file, await drawn(found, format, together))
   if (json) printJson({ ...found, file })
   else print(`${summary(found)}${file ? `\n\n${file}` : ''}`)
+}
+
+/** What is written, by the flag or by the ending of the file. Errors: UserError where they say different things. */
+function formatOf(output: string | undefined, said: FigureFormat | undefined): FigureFormat {
+  const ending = FIGURE_FORMATS.find((format) => output?.toLowerCase().endsWith(`.${format}`))
+  if (said && ending && said !== ending)
+    throw new UserError(`Cannot write ${said} to ${output}: its ending says ${ending}, expected .${said}, or another --format.`)
+  return said ?? ending ?? 'svg'
+}
+
+/** Errors: UserError for a file that cannot be written, or is there and was not drawn here. */
+async function requireFree(file: string, overwrite: boolean): Promise<void> {
+  await requireWritable(file, 'file')
+  if (overwrite || !existsSync(file) || isWeightsFigure((await readFile(file)).subarray(0, 2000))) return
+  throw new UserError(`Cannot write ${file}: found another file there, expected none or earlier histograms; --overwrite replaces it.`)
 }
 
 async function drawn(
@@ -91,7 +123,7 @@ async function drawn(
 
 async function write(path: string, content: string | Uint8Array): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolder(dirname(path))
     await replaceDurably(path, content)
   } catch (cause) {
     throw writeError(cause, path)

@@ -42,7 +42,10 @@ export function documentOf(item: DataItem, { renderChat }: Tokenizer): Document 
   throw new DataError(`Cannot use ${item.where}: found token ids after texts, expected one kind`)
 }
 
-/** Documents joined, tokenised as one text and cut. The incomplete tail is dropped; too little text gives one shorter row. */
+/**
+ * Documents joined, tokenised as one text and cut. The incomplete tail is dropped; too little text gives one shorter row. Errors: DataError
+ * where what the rows would be cut of is white space alone: its perplexity says nothing, nor does a calibration on it.
+ */
 export async function packedRows(source: DataSource, tokenizer: Tokenizer, shape: RowShape): Promise<Int32Array[]> {
   const { length, samples, seed, prefixed } = shape
   const needed = samples * length
@@ -55,13 +58,13 @@ export async function packedRows(source: DataSource, tokenizer: Tokenizer, shape
   if (seed === 0) {
     const pieces = source.pieces()
     const joined = pieces ? map(pieces, (text) => ({ text, rendered: false })) : separated(documents(source.items(0)))
-    return rowsOf(await tokenise(joined, tokenizer, needed, !prefixed))
+    return rowsOf(await tokenise(joined, source.name, tokenizer, needed, !prefixed))
   }
   // Until there is enough: how much text a token stands for is known only then.
   for (let enough = needed * CHARACTERS_PER_TOKEN; ; enough *= 4) {
     const drawn = await drawItems(documents(source.items(seed)), ({ text }) => text.length, enough, seed, source.shuffles)
     const all = drawn.reduce((sum, { text }) => sum + text.length, 0) < enough
-    const rows = rowsOf(await tokenise(separated(drawn), tokenizer, Number.POSITIVE_INFINITY, !prefixed))
+    const rows = rowsOf(await tokenise(separated(drawn), source.name, tokenizer, Number.POSITIVE_INFINITY, !prefixed))
     if (all || rows.length >= samples) return Array.from(sampleIndices(rows.length, samples, seed), (i) => rows[i])
   }
 }
@@ -134,12 +137,23 @@ const UNSETTLED = 64
 const CHARACTERS_PER_TOKEN = 6
 
 /** At least the first `needed` ids of the whole text, from a prefix where that is enough; all ids when there are fewer. */
-async function tokenise(pieces: AsyncIterable<Document>, tokenizer: Tokenizer, needed: number, specials: boolean): Promise<number[]> {
+async function tokenise(
+  pieces: AsyncIterable<Document>,
+  name: string,
+  tokenizer: Tokenizer,
+  needed: number,
+  specials: boolean,
+): Promise<number[]> {
   const parts: string[] = []
   let characters = 0
   let rendered = false
   let enough = (needed + UNSETTLED) * CHARACTERS_PER_TOKEN
-  const encode = () => (specials && !rendered ? tokenizer.encode(parts.join('')) : tokenizer.encodePlain(parts.join('')))
+  const encode = () => {
+    const text = parts.join('')
+    if (text !== '' && text.trim() === '')
+      throw new DataError(`Cannot make a row from ${name}: found nothing but white space, expected a text`)
+    return specials && !rendered ? tokenizer.encode(text) : tokenizer.encodePlain(text)
+  }
   for await (const piece of pieces) {
     parts.push(piece.text)
     rendered ||= piece.rendered

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
+import { eachBfloat16Band } from './bfloat16-product.ts'
 import { linearMatMul, matMul, quickMatMul } from './mat-mul.ts'
 
 /*
@@ -29,25 +30,34 @@ function bandCuts(n: number): number[] {
  * The bands of xᵀx of x [rows, columns], added to those of `before`, which are disposed of one by one: with wide inputs the sums are most
  * of what a run holds. TensorFlow gets both operands as rows of xᵀ, which are cut out in one piece; wasm the right one as columns of x,
  * since it is slow at transposed operands. 2048 rows of 1536 columns on TensorFlow: 40 ms, in square blocks 47, whole 50.
+ * `rounded`: sums may be rounded to bfloat16, batch by batch, where the run's precision does that (`roundsOutputs`): half the time.
  */
-export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = [], multiply: typeof matMul = quickMatMul): tf.Tensor2D[] {
-  const [rows, columns] = x.shape
-  const cuts = bandCuts(columns)
+export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = [], rounded = false): tf.Tensor2D[] {
   return tf.tidy(() => {
-    const turned = tf.transpose(x)
-    return cuts.slice(1).map((to, i) => {
-      const from = cuts[i]
-      const product = () => {
-        const left = cuts.length === 2 ? turned : tf.slice(turned, [from, 0], [to - from, rows])
-        if (tf.getBackend() === 'wasm')
-          return multiply(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
-        return multiply(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
-      }
-      const sum = tf.tidy(() => (before.length > 0 ? tf.add<tf.Tensor2D>(before[i], product()) : product()))
-      before[i]?.dispose()
-      return sum
+    const sums: tf.Tensor2D[] = []
+    const each = rounded ? eachBfloat16Band : eachBand
+    each(x, bandCuts(x.shape[1]), (make) => {
+      const old = before[sums.length]
+      sums.push(tf.tidy(() => (old ? tf.add<tf.Tensor2D>(old, make()) : make())))
+      old?.dispose()
     })
+    return sums
   })
+}
+
+/** The bands of xᵀx in float32, one by one. Runs within a tidy. */
+function eachBand(x: tf.Tensor2D, cuts: readonly number[], visit: (make: () => tf.Tensor2D) => void): void {
+  const [rows, columns] = x.shape
+  const turned = tf.transpose(x)
+  for (const [i, from] of cuts.slice(0, -1).entries()) {
+    const width = cuts[i + 1] - from
+    visit(() => {
+      const left = width === columns ? turned : tf.slice(turned, [from, 0], [width, rows])
+      if (tf.getBackend() === 'wasm')
+        return quickMatMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
+      return quickMatMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
+    })
+  }
 }
 
 /** The symmetric matrix of the bands, in memory. The bands are disposed of one by one, so that little more than the matrix is held. */
@@ -67,14 +77,17 @@ export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Symmetri
 export async function quadraticForms(errors: readonly Float32Array[], hessian: SymmetricMatrix): Promise<Float32Array[]> {
   const { n } = hessian
   const parts = errors.flatMap((e, i) => Array.from(strips(e, n, FORMS_STRIP), ([top, part]) => ({ i, top, part })))
+  const load = (part: Float32Array) => tf.tensor2d(part, [part.length / n, n])
+  const isSmall = errors.reduce((sum, e) => sum + e.length, 0) <= FORMS_STRIP
+  const loaded = isSmall ? parts.map(({ part }) => load(part)) : []
   let sums: tf.Tensor1D[] = []
   try {
     for (const band of hessian.bands()) {
       const before = sums
       sums = tf.tidy(() => {
-        const values = tf.tensor2d(band.values, [band.to - band.from, n - band.from])
+        const values = twiceBeyond(tf.tensor2d(band.values, [band.to - band.from, n - band.from]))
         return parts.map(({ part }, i) => {
-          const own = tf.tidy(() => formsOf(tf.tensor2d(part, [part.length / n, n]), values, band.from, band.to))
+          const own = tf.tidy(() => formsOf(loaded[i] ?? load(part), values, band.from))
           return before.length === 0 ? own : tf.add<tf.Tensor1D>(before[i], own)
         })
       })
@@ -84,7 +97,7 @@ export async function quadraticForms(errors: readonly Float32Array[], hessian: S
     for (const [at, { i, top }] of parts.entries()) found[i].set(await sums[at].data<'float32'>(), top)
     return found
   } finally {
-    tf.dispose(sums)
+    tf.dispose([...loaded, ...sums])
   }
 }
 
@@ -94,15 +107,19 @@ function* strips(e: Float32Array, n: number, most = STRIP): Generator<readonly [
   for (let top = 0; top * n < e.length; top += rows) yield [top, e.subarray(top * n, (top + rows) * n)]
 }
 
-/** What a band [to - from, n - from] of H adds to the forms of e [rows, n]: [rows]. */
-function formsOf(e: tf.Tensor2D, band: tf.Tensor2D, from: number, to: number): tf.Tensor1D {
+/** A band [height, width] with the columns beyond its diagonal block doubled. */
+function twiceBeyond(band: tf.Tensor2D): tf.Tensor2D {
+  const [height, width] = band.shape
+  return height === width ? band : tf.mul(band, tf.concat([tf.ones([height]), tf.fill([width - height], 2)]))
+}
+
+/** What a band [height, n - from] of H, doubled beyond its diagonal block, adds to the forms of e [rows, n]: [rows]. */
+function formsOf(e: tf.Tensor2D, band: tf.Tensor2D, from: number): tf.Tensor1D {
   const [rows, n] = e.shape
-  const width = to - from
+  const [height] = band.shape
+  const left = height === n ? e : tf.slice(e, [0, from], [rows, height])
   const right = from === 0 ? e : tf.slice(e, [0, from], [rows, n - from])
-  const terms = tf.mul(linearMatMul(tf.slice(e, [0, from], [rows, width]), band), right)
-  const diagonal = tf.sum<tf.Tensor1D>(tf.slice(terms, [0, 0], [rows, width]), 1)
-  if (to === n) return diagonal
-  return tf.add<tf.Tensor1D>(diagonal, tf.mul(tf.sum(tf.slice(terms, [0, width], [rows, n - to]), 1), 2))
+  return tf.sum<tf.Tensor1D>(tf.mul(linearMatMul(left, band), right), 1)
 }
 
 /** e H of every row e of a matrix [rows, n], H [n, n] symmetric; of a wide H so many columns at a time are on the engine. */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { cacheDirectory } from './cache-dir.ts'
 import { type InstallOptions, runCommand, step, type Workshop } from './install-step.ts'
 import { MUTE_ADDON, MUTE_SOURCE } from './mute-stderr.ts'
@@ -38,7 +39,7 @@ export async function installNative(options: NativeOptions = {}): Promise<Instal
     if (tensorflow !== null) return { dir, tensorflow, already: true }
   }
   await requireTools(signal)
-  await mkdir(cacheDir, { recursive: true })
+  await makeFolder(cacheDir)
   const scratch = await mkdtemp(join(cacheDir, '.native-'))
   try {
     const tensorflow = await build({ dir: scratch, engine: 'native', packageName, signal }, gpu, log)

@@ -48,7 +48,7 @@ let known: 'AMX' | 'AVX512_BF16' | null | undefined
  * The processor's instructions for bfloat16 products; only Linux is asked. oneDNN's mode for float32 products uses AMX only: with AVX512_BF16
  * alone (AMD Zen 5) sums and speed are those of float32, so there tensors themselves are converted (`bfloat16Product`).
  */
-export function instructions(): 'AMX' | 'AVX512_BF16' | null {
+function instructions(): 'AMX' | 'AVX512_BF16' | null {
   known ??= instructionsOf('/proc/cpuinfo')
   return known
 }

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UserError } from '../util/errors.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { cacheDirectory } from './cache-dir.ts'
 import { type InstallOptions, runCommand, step, type Workshop } from './install-step.ts'
 import { TFJS_NODE_VERSION, WEBGPU_VERSION, webgpuFolder } from './native-folder.ts'
@@ -27,7 +28,7 @@ export async function installWebgpu(options: InstallOptions = {}): Promise<Insta
   if ((await runCommand('npm', ['--version'], process.cwd(), signal)).code !== 0) {
     throw new UserError('Cannot install the webgpu engine: npm was not found, expected the one that comes with Node.js')
   }
-  await mkdir(cacheDir, { recursive: true })
+  await makeFolder(cacheDir)
   const scratch = await mkdtemp(join(cacheDir, '.webgpu-'))
   try {
     const shop = { dir: scratch, engine: 'webgpu', signal }

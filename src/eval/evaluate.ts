@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { loadTokenizer } from '../data/tokenizer.ts'
 import type { EngineName } from '../engine/engine.ts'
 import { withEngine } from '../engine/with-engine.ts'
@@ -8,6 +9,7 @@ import { Entrant } from './entrant.ts'
 import type { Evaluation } from './evaluation.ts'
 import { type PreparedTask, prepareTask, type TaskRequest } from './harness/prepare.ts'
 import { runTask } from './harness/run-task.ts'
+import { taskNamed } from './harness/tasks.ts'
 import { checkEvaluate } from './options.ts'
 import { scoreText } from './score-text.ts'
 import type { TextRequest } from './text-form.ts'
@@ -40,13 +42,15 @@ export interface EvaluateOptions extends HubOptions {
  * Evaluates models on the same text and tasks. Of a text: perplexity, and against the original KL divergence, agreement on the most likely
  * token and the error of each layer, all models layer by layer side by side. Of tasks: what lm-evaluation-harness scores them with.
  * Activations and the cache are quantized where a checkpoint's scheme says so. A model or task that fails says so, and the others go on.
- * Calls take turns where a process starts several. Errors: UserError for wrong options, an original that cannot be
+ * Calls take turns where a process starts several. Errors: UserError for wrong options, a task that is not known, an original that cannot be
  * opened, or where nothing can be scored; the signal's reason.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   checkEvaluate(options)
   const { engine = 'auto', threads, signal, text, tasks = [], batch } = options
   const started = performance.now()
+  for (const name of tasks) await taskNamed(name)
+  requireTaskData(options.taskOptions?.data)
   const entrants = await enter(options)
   const evaluation = (): Evaluation => {
     const original = entrants.find(({ isOriginal }) => isOriginal)?.found ?? null
@@ -78,6 +82,15 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   }
 }
 
+/** Errors: UserError for a place of rows that cannot have those of any task. */
+function requireTaskData(folder: string | undefined): void {
+  if (folder === undefined) return
+  const there = statSync(folder, { throwIfNoEntry: false })
+  if (there?.isDirectory()) return
+  const found = there ? 'it is a file' : 'there is no such folder'
+  throw new UserError(`Cannot read the rows of tasks from ${folder}: ${found}, expected a folder with one of each task's name.`)
+}
+
 /** The models, opened, with the original marked and first where it is none of them. Errors: UserError. */
 async function enter({ models, against, ...hub }: EvaluateOptions): Promise<Entrant[]> {
   const names = against === undefined || models.includes(against) ? [...models] : [against, ...models]
@@ -105,7 +118,7 @@ function requireSome(entrants: readonly Entrant[]): void {
   )
 }
 
-/** Tasks that are not known, or whose data cannot be used, are noted as failed for all. Errors: UserError where nothing is left to do. */
+/** Tasks whose data cannot be used are noted as failed for all. Errors: UserError where nothing is left to do. */
 async function prepareTasks(names: readonly string[], options: EvaluateOptions, entrants: readonly Entrant[]): Promise<PreparedTask[]> {
   const { taskOptions = {}, text } = options
   const prepared: PreparedTask[] = []

@@ -30,6 +30,8 @@ export interface PerplexityOptions extends HubOptions {
 export interface Perplexity {
   /** exp of the mean negative log likelihood of every token but the first of its window. */
   perplexity: number
+  /** What was scored, as people call it: `docs-text (built in)`, a file's path. */
+  text: string
   /** Tokens that were predicted. */
   tokens: number
   windows: number
@@ -53,7 +55,11 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
   const folder = await modelFolder(checkpoint, options)
   const source = await openModel(folder.path)
   try {
-    const { rows, warnings } = await textRows(source, () => loadTokenizer(folder.path), options, source.model.maxPositions, options)
+    const {
+      rows,
+      source: text,
+      warnings,
+    } = await textRows(source, () => loadTokenizer(folder.path), options, source.model.maxPositions, options)
     const { engine = 'auto', threads, signal } = options
     const contestant = new Contestant(source)
     await withEngine({ engine, givesBack: isWide(source), ...(threads && { threads }), ...(signal && { signal }) }, () =>
@@ -63,6 +69,7 @@ export async function perplexity(checkpoint: string, options: PerplexityOptions)
     const { scores, outliers } = contestant
     return {
       perplexity: perplexityOf(scores),
+      text,
       tokens: scores.length,
       windows: rows.length,
       window: rows.reduce((longest, { length }) => Math.max(longest, length), 0),

@@ -14,7 +14,7 @@ export function reportScores({ models, text }: Evaluation, model: string): Score
 function textScores({ text: own, divergence }: ModelEvaluation, original: ModelEvaluation | null, text: string | null): Score[] {
   if (!own) return []
   const perplexity = {
-    name: `Perplexity on ${text}`,
+    name: `Perplexity on ${text}, ${own.windows} × ${own.window} tokens`,
     unit: 'number',
     value: own.perplexity,
     original: original?.text?.perplexity ?? null,

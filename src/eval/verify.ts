@@ -16,7 +16,7 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import type { ServerFinding } from '../servers/server.ts'
 import { serverProblems, targetVersion } from '../servers/servers.ts'
 import type { Target } from '../servers/targets.ts'
-import { DataError } from '../util/errors.ts'
+import { CheckpointError, DataError } from '../util/errors.ts'
 import { seeGuide } from '../util/see-guide.ts'
 import { checkVerify } from './options.ts'
 import { servedCheckpoint } from './served-checkpoint.ts'
@@ -172,7 +172,12 @@ async function verifyLinear(
   // The scales of bitsandbytes are largest magnitudes, 0 where all weights are.
   const isMagnitude = stored.layout.method === 'bitsandbytes'
   if (scaleDtype !== 'U8' && !isMagnitude) await verifyScales(source, `${spec.name}.${scales}`, problems)
-  const codes = await readCodes(reader, stored, args, spec)
+  const codes = await readCodes(reader, stored, args, spec).catch((error: unknown) => {
+    if (!(error instanceof CheckpointError)) throw error
+    problems.push(error.message)
+    return null
+  })
+  if (!codes) return { name: spec.name, scheme: schemeLabel(stored.scheme), error: null }
   const checksum = checksums.get(spec.name)
   if (checksum !== undefined && codesChecksum(codes) !== checksum) problems.push(`${spec.name} has other codes than the run made`)
   const weight = dequantize(codes)

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { downloadFile, fileDownloadInfo, HubApiError } from '@huggingface/hub'
@@ -8,6 +8,7 @@ import { availableBytes } from '../checkpoint/disk-space.ts'
 import { type Lock, lockFile } from '../checkpoint/output-lock.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { isThere, type RepoCache } from './repo-cache.ts'
 import type { RepoId } from './repo-id.ts'
 import type { Patience } from './retrying-fetch.ts'
@@ -44,8 +45,8 @@ export async function downloadBlob(request: BlobRequest): Promise<void> {
   const { cache, file } = request
   const blob = cache.blob(file.etag)
   if (await isThere(blob)) return
-  await mkdir(cache.locks, { recursive: true })
-  await mkdir(dirname(blob), { recursive: true })
+  await makeFolder(cache.locks)
+  await makeFolder(dirname(blob))
   const lock = await waitForLock(join(cache.locks, `${file.etag}.llmpress.lock`), request)
   try {
     if (await isThere(blob)) return

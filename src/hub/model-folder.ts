@@ -1,12 +1,13 @@
-import { existsSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { RemoteWeights } from '../checkpoint/byte-source.ts'
 import { isCompanion } from '../checkpoint/companion-names.ts'
 import { CONFIG_FILE, readConfig } from '../checkpoint/config.ts'
 import { isJsonObject, readJsonFile } from '../checkpoint/json-file.ts'
 import { nameSays } from '../checkpoint/name-hint.ts'
 import { INDEX_FILE, SINGLE_FILE } from '../checkpoint/shards.ts'
-import { CheckpointError } from '../util/errors.ts'
+import { CheckpointError, RunError, UserError } from '../util/errors.ts'
+import { nearest } from '../util/nearest.ts'
 import { type HubRepo, openRepo } from './open-repo.ts'
 import { parseRepoId } from './repo-id.ts'
 import type { Patience } from './retrying-fetch.ts'
@@ -45,7 +46,9 @@ export async function modelFolder(
     const name = basename(resolve(model))
     return { path: model, name, id: name, commit: null, reference: model, warnings: [], remote: null }
   }
-  const hub = await openRepo(repo, hubSettings(options), patience)
+  const hub = await openRepo(repo, hubSettings(options), patience).catch((error: unknown) => {
+    throw localHint(error, model)
+  })
   const { small, shards } = await wantedFiles(hub, weights !== false)
   const isRemote = weights === 'headers'
   for (const file of isRemote ? small : [...small, ...shards]) await hub.fetch(file)
@@ -59,6 +62,16 @@ export async function modelFolder(
     warnings,
     remote: isRemote ? { names: shards, open: (file) => hub.open(file) } : null,
   }
+}
+
+/** `models/lama` is a name of the hub as well as a path: where the folder before the last part is here, a path was probably meant. */
+function localHint(error: unknown, model: string): unknown {
+  const parent = dirname(model)
+  const there = statSync(parent, { throwIfNoEntry: false })
+  if (!(error instanceof UserError || error instanceof RunError) || !there) return error
+  const near = there.isDirectory() ? nearest(basename(model), readdirSync(parent)) : undefined
+  error.message += ` There is no folder ${model} here${near === undefined ? '' : ` (did you mean "${join(parent, near)}"?)`}.`
+  return error
 }
 
 /** The small files first: what is wrong with them should not cost gigabytes. */

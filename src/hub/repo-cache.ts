@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { copyFile, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { RunError } from '../util/errors.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import type { RepoId } from './repo-id.ts'
 
 const COMMIT = /^[0-9a-f]{40}$/
@@ -51,7 +52,7 @@ export class RepoCache {
   async remember(revision: string, commit: string): Promise<void> {
     if (revision === commit || (await this.commitOf(revision)) === commit) return
     const ref = join(this.folder, 'refs', revision)
-    await mkdir(dirname(ref), { recursive: true })
+    await makeFolder(dirname(ref))
     // Written beside it and renamed: whoever reads it sees a whole commit.
     const draft = `${ref}.${randomUUID()}.new`
     await writeFile(draft, commit)
@@ -62,7 +63,7 @@ export class RepoCache {
   async link(etag: string, commit: string, path: string): Promise<void> {
     const target = this.blob(etag)
     const pointer = this.file(commit, path)
-    await mkdir(dirname(pointer), { recursive: true })
+    await makeFolder(dirname(pointer))
     const draft = `${pointer}.${randomUUID()}.new`
     // Where the file system has no links (Windows without the right to), huggingface_hub copies too.
     await symlink(relative(dirname(pointer), target), draft).catch(() => copyFile(target, draft))

@@ -1,3 +1,4 @@
+import type { FourBitType } from '../numerics/bitsandbytes-codes.ts'
 import { RunError } from '../util/errors.ts'
 import { productColumns } from './tiles.ts'
 
@@ -7,15 +8,16 @@ export interface MatrixInput {
   readonly columns: number
   /**
    * How `data` holds the elements, row after row: float32 or bfloat16 values; signed codes of a byte; codes of four bits plus 8, two a
-   * byte, the lower half first, rows padded to whole 32-bit words (`weight_packed` of compressed-tensors).
+   * byte, the lower half first, rows padded to whole 32-bit words (`weight_packed` of compressed-tensors); codes of NF4 or FP4, two a byte, the
+   * upper half first (`weight` of bitsandbytes).
    */
-  readonly format: 'f32' | 'bf16' | 'int8' | 'int4'
+  readonly format: 'f32' | 'bf16' | 'int8' | 'int4' | FourBitType
   readonly data: Uint8Array
   /** Columns that share a scale; all where they are floats. As `groupFits` says. */
   readonly groupSize: number
   /** [rows, columns / groupSize]; null for floats. */
   readonly scale: Float32Array | null
-  /** As `scale`; null: all zero. */
+  /** As `scale`; null: all zero, as in NF4 and FP4. */
   readonly zeroPoint: Int8Array | null
   /** [rows]; null for none. */
   readonly bias: Float32Array | null
@@ -32,15 +34,21 @@ export interface Matrices {
   /**
    * x Wᵀ + b for some matrices of as many columns, which read the same x [tokens, columns]: [tokens, rows] each. At once, in this thread and
    * its helpers. Floats in float32, 16 sums by the column's place, added in pairs. Integers: x in fixed point (`fixedPoint`), exact sums of
-   * up to 1024 columns of a group, four by the column's place; those as float32 times the scale, groups in order.
+   * up to 1024 columns of a group, four by the column's place; those as float32 times the scale, groups in order. NF4 and FP4: values of
+   * their table times x in float32, 16 sums of a group by the place of a pair of columns; those times the scale, groups in order, added in pairs.
    */
   multiply(matrices: readonly number[], x: Float32Array, tokens: number): Float32Array[]
-  /** What the codes stand for, (code - zero point) * scale in float32: [rows, columns], without the bias. */
+  /** What the codes stand for, (code - zero point) * scale, or a table's value * scale, in float32: [rows, columns], without the bias. */
   values(matrix: number): Float32Array
   close(): Promise<void>
 }
 
-/** Whether a matrix of integers can be held in groups of so many columns: all of a row, or whole blocks. */
+/** Whether a format is codes of a table of 16 values. */
+export function isTable(format: MatrixInput['format']): format is FourBitType {
+  return format === 'nf4' || format === 'fp4'
+}
+
+/** Whether a matrix of codes can be held in groups of so many columns: all of a row, or whole blocks. */
 export function groupFits(groupSize: number, columns: number): boolean {
   return groupSize === columns || (columns % groupSize === 0 && groupSize % productColumns === 0)
 }
@@ -48,6 +56,7 @@ export function groupFits(groupSize: number, columns: number): boolean {
 /** Bytes of a row as `MatrixInput.data` has it. */
 export function rowBytes({ format, columns }: Pick<MatrixInput, 'format' | 'columns'>): number {
   if (format === 'int4') return Math.ceil(columns / 8) * 4
+  if (isTable(format)) return columns / 2
   return columns * (format === 'f32' ? 4 : format === 'bf16' ? 2 : 1)
 }
 
@@ -59,8 +68,12 @@ export function checkMatrix(input: MatrixInput): void {
     if (found !== wanted) throw new RunError(`Cannot ${action}: ${what} has ${found} elements, expected ${wanted}`)
   }
   expected('data', input.data.length, rows * rowBytes(input))
+  if (isTable(format) && (columns % 2 !== 0 || input.zeroPoint))
+    throw new RunError(
+      `Cannot ${action}: found ${columns} columns${input.zeroPoint ? ' and zero points' : ''}, expected pairs of columns alone`,
+    )
   const isFloat = format === 'f32' || format === 'bf16'
-  if (isFloat !== (scale === null)) throw new RunError(`Cannot ${action}: found ${scale ? '' : 'no '}scales, expected them for integers`)
+  if (isFloat !== (scale === null)) throw new RunError(`Cannot ${action}: found ${scale ? '' : 'no '}scales, expected them for codes`)
   if (!isFloat && !groupFits(groupSize, columns))
     throw new RunError(
       `Cannot ${action}: groups of ${groupSize}, expected all columns or a divisor of them that is a multiple of ${productColumns}`,

@@ -1,8 +1,9 @@
 import { decodeBf16 } from '../numerics/bf16.ts'
+import { decodeFourBit, unpackFourBit } from '../numerics/bitsandbytes-codes.ts'
 import { unpackRows } from '../numerics/int-pack.ts'
 import { viewAs } from '../numerics/view.ts'
 import { fixedPoint } from './fixed-point.ts'
-import { checkMatrix, checkProduct, type Matrices, type MatrixInput } from './matrices.ts'
+import { checkMatrix, checkProduct, isTable, type Matrices, type MatrixInput } from './matrices.ts'
 import { productColumns, productSegment } from './tiles.ts'
 
 const { fround } = Math
@@ -49,6 +50,7 @@ export function referenceMatrices(): Matrices {
 function elementsOf({ format, data, rows, columns, groupSize, zeroPoint }: MatrixInput): Float32Array {
   if (format === 'f32') return viewAs(Float32Array, data).slice()
   if (format === 'bf16') return decodeBf16(viewAs(Uint16Array, data))
+  if (isTable(format)) return decodeFourBit(unpackFourBit(data, rows * columns), format)
   const codes = format === 'int8' ? viewAs(Int8Array, data) : unpackRows(viewAs(Int32Array, data), rows, columns, 4)
   const groups = columns / groupSize
   return Float32Array.from(codes, (code, at) => {
@@ -63,9 +65,14 @@ function product(matrix: Held, x: Float32Array, tokens: number): Float32Array {
   for (let token = 0; token < tokens; token++) {
     const own = x.subarray(token * columns, (token + 1) * columns)
     const fixed = new Int16Array(Math.ceil(columns / productColumns) * productColumns * 2)
-    const unit = matrix.scale ? fixedPoint(own, fixed, false) : 1
+    const { scale } = matrix
+    const unit = scale && !isTable(matrix.format) ? fixedPoint(own, fixed, false) : 1
+    const rowOf = (row: number) => {
+      if (scale === null) return floatRow(matrix, row, own)
+      return isTable(matrix.format) ? tableRow(matrix, scale, row, own) : fround(unit * integerRow(matrix, scale, row, fixed))
+    }
     for (let row = 0; row < rows; row++) {
-      const y = matrix.scale ? fround(unit * integerRow(matrix, matrix.scale, row, fixed)) : floatRow(matrix, row, own)
+      const y = rowOf(row)
       out[token * rows + row] = bias ? y + bias[row] : y
     }
   }
@@ -79,8 +86,24 @@ function added([a, b, c, d]: Float32Array): number {
 function floatRow({ columns, elements }: Held, row: number, x: Float32Array): number {
   const parts = new Float32Array(16)
   for (let column = 0; column < columns; column++) parts[column % 16] += fround(elements[row * columns + column] * x[column])
-  const folded = (lane: number) => fround(fround(parts[lane] + parts[4 + lane]) + fround(parts[8 + lane] + parts[12 + lane]))
-  return added(Float32Array.of(folded(0), folded(1), folded(2), folded(3)))
+  return folded(parts)
+}
+
+function folded(parts: Float32Array): number {
+  const fold = (lane: number) => fround(fround(parts[lane] + parts[4 + lane]) + fround(parts[8 + lane] + parts[12 + lane]))
+  return added(Float32Array.of(fold(0), fold(1), fold(2), fold(3)))
+}
+
+function tableRow({ columns, groupSize, elements }: Held, scale: Float32Array, row: number, x: Float32Array): number {
+  const sums = new Float32Array(16)
+  const groups = columns / groupSize
+  for (let group = 0; group < groups; group++) {
+    const parts = new Float32Array(16)
+    for (let column = group * groupSize; column < (group + 1) * groupSize; column++)
+      parts[(column >> 1) % 16] += fround(elements[row * columns + column] * x[column])
+    for (let lane = 0; lane < 16; lane++) sums[lane] += fround(parts[lane] * scale[row * groups + group])
+  }
+  return folded(sums)
 }
 
 function integerRow({ columns, groupSize, format, elements }: Held, scale: Float32Array, row: number, fixed: Int16Array): number {

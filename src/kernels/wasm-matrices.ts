@@ -1,18 +1,20 @@
 import { decodeBf16 } from '../numerics/bf16.ts'
+import { decodeFourBit, type FourBitType, fourBitValues, unpackFourBit } from '../numerics/bitsandbytes-codes.ts'
 import { unpackRows } from '../numerics/int-pack.ts'
+import { bytesOf } from '../numerics/view.ts'
 import { RunError } from '../util/errors.ts'
 import { Arena, sharedMemory } from './arena.ts'
 import { fixedPoint } from './fixed-point.ts'
 import { CONTROL_BYTES, Lanes } from './lanes.ts'
-import { checkMatrix, checkProduct, type Matrices, type MatrixInput, rowBytes } from './matrices.ts'
+import { checkMatrix, checkProduct, isTable, type Matrices, type MatrixInput, rowBytes } from './matrices.ts'
 import { productColumns } from './tiles.ts'
 import { loadModule } from './wasm.ts'
 
 /** Numbers that name the formats on both sides: see assembly/product.ts. */
-const FORMATS: Readonly<Record<MatrixInput['format'], number>> = { f32: 0, bf16: 1, int8: 2, int4: 3 }
+const FORMATS: Readonly<Record<MatrixInput['format'], number>> = { f32: 0, bf16: 1, int8: 2, int4: 3, nf4: 4, fp4: 5 }
 /** Words of a description, and of a job before its list of matrices. */
-const DESCRIPTION = 10
-const JOB = 9
+const DESCRIPTION = 11
+const JOB = 10
 /** Matrices of a job at most. */
 const MOST = 64
 /** Weights that a lane takes at a time: some microseconds' work, so that lanes end together. */
@@ -42,6 +44,8 @@ class WasmMatrices implements Matrices {
   #x = { at: 0, bytes: 0 }
   #out = { at: 0, bytes: 0 }
   #bytes = 0
+  /** Where the tables of NF4 and FP4 lie, once there is a matrix with them. */
+  readonly #tables = new Map<FourBitType, number>()
 
   constructor(module: WebAssembly.Module, threads: number) {
     this.threads = threads
@@ -67,6 +71,7 @@ class WasmMatrices implements Matrices {
     const scale = input.scale ? this.#put(input.scale) : 0
     const zero = input.zeroPoint ? this.#put(input.zeroPoint) : 0
     const bias = input.bias ? this.#put(input.bias) : 0
+    const table = isTable(format) ? this.#table(format) : 0
     const own = rowBytes(input)
     const bytes = new Uint8Array(this.#memory.buffer, data, rows * pitch)
     if (own === pitch) bytes.set(input.data)
@@ -74,7 +79,7 @@ class WasmMatrices implements Matrices {
     const blocks = (groupSize === columns ? padded : groupSize) / productColumns
     const groups = columns / groupSize
     const words = new Int32Array(this.#memory.buffer, at, DESCRIPTION)
-    words.set([FORMATS[format], rows, pitch, groups, blocks, data, scale, zero, bias, step])
+    words.set([FORMATS[format], rows, pitch, groups, blocks, data, scale, zero, bias, step, table])
     this.#bytes += rows * pitch + (input.scale?.byteLength ?? 0)
     const held = { format, rows, columns, groupSize, at, pitch, data, scale, zero, chunks: Math.ceil(rows / step) }
     return this.#held.push(held) - 1
@@ -102,8 +107,7 @@ class WasmMatrices implements Matrices {
     for (let row = 0; row < rows; row++) bytes.set(new Uint8Array(buffer, data + row * pitch, own), row * own)
     if (format === 'f32') return new Float32Array(bytes.buffer)
     if (format === 'bf16') return decodeBf16(new Uint16Array(bytes.buffer))
-    const codes = format === 'int8' ? new Int8Array(bytes.buffer) : unpackRows(new Int32Array(bytes.buffer), rows, columns, 4)
-    const out = new Float32Array(codes)
+    const out = elementsOf(format, bytes, rows, columns)
     const groups = columns / groupSize
     const scales = new Float32Array(buffer, scale, rows * groups)
     const zeros = zero ? new Int8Array(buffer, zero, rows * groups) : null
@@ -122,15 +126,15 @@ class WasmMatrices implements Matrices {
     const { columns } = chosen[0]
     const width = Math.ceil(columns / productColumns) * productColumns
     const form = tokens * width * 4
-    this.#x = this.#room(this.#x, 3 * form + tokens * 4)
+    this.#x = this.#room(this.#x, 4 * form + tokens * 4)
     this.#out = this.#room(
       this.#out,
       chosen.reduce((sum, { rows }) => sum + tokens * rows * 4, 0),
     )
     const { buffer } = this.#memory
-    const [plain, fixed, split, units] = [0, 1, 2, 3].map((i) => this.#x.at + i * form)
+    const [plain, fixed, split, pairs, units] = [0, 1, 2, 3, 4].map((i) => this.#x.at + i * form)
     const has = (format: MatrixInput['format']) => chosen.some((matrix) => matrix.format === format)
-    const [hasFloats, hasBytes, hasNibbles] = [has('f32') || has('bf16'), has('int8'), has('int4')]
+    const [hasFloats, hasBytes, hasNibbles, hasTables] = [has('f32') || has('bf16'), has('int8'), has('int4'), has('nf4') || has('fp4')]
     const unitOf = new Float32Array(buffer, units, tokens)
     for (let token = 0; token < tokens; token++) {
       const own = x.subarray(token * columns, (token + 1) * columns)
@@ -141,6 +145,7 @@ class WasmMatrices implements Matrices {
         floats.fill(0, columns)
       }
       if (hasBytes) unitOf[token] = fixedPoint(own, new Int16Array(buffer, fixed + at, 2 * width), false)
+      if (hasTables) splitPairs(own, new Float32Array(buffer, pairs + at, width))
       if (hasNibbles) unitOf[token] = fixedPoint(own, new Int16Array(buffer, split + at, 2 * width), true)
     }
     const job = new Int32Array(buffer, this.#job, JOB + 3 * chosen.length)
@@ -153,13 +158,23 @@ class WasmMatrices implements Matrices {
       chunks += own
       out += tokens * rows * 4
     }
-    job.set([0, chunks, chosen.length, tokens, plain, fixed, split, width * 4, units])
+    job.set([0, chunks, chosen.length, tokens, plain, fixed, split, width * 4, units, pairs])
     this.#lanes.run()
     out = this.#out.at
     for (const [i, { rows }] of chosen.entries()) {
       outputs[i].set(new Float32Array(buffer, out, tokens * rows), from * rows)
       out += tokens * rows * 4
     }
+  }
+
+  /** The values of a type as four planes of 16 bytes, the lowest byte of each first. */
+  #table(type: FourBitType): number {
+    const known = this.#tables.get(type)
+    if (known !== undefined) return known
+    const bytes = new Int8Array(bytesOf(fourBitValues(type)))
+    const at = this.#put(Int8Array.from({ length: 64 }, (_, i) => bytes[(i % 16) * 4 + Math.floor(i / 16)]))
+    this.#tables.set(type, at)
+    return at
   }
 
   #put(values: Float32Array | Int8Array): number {
@@ -171,6 +186,22 @@ class WasmMatrices implements Matrices {
 
   #room(place: { at: number; bytes: number }, bytes: number): { at: number; bytes: number } {
     return bytes <= place.bytes ? place : { at: this.#arena.take(bytes), bytes }
+  }
+}
+
+/** Codes as numbers, or as the values of their table. */
+function elementsOf(format: 'int8' | 'int4' | FourBitType, bytes: Uint8Array<ArrayBuffer>, rows: number, columns: number): Float32Array {
+  if (isTable(format)) return decodeFourBit(unpackFourBit(bytes, rows * columns), format)
+  return new Float32Array(format === 'int8' ? new Int8Array(bytes.buffer) : unpackRows(new Int32Array(bytes.buffer), rows, columns, 4))
+}
+
+/** x in blocks, the elements of even places before those of odd ones, as pairs of codes are unpacked; the last block padded with zeros. */
+function splitPairs(x: Float32Array, out: Float32Array): void {
+  const half = productColumns / 2
+  out.fill(0)
+  for (let i = 0; i < x.length; i++) {
+    const place = i % productColumns
+    out[i - place + (place >> 1) + (place & 1) * half] = x[i]
   }
 }
 

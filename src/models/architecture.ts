@@ -108,7 +108,7 @@ export interface LinearSpec {
   readonly rows: number
   readonly columns: number
   readonly bias: boolean
-  /** Stored as [columns, rows], as GPT-2's Conv1D: it is read as [rows, columns] all the same, and not compressed. */
+  /** Stored as [columns, rows], as GPT-2's Conv1D: it is read as [rows, columns] all the same, and compressed in bitsandbytes checkpoints alone, as a linear. */
   readonly transposed?: true
 }
 

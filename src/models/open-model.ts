@@ -178,31 +178,36 @@ function checkTensors({ model, reader, compressed }: OpenModel): void {
 export function scaleDtypeOf(reader: TensorReader, { scales }: Pick<Layout, 'scales'>, linear: string): ScaleDType {
   const { dtype, file } = reader.info(`${linear}.${scales}`)
   if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F8_E4M3' || dtype === 'U8') return dtype
-  const message = `Cannot read the scales of ${linear}: dtype is ${dtype}, expected F32, F16, BF16, F8_E4M3 or U8.`
-  throw new CheckpointError(message, { file, tensor: linear })
+  const tensor = `${linear}.${scales}`
+  const message = `Cannot use ${tensor} of ${file}: it is stored as ${dtype}, expected scales in F32, F16, BF16, F8_E4M3 or U8.`
+  throw new CheckpointError(message, { file, tensor })
 }
 
 /**
  * A linear's weight [rows, columns] as float32, dequantized where it is stored compressed; a tied lm_head reads the embedding. It may lie in
- * `memory`.
- * Errors: CheckpointError naming the tensor when a value is not finite.
+ * `memory`. Errors: CheckpointError naming the tensor when a value is not finite, and the `action` that it is read for.
  */
-export async function readWeight({ model, reader, compressed }: OpenModel, spec: LinearSpec, memory?: SpareMemory): Promise<Float32Array> {
+export async function readWeight(
+  { model, reader, compressed }: OpenModel,
+  spec: LinearSpec,
+  action = 'compute with',
+  memory?: SpareMemory,
+): Promise<Float32Array> {
   const { name, rows, columns } = spec
   const stored = compressed.get(name)
   if (stored?.scheme.weights) return dequantize(await readSoundCodes(reader, stored, stored.scheme.weights, spec))
   const tensor = storedName(model, name)
-  const weight = await readFinite(reader, tensor, memory)
+  const weight = await readFinite(reader, tensor, action, memory)
   return spec.transposed ? transpose(weight, columns, rows) : weight
 }
 
 /** `TensorReader.readFloats` by chunks. Errors: CheckpointError naming the tensor when a value is not finite. */
-async function readFinite(reader: TensorReader, name: string, memory?: SpareMemory): Promise<Float32Array> {
+async function readFinite(reader: TensorReader, name: string, action: string, memory?: SpareMemory): Promise<Float32Array> {
   const { dtype, shape, file } = reader.info(name)
   // Chunks of what is rewritten are rounded.
   if (!isStoredFloat(dtype) || reader.rewritten.has(name)) {
     const values = await reader.readFloats(name)
-    assertFinite(values, name, file)
+    assertFinite(values, name, file, action)
     return values
   }
   const count = elementCount(shape)
@@ -213,7 +218,7 @@ async function readFinite(reader: TensorReader, name: string, memory?: SpareMemo
     allFinite = decodeFloatsInto(chunk, dtype, values.subarray(done)) && allFinite
     done += chunk.length / DTYPE_BYTES[dtype]
   }
-  if (!allFinite) assertFinite(values, name, file)
+  if (!allFinite) assertFinite(values, name, file, action)
   return values
 }
 

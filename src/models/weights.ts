@@ -20,7 +20,7 @@ export async function loadParameters({ reader }: OpenModel, specs: readonly Para
   try {
     for (const { name, shape } of specs) {
       const values = await reader.readFloats(name)
-      assertFinite(values, name)
+      assertFinite(values, name, reader.info(name).file, 'compute with')
       loaded.set(name, tf.tensor(values, [...shape]))
     }
     return loaded
@@ -64,8 +64,9 @@ export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): T
  * The embedding's rows of the tokens, [tokens, embeddingWidth]. Only the rows that occur are read, so that a large vocabulary costs nothing.
  */
 export async function embeddingRows({ model, reader }: OpenModel, ids: Int32Array): Promise<Tensor2D> {
-  const values = await readRows(reader, `${model.embedding}.weight`, ids)
-  assertFinite(values, `${model.embedding}.weight`)
+  const name = `${model.embedding}.weight`
+  const values = await readRows(reader, name, ids)
+  assertFinite(values, name, reader.info(name).file, 'compute with')
   return tf.tensor2d(values, [ids.length, model.embeddingWidth])
 }
 

@@ -7,6 +7,7 @@ import { assertFinite, dequantize, relativeError } from '../schemes/quantize.ts'
 import { patterns } from '../schemes/resolve.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
 import { SchemeError } from '../schemes/scheme-error.ts'
+import { pythonPattern } from '../util/python-pattern.ts'
 import type { Linear, ModifierDefinition } from './modifier.ts'
 import { PATTERNS } from './quantization-options.ts'
 
@@ -83,6 +84,7 @@ export const modifier: ModifierDefinition<Options> = {
   schemes: (options) => {
     requireOneType(options)
     const { targets = 'Linear', ignore, llm_int8_skip_modules: skip } = options
+    skip?.forEach(requirePattern)
     const skipped = skip?.map(skipPattern) ?? ['lm_head']
     // A scheme that can be said in a recipe, until `completes` gives the real one.
     const weights = { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel' }
@@ -126,6 +128,18 @@ function schemeOf(options: Options): Omit<QuantizationScheme, 'targets'> {
 
 function unprefixed(name: string): string {
   return name.replace(/^torch\./, '')
+}
+
+/** Errors: SchemeError for what transformers could not look for. */
+function requirePattern(key: string, index: number): void {
+  try {
+    pythonPattern(key)
+  } catch (error) {
+    throw new SchemeError(
+      `Cannot use llm_int8_skip_modules: found ${JSON.stringify(key)}, expected the beginning or the end of a module's name, which transformers takes for a regular expression (${error instanceof Error ? error.message : error})`,
+      ['llm_int8_skip_modules', index],
+    )
+  }
 }
 
 /** As transformers looks for them (`should_convert_module`): a regular expression from the start of the name, or its end as it is. */

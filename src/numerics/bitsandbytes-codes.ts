@@ -38,35 +38,41 @@ export function fourBitValues(type: FourBitType): Float32Array {
 const SMALLEST = Math.fround(1e-38)
 
 /**
- * Values to codes 0 .. 15 and the largest magnitude of each block of `size` values, as bitsandbytes 0.50's quantize_4bit on the CPU: value times the float32
- * inverse of that magnitude, then the nearest code. Errors: RangeError where blocks do not divide.
+ * Values to codes 0 .. 15 and the largest magnitude of each block of `size` values, of which the last may be shorter, as bitsandbytes 0.50's quantize_4bit on
+ * the CPU: value times the float32 inverse of that magnitude, in a shorter block value over the magnitude, then the nearest code.
  */
 export function encodeFourBit(values: Float32Array, type: FourBitType, size: number): { codes: Uint8Array; absmax: Float32Array } {
   const absmax = blockMaxima(values, size)
   const codes = new Uint8Array(values.length)
-  const [bounds, rising] = [MIDDLES[type], RISING[type]]
-  for (let block = 0; block < absmax.length; block++) {
+  const whole = Math.floor(values.length / size)
+  for (let block = 0; block < whole; block++) {
     const inverse = Math.fround(1 / Math.max(absmax[block], SMALLEST))
-    for (let i = block * size; i < (block + 1) * size; i++) {
-      const scaled = Math.fround(values[i] * inverse)
-      // The number of middles below it, by halves.
-      let at = scaled > bounds[7] ? 8 : 0
-      if (scaled > bounds[at + 3]) at += 4
-      if (scaled > bounds[at + 1]) at += 2
-      if (scaled > bounds[at]) at += 1
-      codes[i] = rising[at]
-    }
+    for (let i = block * size; i < (block + 1) * size; i++) codes[i] = nearestCode(Math.fround(values[i] * inverse), type)
   }
+  for (let i = whole * size; i < values.length; i++) codes[i] = nearestCode(Math.fround(values[i] / absmax[whole]), type)
   return { codes, absmax }
 }
 
-/** The largest magnitude of each block of `size` neighbouring values. Errors: RangeError where blocks do not divide. */
+function nearestCode(scaled: number, type: FourBitType): number {
+  const bounds = MIDDLES[type]
+  // The number of middles below it, by halves.
+  let at = scaled > bounds[7] ? 8 : 0
+  if (scaled > bounds[at + 3]) at += 4
+  if (scaled > bounds[at + 1]) at += 2
+  if (scaled > bounds[at]) at += 1
+  return RISING[type][at]
+}
+
+/**
+ * The largest magnitude of each block of `size` neighbouring values; that of a last shorter block is at least 1e-38, as bitsandbytes stores it, even of
+ * zeros.
+ */
 export function blockMaxima(values: Float32Array, size: number): Float32Array {
-  if (values.length % size !== 0) throw new RangeError(`Cannot cut ${values.length} values into blocks of ${size}: expected a multiple`)
-  const maxima = new Float32Array(values.length / size)
+  const maxima = new Float32Array(Math.ceil(values.length / size))
   for (let block = 0; block < maxima.length; block++) {
-    let most = 0
-    for (let i = block * size; i < (block + 1) * size; i++) most = Math.max(most, Math.abs(values[i]))
+    const end = (block + 1) * size
+    let most = end > values.length ? SMALLEST : 0
+    for (let i = block * size; i < Math.min(end, values.length); i++) most = Math.max(most, Math.abs(values[i]))
     maxima[block] = most
   }
   return maxima
@@ -80,20 +86,19 @@ export function decodeFourBit(codes: Uint8Array, type: FourBitType): Float32Arra
   return values
 }
 
-/** Two codes a byte, the first one high: the `weight` of a 4-bit linear. Errors: RangeError for an odd number. */
-export function packFourBit(codes: Uint8Array): Uint8Array {
-  if (codes.length % 2 !== 0) throw new RangeError(`Cannot pack ${codes.length} 4-bit codes: expected an even number`)
-  const packed = new Uint8Array(codes.length / 2)
-  for (let i = 0; i < packed.length; i++) packed[i] = (codes[2 * i] << 4) | (codes[2 * i + 1] & 15)
+/** Two codes a byte, the first one high: the `weight` of a 4-bit linear. After an odd number of codes comes that of 0. */
+export function packFourBit(codes: Uint8Array, type: FourBitType): Uint8Array {
+  const packed = new Uint8Array(Math.ceil(codes.length / 2))
+  for (let i = 0; i < packed.length; i++) {
+    const second = 2 * i + 1 < codes.length ? codes[2 * i + 1] : nearestCode(0, type)
+    packed[i] = (codes[2 * i] << 4) | (second & 15)
+  }
   return packed
 }
 
-/** The inverse of `packFourBit`. */
-export function unpackFourBit(packed: Uint8Array): Uint8Array {
-  const codes = new Uint8Array(packed.length * 2)
-  for (let i = 0; i < packed.length; i++) {
-    codes[2 * i] = packed[i] >>> 4
-    codes[2 * i + 1] = packed[i] & 15
-  }
+/** The inverse of `packFourBit` for so many codes. */
+export function unpackFourBit(packed: Uint8Array, count: number): Uint8Array {
+  const codes = new Uint8Array(count)
+  for (let i = 0; i < count; i++) codes[i] = i % 2 === 0 ? packed[i >> 1] >>> 4 : packed[i >> 1] & 15
   return codes
 }

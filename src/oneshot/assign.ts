@@ -205,19 +205,17 @@ function reportUnmatched(
 }
 
 /**
- * compressed-tensors knows linears [rows, columns] only: its Conv1D is left alone without a word, and would be compressed in name only.
- * bitsandbytes has a form for it, which is not written here.
+ * compressed-tensors knows linears [rows, columns] only: its Conv1D is left alone without a word, and would be compressed in name only. In
+ * bitsandbytes checkpoints transformers has linears in their place, the right way round.
  */
 function requireExpressible(entry: RecipeModifier, { path }: NamedScheme, specs: readonly LinearSpec[]): void {
   const transposed = specs.filter((spec) => spec.transposed)
-  if (transposed.length === 0) return
+  if (transposed.length === 0 || entry.definition.format === 'bitsandbytes') return
   const more = transposed.length > 1 ? ` and ${transposed.length - 1} more` : ''
-  const { format } = entry.definition
-  const why = format ? `is not written as ${format} here` : 'compressed-tensors cannot express'
   throw entry.errorAt(
     path,
-    `Cannot compress ${transposed[0].name}${more}: its weight is stored transposed (Conv1D), which ${why}, ` +
-      `expected linears; "re:.*${transposed[0].name.replace(/^.*\d+\./, '\\.')}$" and its likes in ignore leave them as they are`,
+    `Cannot compress ${transposed[0].name}${more}: its weight is stored transposed (Conv1D), which compressed-tensors cannot express, ` +
+      `expected linears; "re:.*${transposed[0].name.replace(/^.*\d+\./, '\\.')}$" and its likes in ignore leave them as they are, and the recipes nf4 and llm-int8 compress them`,
   )
 }
 
@@ -253,10 +251,7 @@ async function settleSizes(
   for (const { name, columns } of specs) {
     const problem = settled && groupSizeProblem(settled, columns)
     if (problem)
-      throw entry.errorAt(
-        sizePath(entry, path),
-        `Cannot compress ${name}: ${problem}${settled.type === 'int' || settled.type === 'float' ? '; "group_size: auto" picks the largest that fits all' : ''}`,
-      )
+      throw entry.errorAt(sizePath(entry, path), `Cannot compress ${name}: ${problem}; "group_size: auto" picks the largest that fits all`)
     const inputProblem = inputs && groupSizeProblem(inputs, columns)
     if (inputProblem) throw entry.errorAt(sizePath(entry, path), `Cannot quantize the inputs of ${name}: ${inputProblem}`)
   }

@@ -13,7 +13,7 @@ export async function withExactSizes(plan: Plan, signal: AbortSignal): Promise<P
     const measure = scheme?.weights && layout?.lengths?.(scheme.weights, spec.rows, spec.columns, dtype)
     if (!measure) continue
     signal.throwIfAborted()
-    for (const [suffix, length] of measure(await readWeight(plan.source, spec))) lengths.set(`${spec.name}.${suffix}`, length)
+    for (const [suffix, length] of measure(await readWeight(plan.source, spec, 'quantize'))) lengths.set(`${spec.name}.${suffix}`, length)
   }
   if (lengths.size === 0) return plan
   const tensors = plan.shards.flatMap((shard) => shard.tensors)

@@ -4,7 +4,7 @@ import { withEngine } from '../engine/with-engine.ts'
 import { UserError } from '../util/errors.ts'
 import { type CalibrationOptions, defaultLength, defaultRows } from './calibration.ts'
 import { countFlops } from './flops.ts'
-import { placeRun, type RowsShape, requireScratch } from './memory.ts'
+import { forecastMemory, placeRun, type RowsShape, requireScratch } from './memory.ts'
 import { memoryBudget } from './memory-budget.ts'
 import type { Plan, PlanOptions } from './plan.ts'
 
@@ -58,6 +58,28 @@ export async function forecastRun(
     output: plan.size.after,
     time: rows && { flops, gflops, seconds: flops / (gflops * 1e9) },
   }
+}
+
+/** What any rows take: whoever has less memory than for these has too little. */
+const LEAST_ROWS: RowsShape = { rows: 1, tokens: 2, length: 2 }
+
+/**
+ * Refuses memory that is too little whatever the rows turn out to be and whichever engine opens, before any row is read. Errors: UserError
+ * naming the stage, with what it takes for the rows that are asked for.
+ */
+export function requireMemory(
+  plan: Plan,
+  options: Pick<PlanOptions, 'maxMemory'> &
+    Pick<CalibrationOptions, 'numCalibrationSamples' | 'maxSeqLength'> & { engine?: EngineName | 'auto' },
+): void {
+  const budget = memoryBudget(options.maxMemory)
+  const { engine = 'auto' } = options
+  // TensorFlow takes more itself and has smaller copies of wide matrices.
+  const engines = engine === 'auto' ? (['wasm', 'native'] as const) : [engine]
+  const needsRows = plan.needs !== 'weights'
+  const least = engines.map((name) => forecastMemory(plan, needsRows ? LEAST_ROWS : null, name, true).total)
+  if (Math.min(...least) <= budget.bytes) return
+  placeRun(plan, needsRows ? rowsOf(plan, options) : null, engines[0], budget)
 }
 
 function rowsOf({ source: { model }, recipe }: Plan, { numCalibrationSamples, maxSeqLength }: CalibrationOptions): RowsShape {

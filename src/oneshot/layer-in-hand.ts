@@ -85,7 +85,7 @@ export async function readLinears(plan: Plan, planned: readonly PlannedLinear[],
     const { spec, scheme } = entry
     const { name, rows, columns } = spec
     const dtype = plannedScaleDtype(entry)
-    const weight = await readWeight(plan.source, spec, memory)
+    const weight = await readWeight(plan.source, spec, 'quantize', memory)
     const originalBias = await loadBias(plan.source, spec)
     const bias = originalBias?.slice() ?? null
     inHand.push({

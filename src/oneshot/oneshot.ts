@@ -26,6 +26,7 @@ import type { OnProgress } from './events.ts'
 import { withExactSizes } from './exact-sizes.ts'
 import { starvedExperts } from './expert-tokens.ts'
 import { type Fingerprint, fingerprintOf } from './fingerprint.ts'
+import { requireMemory } from './forecast.ts'
 import { readHidden } from './hidden-file.ts'
 import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
 import { placeRun, requireScratch, shapeOf } from './memory.ts'
@@ -46,8 +47,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
   /** `auto` takes the best that runs here. A run that needs no data multiplies nothing and opens none. */
   engine?: EngineName | 'auto'
   /**
-   * `bfloat16`: factors of the forward pass's products and of the Hessians' are rounded to it, sums stay float32; two to three times as
-   * fast on processors with AMX, on the native engine. `float32` by default.
+   * `bfloat16`: factors of the forward pass's products and of the Hessians' are rounded to it, sums stay float32; these are two to
+   * three times as fast on processors with AMX or AVX512_BF16, on the native engine. `float32` by default.
    */
   precision?: Precision
   /** Threads of the engine and of the kernels; all cores by default. Results do not depend on it. */
@@ -125,6 +126,7 @@ async function compressInto(
   onProgress: OnProgress,
   started: number,
 ): Promise<RunRecord> {
+  requireMemory(planned, options)
   const plan = await withExactSizes(planned, signal)
   onProgress({
     type: 'plan',

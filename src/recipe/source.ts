@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { basename, extname } from 'node:path'
+import { basename, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { findPreset, isPresetName, PRESETS } from '../schemes/presets.ts'
@@ -21,6 +21,9 @@ export interface RecipeText {
 
 const EXTENSIONS = ['.yaml', '.yml', '.json', '.md']
 const LARGEST_FILE = 4 << 20
+/** What a run leaves of its recipe in its folder. */
+const WITHIN = 'recipe.yaml'
+
 /** `recipes/` of the package: the same distance from src/recipe and from dist/recipe. */
 const SHIPPED = new URL('../../recipes/', import.meta.url)
 
@@ -52,6 +55,13 @@ async function fromFile(path: string, label: string, name: string): Promise<Reci
 async function isFile(path: string): Promise<boolean> {
   return stat(path).then(
     (found) => found.isFile(),
+    () => false,
+  )
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
     () => false,
   )
 }
@@ -104,6 +114,10 @@ export async function readSource(source: string | object): Promise<RecipeText> {
     findPreset(source)
     const preset = source.toUpperCase()
     return { name: preset, label: `<preset ${preset}>`, text: presetText(preset), linesBefore: 0 }
+  }
+  if (await isFolder(source)) {
+    const within = (await isFile(join(source, WITHIN))) ? `, such as ${join(source, WITHIN)}` : ''
+    throw new RecipeError(`Cannot read recipe ${source}: it is a folder, expected a file${within}`)
   }
   if (EXTENSIONS.includes(extension) && !source.includes('{')) {
     const name = basename(source, extname(source))

@@ -1,3 +1,4 @@
+import { markedPng } from './figure-mark.ts'
 import type { Figure } from './page/chart.js'
 import { THEMES } from './page/theme.js'
 
@@ -21,10 +22,10 @@ export async function drawSvg(figure: Figure, theme: keyof typeof THEMES): Promi
   }
 }
 
-/** A figure as a picture, of twice as many pixels. */
+/** A figure as a picture, of twice as many pixels, which says that llmpress made it. */
 export async function drawPng(figure: Figure, theme: keyof typeof THEMES): Promise<Uint8Array> {
   const { rasterize } = await import('./rasterize.ts')
-  return rasterize(await drawSvg(figure, theme), SCALE)
+  return markedPng(await rasterize(await drawSvg(figure, theme), SCALE))
 }
 
 /** The numbers behind a figure, as RFC 4180 has them. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { Ajv } from 'ajv'
@@ -19,6 +20,8 @@ const MAX_PAGE = 256 * 2 ** 20
  */
 export async function readRun(folder: string): Promise<Required<WrittenRun>> {
   const path = join(folder, REPORT_FILE)
+  if (!existsSync(path))
+    throw new CheckpointError(`Cannot report on ${folder}: there is no ${path}, expected the folder of a finished run.`, { file: path })
   const record: unknown = await readJsonFile(path)
   const ajv = new Ajv({ useDefaults: true, strict: false })
   const isRecord = ajv.compile<RunRecord>(RECORD_SCHEMA)

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { replaceDurably } from '../checkpoint/durable.ts'
 import { writeError } from '../checkpoint/write-error.ts'
+import { makeFolder } from '../util/make-folder.ts'
 import { drawSvg } from './draw.ts'
 import { studyFigures } from './page/study-figures.js'
 import type { Study } from './study.ts'
@@ -21,7 +21,7 @@ export async function writeStudy(study: Study, folder: string): Promise<string[]
   for (const { name, content } of files) {
     const path = join(resolve(folder), name)
     try {
-      await mkdir(resolve(folder), { recursive: true })
+      await makeFolder(folder)
       await replaceDurably(path, content)
     } catch (cause) {
       throw writeError(cause, path)

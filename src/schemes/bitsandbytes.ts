@@ -1,4 +1,4 @@
-import { fourBitOf, INT8_LARGEST } from '../checkpoint/bitsandbytes-args.ts'
+import { fourBitOf, fourBitScaleShape, INT8_LARGEST } from '../checkpoint/bitsandbytes-args.ts'
 import type { NestedScales, Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { blockMaxima, encodeFourBit } from '../numerics/bitsandbytes-codes.ts'
@@ -13,8 +13,8 @@ import { CheckpointError } from '../util/errors.ts'
 
 /**
  * A finite weight [rows, columns] in NF4 or FP4, to the byte what bitsandbytes 0.50 makes of it on a CPU. Each block of the flattened weight is scaled to a
- * magnitude of 1 and rounded to the nearest of 16 values. `dtype`: the type of the weight, which is stored beside it. Errors: CheckpointError or
- * RangeError where blocks do not divide.
+ * magnitude of 1 and rounded to the nearest of 16 values. `dtype`: the type of the weight, which is stored beside it. Errors: CheckpointError for
+ * other args.
  */
 export function quantizeFourBit(weight: Float32Array, rows: number, columns: number, args: QuantizationArgs, dtype: FloatDType): Quantized {
   const { type, blockSize, nested } = fourBitOf(args)
@@ -22,7 +22,7 @@ export function quantizeFourBit(weight: Float32Array, rows: number, columns: num
   const scales = nested ? nestedScales(absmax) : null
   return {
     ...{ args, rows, columns, codes },
-    ...{ scale: scales ? valuesOf(scales) : absmax, scaleShape: [rows, columns / blockSize], scaleDtype: 'F32' },
+    ...{ scale: scales ? valuesOf(scales) : absmax, scaleShape: fourBitScaleShape(rows, columns, blockSize), scaleDtype: 'F32' },
     ...{ zeroPoint: null, globalScale: null, fourBit: { dtype, nested: scales } },
   }
 }

@@ -8,7 +8,9 @@ import { effectiveScale } from './qparams.ts'
  * tiles whose weights are not all zero, and all lie below half the scale. `weight`: what was compressed, [rows, columns].
  */
 export function clippedScales(weight: Float32Array, quantized: Quantized): number {
-  const { args, rows, columns, scale, scaleDtype } = quantized
+  const { args, rows, columns, scale, scaleDtype, fourBit } = quantized
+  // Those of NF4 and FP4 are magnitudes, stored as they are.
+  if (fourBit) return 0
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
   const effective = effectiveScale(quantized)
   let clipped = 0

@@ -1,5 +1,6 @@
 import { createContext, runInContext } from 'node:vm'
 import { nearest } from '../util/nearest.ts'
+import { pythonPattern } from '../util/python-pattern.ts'
 import { SchemeError } from './scheme-error.ts'
 
 /** A module of a model as targets see it: its dotted name and its class, `Linear` or `Embedding`. */
@@ -30,35 +31,6 @@ const LONGEST_PATTERN = 1000
 /** Milliseconds for one pattern over all names. Real patterns take well under one; nested repetition takes for ever. */
 const TIME_LIMIT = 2000
 
-/** Python's spellings that JavaScript has otherwise, outside of character classes. */
-const PYTHON: readonly (readonly [RegExp, string])[] = [
-  [/^\(\?P</, '(?<'],
-  [/^\(\?P=(\w+)\)/, '\\k<$1>'],
-  [/^\\A/, '^'],
-  [/^\\Z/, '$'],
-]
-
-function translate(pattern: string): string {
-  let out = ''
-  let inClass = false
-  for (let i = 0; i < pattern.length; ) {
-    const rest = pattern.slice(i)
-    const known = inClass ? undefined : PYTHON.find(([from]) => from.test(rest))
-    if (known) {
-      const piece = (known[0].exec(rest) ?? [''])[0]
-      out += piece.replace(known[0], known[1])
-      i += piece.length
-      continue
-    }
-    const length = rest[0] === '\\' ? 2 : 1
-    if (length === 1 && rest[0] === '[') inClass = true
-    if (length === 1 && rest[0] === ']') inClass = false
-    out += rest.slice(0, length)
-    i += length
-  }
-  return out
-}
-
 /**
  * A Python pattern as a JavaScript expression that matches from the start of a name, as `re.match` does, and not to its end.
  * Errors: SchemeError naming the pattern.
@@ -69,9 +41,8 @@ export function pythonRegExp(pattern: string): RegExp {
       `Cannot use pattern "re:${pattern.slice(0, 40)}…": ${pattern.length} characters, expected at most ${LONGEST_PATTERN}`,
     )
   }
-  const ignoreCase = pattern.startsWith('(?i)')
   try {
-    return new RegExp(`^(?:${translate(ignoreCase ? pattern.slice(4) : pattern)})`, ignoreCase ? 'i' : '')
+    return pythonPattern(pattern)
   } catch (error) {
     throw new SchemeError(
       `Cannot use pattern "re:${pattern}": ${error instanceof Error ? error.message : error}, expected a regular expression`,

@@ -1,3 +1,4 @@
+import { fourBitOf } from '../checkpoint/bitsandbytes-args.ts'
 import type { Quantized } from '../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { decodeFourBit } from '../numerics/bitsandbytes-codes.ts'
@@ -70,6 +71,7 @@ export function dequantize(quantized: Quantized): Float32Array {
 /** Every `step`-th row of what `dequantize` gives, [ceil(rows / step), columns]; of columns in their order. */
 export function dequantizeRows(quantized: Quantized, step: number): Float32Array {
   const { args, rows, columns, zeroPoint } = quantized
+  if (args.type === 'nf4' || args.type === 'fp4') return dequantizeBlocks(quantized, step)
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
   const scale = effectiveScale(quantized)
   const codes = step === 1 ? quantized.codes : everyRow(quantized, step)
@@ -87,8 +89,19 @@ export function dequantizeRows(quantized: Quantized, step: number): Float32Array
   return values
 }
 
-function decodeBits(codes: Uint8Array, { type, num_bits: bits }: QuantizationArgs): Float32Array {
-  if (type === 'nf4' || type === 'fp4') return decodeFourBit(codes, type)
+/** `dequantizeRows` of NF4 and FP4, whose blocks run over row ends. */
+function dequantizeBlocks(quantized: Quantized, step: number): Float32Array {
+  const { args, columns, scale } = quantized
+  const { type, blockSize } = fourBitOf(args)
+  const values = decodeFourBit(bytesOf(step === 1 ? quantized.codes : everyRow(quantized, step)), type)
+  for (let i = 0; i < values.length; i++) {
+    const row = Math.floor(i / columns)
+    values[i] *= scale[Math.floor((row * step * columns + (i - row * columns)) / blockSize)]
+  }
+  return values
+}
+
+function decodeBits(codes: Uint8Array, { num_bits: bits }: QuantizationArgs): Float32Array {
   return bits === 4 ? decodeFp4E2m1(codes) : decodeFp8E4m3(codes)
 }
 
@@ -124,12 +137,15 @@ export function relativeError(original: Float32Array, approximation: Float32Arra
   return difference === 0 ? 0 : difference / total
 }
 
-/** Errors: CheckpointError naming the tensor, its file where it is known, and the first index that is NaN or infinite. */
-export function assertFinite(weight: Float32Array, name: string, file?: string): void {
+/**
+ * Errors: CheckpointError naming what is done with the tensor, the tensor, its file where it is known, and the first index that is NaN or
+ * infinite.
+ */
+export function assertFinite(weight: Float32Array, name: string, file?: string, action = 'quantize'): void {
   const i = firstNonFinite(bytesOf(weight), 'F32')
   if (i >= 0)
     throw new CheckpointError(
-      `Cannot quantize ${name}${file === undefined ? '' : ` of ${file}`}: found ${weight[i]} at element ${i}, expected finite weights`,
+      `Cannot ${action} ${name}${file === undefined ? '' : ` of ${file}`}: found ${weight[i]} at element ${i}, expected finite weights`,
       {
         tensor: name,
         ...(file !== undefined && { file }),

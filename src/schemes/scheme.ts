@@ -15,9 +15,8 @@ export function legalGroupSizes(columns: number): number[] {
 export function groupSizeProblem(args: QuantizationArgs, columns: number): string | null {
   const { type, strategy, group_size: size } = args
   if ((strategy !== 'group' && strategy !== 'tensor_group') || size === null || columns % size === 0) return null
-  if (type === 'nf4' || type === 'fp4') {
-    return `blocks of ${size} do not divide its ${columns} columns: bitsandbytes lets a block run on into the next row, which is not done here; list the module under ignore`
-  }
+  // Their blocks run over the flattened weight.
+  if (type === 'nf4' || type === 'fp4') return null
   if (type === 'float' && args.scale_dtype !== null) {
     return `group size ${size} does not divide ${columns}, and ${floatLabel(args)} has no other: list the module under ignore`
   }

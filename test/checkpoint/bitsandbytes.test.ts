@@ -10,6 +10,7 @@ import { decodeQuantState, encodeQuantState, mostQuantStateBytes } from '../../s
 import { compare } from '../../src/eval/compare.ts'
 import { inspect } from '../../src/eval/inspect.ts'
 import { inspectTensor } from '../../src/eval/inspect-tensor.ts'
+import { verify } from '../../src/eval/verify.ts'
 import { allLinears, openModel, readWeight } from '../../src/models/open-model.ts'
 import { bytesOf } from '../../src/numerics/view.ts'
 import { quantizeFourBit, quantizeLlmInt8 } from '../../src/schemes/bitsandbytes.ts'
@@ -89,7 +90,7 @@ test.each([
 
 describe('bitsandbytes layouts', () => {
   const weights = fc
-    .tuple(fc.integer({ min: 1, max: 6 }), fc.constantFrom(64, 128), fc.integer({ min: 0, max: 2 ** 31 - 1 }))
+    .tuple(fc.integer({ min: 1, max: 6 }), fc.constantFrom(64, 128, 16, 40), fc.integer({ min: 0, max: 2 ** 31 - 1 }))
     .map(([rows, columns, seed]) => {
       let state = seed
       const values = Float32Array.from({ length: rows * columns }, () => {
@@ -138,11 +139,11 @@ describe('bitsandbytes layouts', () => {
     )
   })
 
-  test('refuse weights without elements, and blocks and storage that do not divide', async () => {
+  test('refuse weights without elements, and storage that does not divide', async () => {
     const layout = await layoutNamed('bitsandbytes-4bit')
     const scheme = { ...bitsandbytesScheme({ type: 'nf4', settings: { ...SETTINGS, bnb_4bit_quant_storage: 'float64' } }), targets: [] }
     expect(layout.refuses?.(scheme, 0, 64)).toMatch(/without elements, \[0, 64\]/)
-    expect(layout.refuses?.(scheme, 3, 96)).toMatch(/nf4 in blocks of 64 for \[3, 96\], expected columns that they divide/)
+    expect(layout.refuses?.(scheme, 3, 9)).toMatch(/bnb_4bit_quant_storage float64 for 14 bytes of codes, expected one of/)
     expect(layout.refuses?.(scheme, 3, 64)).toBeNull()
     const odd = { ...bitsandbytesScheme({ type: 'nf4', settings: { ...SETTINGS, bnb_4bit_quant_storage: 'int4' } }), targets: [] }
     expect(layout.refuses?.(odd, 3, 64)).toMatch(/bnb_4bit_quant_storage int4 for 96 bytes/)
@@ -177,9 +178,22 @@ describe('quantization_config of bitsandbytes', () => {
     [{ load_in_4bit: true, bnb_4bit_quant_storage: 'int4' }, 'its bnb_4bit_quant_storage is "int4", expected uint8, int8'],
     [{ load_in_4bit: true, bnb_4bit_compute_dtype: 'int8' }, 'its bnb_4bit_compute_dtype is "int8", expected float32'],
     [{ load_in_8bit: true, llm_int8_threshold: '6' }, 'its llm_int8_threshold is "6", expected a number'],
+    [{ load_in_8bit: true, llm_int8_threshold: -1 }, 'its llm_int8_threshold is -1, expected a number of at least 0'],
     [{ load_in_8bit: true, llm_int8_has_fp16_weight: true }, 'its llm_int8_has_fp16_weight is true, expected false'],
+    [{ load_in_8bit: true, llm_int8_skip_modules: 7 }, 'its llm_int8_skip_modules is 7, expected a list of names of modules'],
+    [{ load_in_8bit: true, llm_int8_skip_modules: [7] }, 'its llm_int8_skip_modules is [7], expected a list'],
+    [{ load_in_8bit: true, llm_int8_skip_modules: ['('] }, 'its llm_int8_skip_modules is "(", expected regular expressions'],
+    [{ load_in_4bit: true, bnb_4bit_use_double_quant: 'true' }, 'its bnb_4bit_use_double_quant is "true", expected true or false'],
+    [{ load_in_4bit: true, bnb_4bit_quant_type: 4 }, 'its bnb_4bit_quant_type is 4, expected nf4, fp4'],
+    [{ load_in_8bit: true, llm_int8_enable_fp32_cpu_offload: 1 }, 'its llm_int8_enable_fp32_cpu_offload is 1, expected true or false'],
   ])('%j is refused with its key', (stored, message) => {
-    expect(() => parsed(stored)).toThrow(message)
+    expect(() => parsed(stored)).toThrow(`Cannot read quantization_config of config.json: ${message}`)
+    expect(() => parsed(stored)).toThrow(CheckpointError)
+  })
+
+  test('names of modules in any regular expression of Python are read', () => {
+    const skipped = ['lm_head', 'model.layers.*', '(?P<name>q)_proj', '(?i)LM']
+    expect(parsed({ load_in_8bit: true, llm_int8_skip_modules: skipped })?.format).toBe('bitsandbytes-8bit')
   })
 })
 
@@ -216,14 +230,38 @@ describe('damaged bitsandbytes checkpoints', () => {
     ['nf4', `${UP}.weight.quant_map`, Uint8Array.of(0, 0, 0, 0), 'found 0 for code 0, expected -1 of nf4'],
     ['nf4-double', `${UP}.weight.quant_state.bitsandbytes__nf4`, new TextEncoder().encode('['), 'no JSON'],
     ['nf4-double', `${UP}.weight.nested_quant_map`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN for code 0'],
-    ['nf4', `${UP}.weight.absmax`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN for scale 0, expected finite scales'],
-    ['int8', `${UP}.SCB`, bytesOf(Float32Array.of(1, Number.POSITIVE_INFINITY)), 'found Infinity for scale 1, expected finite scales'],
+    ['nf4', `${UP}.weight.quant_map`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN for code 0, expected -1 of nf4'],
+    ['nf4', `${UP}.weight.absmax`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN at element 0, expected a magnitude'],
+    ['fp4', `${UP}.weight.absmax`, bytesOf(Float32Array.of(1, -2)), 'found -2 at element 1, expected a magnitude'],
+    ['nf4-double', `${UP}.weight.nested_absmax`, bytesOf(Float32Array.of(-1)), 'found -1 at element 0, expected a magnitude'],
+    ['nf4-double', `${UP}.weight.nested_absmax`, bytesOf(Float32Array.of(Number.NaN)), 'found NaN at element 0, expected a magnitude'],
+    ['int8', `${UP}.SCB`, bytesOf(Float32Array.of(1, Number.POSITIVE_INFINITY)), 'found Infinity at element 1, expected a magnitude'],
+    ['int8', `${UP}.SCB`, bytesOf(Float32Array.of(-0.5)), 'found -0.5 at element 0, expected a magnitude'],
     ['int8', `${UP}.weight_format`, Uint8Array.of(1), 'found 1, expected 0'],
   ])('%s with another %s names tensor and file', async (name, tensor, bytes, message) => {
     const error = await failure(await damaged(name, overwrite(tensor, bytes)))
     expect(error.message).toContain(message)
     expect(error.message).toContain(`${tensor} of model.safetensors`)
     expect({ tensor: error.tensor, file: error.file }).toEqual({ tensor, file: 'model.safetensors' })
+    const { problems, linears } = await verify(await damaged(name, overwrite(tensor, bytes)))
+    expect(problems).toEqual([error.message])
+    expect(linears.length).toBeGreaterThan(6)
+  })
+
+  test('an offset that is no number is found, as JSON has no other', async () => {
+    const suffix = 'weight.quant_state.bitsandbytes__nf4'
+    const folder = await damaged('nf4-double', (folder) =>
+      editWeights(folder, (file) => {
+        const from = file.indexOf('"nested_offset": ', tensorStart(file, `${UP}.${suffix}`)) + 17
+        const to = file.indexOf('}', from)
+        file.write('NaN'.padEnd(to - from), from)
+        return file
+      }),
+    )
+    const { message, tensor } = await failure(folder)
+    expect(message).toContain('that are no JSON')
+    expect(tensor).toBe(`${UP}.${suffix}`)
+    expect((await verify(folder)).problems).toEqual([message])
   })
 
   test('codes of another type of the same size are refused by name', async () => {

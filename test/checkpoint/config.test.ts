@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { parseQuantizationConfig, patchConfig, quantizationConfig, readConfig } from '../../src/checkpoint/config.ts'
@@ -13,10 +15,41 @@ const withWeights = (weights: object) => config({ config_groups: { g: { targets:
 
 describe('readConfig', () => {
   it('says what is wrong with the file', async () => {
-    await expect(readConfig(await folderOf({}))).rejects.toThrow(/config.json: there is no such file/)
     await expect(readConfig(await folderOf({ 'config.json': '{' }))).rejects.toThrow('expected JSON')
     await expect(readConfig(await folderOf({ 'config.json': '[]' }))).rejects.toThrow('found a list, expected an object')
     await expect(readConfig(await folderOf({ 'config.json': '1' }))).rejects.toThrow(CheckpointError)
+  })
+})
+
+describe('readConfig of what is no model folder', () => {
+  const expected = ', expected a model folder (config.json, safetensors, tokenizer.json) or org/name on the hub.'
+  const failure = async (path: string) => {
+    const error: unknown = await readConfig(path).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(CheckpointError)
+    return (error as Error).message
+  }
+
+  it('says what is in the folder', async () => {
+    const empty = await folderOf({})
+    expect(await failure(empty)).toBe(`Cannot read ${empty}/config.json: there is no config.json in ${empty}, which is empty${expected}`)
+    const notes = await folderOf({ 'a.txt': '', 'b.txt': '', 'c.txt': '', 'd.txt': '', 'e.txt': '', 'f.txt': '' })
+    expect(await failure(notes)).toContain(`, which holds a.txt, b.txt, c.txt, d.txt and 2 more${expected}`)
+  })
+
+  it('names the models within it, and the folder that was probably meant', async () => {
+    const parent = await folderOf({ notes: '' })
+    await mkdir(join(parent, 'llama'))
+    await writeFile(join(parent, 'llama', 'config.json'), '{}')
+    expect(await failure(parent)).toContain(`there is no config.json in ${parent}, but in ${join(parent, 'llama')}${expected}`)
+    const lama = join(parent, 'lama')
+    expect(await failure(lama)).toContain(`there is no folder ${lama} (did you mean "${join(parent, 'llama')}"?)${expected}`)
+    expect(await failure(join(parent, 'x', 'y'))).toContain(`there is no folder ${join(parent, 'x', 'y')}${expected}`)
+  })
+
+  it('names the file that stands where a folder is expected', async () => {
+    const file = join(await folderOf({ 'c.json': '{}' }), 'c.json')
+    expect(await failure(file)).toContain(`: ${file} is a file${expected}`)
+    expect(await failure(join(file, 'model'))).toContain(`: ${file} is a file${expected}`)
   })
 })
 

@@ -1,5 +1,5 @@
 import { cp, readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Command } from 'commander'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { addCompress } from '../../src/cli/compress.ts'
@@ -16,11 +16,14 @@ const DATA = ['--num_calibration_samples', '8', '--max_sequence_length', '64', '
 
 type Done = Extract<ProgressEvent, { type: 'done' }>
 
-/** A copy of the tiny model, in a folder of its own. */
-async function tinyCopy(): Promise<string> {
+/** A copy of the tiny model in a folder of its own, and another folder for the time of the test to be the current one. */
+async function tinyCopy(): Promise<{ model: string; cwd: string }> {
   const model = join(await temporaryFolder(), 'tiny')
   await cp(oracleFolder('tiny'), model, { recursive: true })
-  return model
+  const cwd = await temporaryFolder()
+  const current = vi.spyOn(process, 'cwd').mockReturnValue(cwd)
+  onTestFinished(() => current.mockRestore())
+  return { model, cwd }
 }
 
 /** Runs the command in this process; gives what it printed to stdout. */
@@ -51,10 +54,11 @@ async function failure(...args: string[]): Promise<{ code: number; message: stri
 }
 
 describe('llmpress compress', () => {
-  test.each(TYPES)('%s: writes {model_id}-{compression_type}', async (type) => {
-    const model = await tinyCopy()
+  test.each(TYPES)('%s: writes ./{model name}-{compression_type}, and nothing beside the model', async (type) => {
+    const { model, cwd } = await tinyCopy()
     const { record } = eventsOf<Done>(await compress('--model_id', model, '--compression_type', type, ...DATA, '--json')).slice(-1)[0]
-    expect(record.output).toBe(`${model}-${type}`)
+    expect(record.output).toBe(join(cwd, `tiny-${type}`))
+    expect(await readdir(dirname(model))).toEqual(['tiny'])
     expect(record.recipe.name).toBe(type)
     expect(record.linears).toHaveLength(14)
     expect(record.data === null).toBe(type === 'FP8-W8A8' || type === 'INT8-W8A16-RTN')
@@ -63,7 +67,7 @@ describe('llmpress compress', () => {
   })
 
   test('is oneshot with the recipe of that name, with dashes and without', async () => {
-    const model = await tinyCopy()
+    const { model, cwd } = await tinyCopy()
     const flags = [
       '--model-id',
       `${model}/`,
@@ -83,13 +87,15 @@ describe('llmpress compress', () => {
       maxSeqLength: 64,
       engine: 'wasm',
     })
-    const [one, two] = await Promise.all([`${model}-INT4-W4A16`, output].map((folder) => readFile(join(folder, 'model.safetensors'))))
+    const [one, two] = await Promise.all(
+      [join(cwd, 'tiny-INT4-W4A16'), output].map((folder) => readFile(join(folder, 'model.safetensors'))),
+    )
     expect(sameBytes(one, two)).toBe(true)
   })
 
   test('--output takes another folder', async () => {
-    const model = await tinyCopy()
-    const output = join(model, '..', 'elsewhere')
+    const { model, cwd } = await tinyCopy()
+    const output = join(cwd, 'elsewhere')
     await compress('--model_id', model, '--compression_type', 'FP8-W8A8', '--output', output)
     expect((await stat(join(output, 'config.json'))).isFile()).toBe(true)
   })

@@ -45,6 +45,21 @@ describe('refuseForeignOptions()', () => {
     )
   })
 
+  test('--scheme and --quality say where they belong', async () => {
+    expect((await refusal('oneshot', './model', '--scheme', 'W4A16')).said).toMatch(/Here a scheme is a recipe: --recipe W4A16\./)
+    for (const [level, meant] of [
+      ['best', 'best'],
+      ['bset', 'best'],
+      ['high', 'balanced'],
+    ]) {
+      const { said, code } = await refusal('oneshot', './model', '--recipe', 'W4A16', '--quality', level)
+      expect(said).toContain(`'${level}' is invalid. Here it is an option of GPTQModifier in the recipe, one of fast, balanced, best`)
+      expect(said).toContain(`quality: ${meant} }`)
+      expect(code).toBe(2)
+    }
+    expect((await refusal('eval', './model', '--scheme', 'W4A16')).said).toMatch(/unknown option '--scheme'/)
+  })
+
   test('a wrong engine or precision says what is expected', async () => {
     expect((await refusal('oneshot', './model', '--engine', 'cuda')).said).toMatch(/Allowed choices are auto, gpu, webgpu, native, wasm/)
     expect((await refusal('oneshot', './model', '--precision', 'float8')).said).toMatch(/Allowed choices are float32, bfloat16/)

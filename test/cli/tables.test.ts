@@ -83,9 +83,11 @@ describe('closingReport()', () => {
   })
 
   test('has the perplexity before and after where it is known', () => {
-    const score = { perplexity: 20, tokens: 24_480, windows: 96, window: 256, seconds: 1, warnings: [] }
+    const score = { perplexity: 20, text: 'docs-text (built in)', tokens: 24_480, windows: 96, window: 256, seconds: 1, warnings: [] }
     const scores = { before: score, after: { ...score, perplexity: 20.5 } }
-    expect(closingReport(record, scores)).toMatch(/Perplexity +20\.00 → 20\.50 \(\+2\.50 %\) over 96 windows of 256 tokens/)
+    expect(closingReport(record, scores)).toMatch(
+      /Perplexity +20\.00 → 20\.50 \(\+2\.50 %\) over 96 windows of 256 tokens of docs-text \(built in\)/,
+    )
     expect(closingReport(record, scores)).toContain('--perplexity docs-text --window 256 --windows 96')
     expect(perplexityChange({ before: score, after: { ...score, perplexity: 19 } })).toContain('(-5.00 %)')
   })

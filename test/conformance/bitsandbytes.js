@@ -29,10 +29,13 @@ const CASES = [
   ['docs-llama-4m-llm-int8', DOCS, 'llm-int8'],
 ]
 
-/** Families whose modules have other names, biases, or experts that stay as they are; their widths are no multiples of 64. Latent attention is left out: bitsandbytes' own CPU kernel fails on its inputs. */
-const FAMILIES = ['bloom', 'cohere', 'gemma2', 'gpt_neox', 'mixtral', 'opt', 'phi3', 'qwen2', 'qwen3_moe', 'stablelm', 'starcoder2']
+/** Families whose modules have other names, biases, Conv1D, or experts that stay as they are; their widths are no multiples of 64, so that blocks run over row ends. Latent attention is left out: bitsandbytes' own CPU kernel fails on its inputs. */
+const FAMILIES = ['bloom', 'cohere', 'gemma2', 'gpt2', 'gpt_neox', 'mixtral', 'opt', 'phi3', 'qwen2', 'qwen3_moe', 'stablelm', 'starcoder2']
 const ARCHITECTURES = join(ROOT, 'test', 'oracles', 'architectures')
-for (const family of FAMILIES) CASES.push([`family-${family}`, join(ARCHITECTURES, family), 'llm-int8'])
+for (const family of FAMILIES) {
+  CASES.push([`family-${family}`, join(ARCHITECTURES, family), 'llm-int8'])
+  CASES.push([`family-${family}-nf4`, join(ARCHITECTURES, family), 'nf4'])
+}
 
 /**
  * @param {string} interpreter

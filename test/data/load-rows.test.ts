@@ -117,6 +117,7 @@ describe('loadRows of files', () => {
 
   it.each([
     ['empty.txt', '', /empty\.txt: it is empty/],
+    ['blank.txt', ' \n\t\n  \r\n', /blank\.txt: found nothing but white space, expected a text/],
     ['damaged.jsonl', '{"text": "abc"}\n{"text": ', /damaged\.jsonl:2: .*expected one JSON value a line/],
     ['column.jsonl', '{"prompt": "abc", "answer": "d"}', /column\.jsonl:1: found prompt, answer, expected a text under "text"/],
     ['number.jsonl', '{"text": 3}', /number\.jsonl:1: "text" holds a number, expected a text/],

@@ -133,6 +133,18 @@ describe('oneshot: a recipe that cannot be used', () => {
     expectRefusal(await compress('--recipe', join(dir, 'no.yaml')), 'no.yaml')
   })
 
+  test('that is a folder: the recipe in it', async () => {
+    await recipeFile('QuantizationModifier: {scheme: W4A16, ignore: [lm_head]}\n')
+    expectRefusal(await compress('--recipe', dir), 'it is a folder, expected a file, such as ', join(dir, 'recipe.yaml'))
+    expectRefusal(await compress('--recipe', model), /it is a folder, expected a file$/m)
+  })
+
+  test('that needs no data: a note that --dataset is not read', async () => {
+    const { code, stderr } = await runCli(['oneshot', model, '--recipe', 'W4A16', '--output', output, '--dataset', 'nowhere.txt'])
+    expect(stderr).toContain('note: the recipe needs no data, so that --dataset nowhere.txt is not read\n')
+    expect(code).toBe(0)
+  })
+
   test('whose target matches nothing: where, and what was probably meant', async () => {
     const recipe = await recipeFile('QuantizationModifier:\n  scheme: W4A16\n  targets: [model.layers.0.mlp.up_prj]\n')
     expectRefusal(await compress('--recipe', recipe), 'model.layers.0.mlp.up_prj', /"model\.layers\.0\.mlp\.up_proj"/, 'recipe.yaml:3:')
@@ -173,6 +185,32 @@ describe('oneshot: flags, output and data that cannot be used', () => {
 
   test('an unknown option: what was probably meant', async () => {
     expectRefusal(await compress('--overwrit'), '--overwrit', /--overwrite\b/)
+  })
+
+  test.each([
+    [['oneshot', 'model', '--recipie', 'W4A16'], '--recipie', '--recipe'],
+    [['plan', 'model', '--recip', 'W4A16'], '--recip', '--recipe'],
+    [['generate', 'model', '--promt', 'x'], '--promt', '--prompt'],
+    [['convert', 'model', '--fromat', 'gptq'], '--fromat', '--format'],
+  ])('%j: the option that is not known, before the one that is missing', async (args, unknown, meant) => {
+    const result = await runCli(args)
+    expectRefusal(result, `unknown option '${unknown}'`, `Did you mean ${meant}?`)
+    expect(result.stderr).not.toContain('not specified')
+  })
+
+  test('a required option that is missing is named', async () => {
+    expectRefusal(await runCli(['oneshot', model]), "required option '-r, --recipe <recipe>' not specified")
+  })
+
+  test.each([
+    ['--engine', 'wasn', 'wasm'],
+    ['--format', 'gtpq', 'gptq'],
+    ['--precision', 'bf16', null],
+  ])('%s %s: the choices, and the one that was probably meant', async (flag, value, meant) => {
+    const result = await compress(flag, value)
+    expectRefusal(result, flag, `'${value}' is invalid. Allowed choices are `)
+    if (meant === null) expect(result.stderr).not.toContain('did you mean')
+    else expect(result.stderr).toContain(`(did you mean "${meant}"?)`)
   })
 
   test('an unknown command: what was probably meant', async () => {

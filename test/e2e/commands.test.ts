@@ -76,7 +76,9 @@ describe('report', () => {
     await writeFile(weights, 'mine')
     expect(await runCli(['report', output, '-o', weights])).toMatchObject({ code: 2, stdout: '' })
     expect(await readFile(weights, 'utf8')).toBe('mine')
-    expect((await runCli(['report', TINY])).stderr).toMatch(/llmpress-report\.json: there is no such file/)
+    expect((await runCli(['report', TINY])).stderr).toMatch(
+      /^error: Cannot report on .*: there is no .*llmpress-report\.json, expected the folder of a finished run/,
+    )
   })
 })
 
@@ -118,11 +120,42 @@ describe('weights', () => {
     const tensor = 'model.layers.0.mlp.up_proj'
     const flags = ['--tensor', tensor, '--against', output, '--histogram', '--format', 'csv', '-o', file]
     const { code, stdout, stderr } = await runCli(['weights', TINY, ...flags])
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `${TINY}, ${output}: reading ${tensor}, quantizing them to eight bits to compare\n`,
+    })
     expect(stdout).toMatch(/^original .*^absmax .*^zero-point .*^\/.*32,768 weights/ms)
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\r\n')
     expect([lines.length, lines[0]]).toEqual([151, `From,To,original,absmax,zero-point,${output}`])
     expect((await runCli(['weights', TINY, '--range', '2,1'])).code).toBe(2)
+  })
+
+  test.each(['svg', 'png', 'csv', 'md'])(
+    '-o FILE.%s: written by its ending, and again, but in no place of another file',
+    async (format) => {
+      const file = join(dir, `drawn.${format}`)
+      const args = ['weights', TINY, '--tensor', 'model.norm', '-o', file]
+      expect((await runCli(args)).code).toBe(0)
+      const first = await readFile(file)
+      expect((await runCli(args)).code).toBe(0)
+      expect(Buffer.compare(await readFile(file), first)).toBe(0)
+      // Somebody else's of the same kind.
+      const other = Buffer.concat([first.subarray(0, 1), Buffer.from('mine'), first.subarray(1)])
+      await writeFile(file, other)
+      const { code, stdout, stderr } = await runCli(args)
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toContain(`error: Cannot write ${file}: found another file there, expected none or earlier histograms; --overwrite`)
+      expect(Buffer.compare(await readFile(file), other)).toBe(0)
+      expect((await runCli([...args, '--overwrite'])).code).toBe(0)
+      expect(Buffer.compare(await readFile(file), first)).toBe(0)
+    },
+  )
+
+  test('a format that the ending contradicts is refused, and so is a folder', async () => {
+    const odd = await runCli(['weights', TINY, '--format', 'csv', '-o', join(dir, 'odd.png')])
+    expect(odd).toMatchObject({ code: 2, stdout: '' })
+    expect(odd.stderr).toContain('its ending says png, expected .csv, or another --format')
+    expect((await runCli(['weights', TINY, '-o', dir])).stderr).toContain('it is a folder, expected a file')
   })
 })
 
@@ -315,7 +348,7 @@ test('bench follows links, gives checkpoints of one name documents of their own,
   expect(await runCli(['bench', TINY, ...flags, '--output-path', file], dir)).toEqual({
     code: 2,
     stdout: '',
-    stderr: `error: Cannot write ${file}: a part of the path is a file, expected folders.\n`,
+    stderr: `error: Cannot write ${file}: ${file} is a file, expected a folder.\n`,
   })
 })
 
@@ -326,7 +359,7 @@ test('eval says first that results cannot be written', async () => {
   expect({ code, stdout, stderr }).toEqual({
     code: 2,
     stdout: '',
-    stderr: `error: Cannot write ${file}: a part of the path is a file, expected folders.\n`,
+    stderr: `error: Cannot write ${file}: ${file} is a file, expected a folder.\n`,
   })
 })
 

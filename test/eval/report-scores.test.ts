@@ -31,7 +31,7 @@ test('reportScores has a row for each figure of a model, beside the original', (
     verdict: './out is close.',
     original: 'org/name',
     rows: [
-      { name: 'Perplexity on docs-text', unit: 'number', value: 19, original: 17 },
+      { name: 'Perplexity on docs-text, 1 × 11 tokens', unit: 'number', value: 19, original: 17 },
       { name: 'KL divergence', unit: 'number', value: 0.03, original: null },
       { name: 'Same first choice', unit: 'share', value: 0.9, original: null },
       { name: 'piqa acc_norm', unit: 'share', value: 0.6, original: 0.7 },

@@ -162,6 +162,11 @@ describe('modelFolder() without the hub', () => {
 
   test('refuses what is not in the cache, whole', async () => {
     await expect(get(NAME, { localFilesOnly: true })).rejects.toThrow(/Cannot find org\/tiny@main in the cache .*only local files/)
+    // Below a folder that is here a path was probably meant.
+    await expect(get('examples/modles', { localFilesOnly: true })).rejects.toThrow(
+      /Cannot find examples\/modles@main .* There is no folder examples\/modles here \(did you mean "examples\/models"\?\)\.$/,
+    )
+    await expect(get('package.json/x', { localFilesOnly: true })).rejects.toThrow(/ There is no folder package\.json\/x here\.$/)
     const { path } = await get()
     await rm(join(path, 'model.safetensors'))
     await expect(get(NAME, { localFilesOnly: true })).rejects.toThrow(/found only pickles|no weights/)

@@ -1,13 +1,14 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Matrices, type MatrixInput, rowBytes } from '../../src/kernels/matrices.ts'
+import { isTable, type Matrices, type MatrixInput, rowBytes } from '../../src/kernels/matrices.ts'
 import { encodeBf16 } from '../../src/numerics/bf16.ts'
+import { fourBitValues, packFourBit } from '../../src/numerics/bitsandbytes-codes.ts'
 import { packRows } from '../../src/numerics/int-pack.ts'
 import { bytesOf } from '../../src/numerics/view.ts'
 import { RunError } from '../../src/util/errors.ts'
 import { bytes, generator } from './random.ts'
 
-const FORMATS = ['f32', 'bf16', 'int8', 'int4'] as const
+const FORMATS = ['f32', 'bf16', 'int8', 'int4', 'nf4', 'fp4'] as const
 
 interface Shape {
   format: MatrixInput['format']
@@ -19,23 +20,32 @@ interface Shape {
   seed?: number
 }
 
+function hasScales(format: MatrixInput['format']): boolean {
+  return format !== 'f32' && format !== 'bf16'
+}
+
 /** A random matrix and what its elements are, in float64. */
 function randomMatrix({ format, rows, columns, groupSize = columns, asymmetric = false, bias = false, seed = 1 }: Shape): {
   input: MatrixInput
   weight: Float64Array
 } {
   const next = generator(seed)
-  const isInteger = format === 'int4' || format === 'int8'
+  const table = isTable(format) ? fourBitValues(format) : null
   const groups = columns / groupSize
   const half = format === 'int4' ? 8 : 128
-  const scale = isInteger ? Float32Array.from({ length: rows * groups }, () => next() / half) : null
-  const zeroPoint = isInteger && asymmetric ? Int8Array.from({ length: rows * groups }, () => Math.floor(next() * half)) : null
+  const scale = hasScales(format) ? Float32Array.from({ length: rows * groups }, () => next() / half) : null
+  const zeroPoint =
+    hasScales(format) && !table && asymmetric ? Int8Array.from({ length: rows * groups }, () => Math.floor(next() * half)) : null
   const bf16 = encodeBf16(Float32Array.from({ length: rows * columns }, next))
   const floats = format === 'bf16' ? new Float32Array(Uint32Array.from(bf16, (bits) => bits << 16).buffer) : Float32Array.from(bf16, next)
-  const codes = Int8Array.from(floats, () => Math.floor(next() * half))
-  const data = { f32: floats, bf16, int8: codes, int4: packRows(format === 'int4' ? codes : new Int8Array(codes.length), rows, columns, 4) }
+  const codes = Int8Array.from(floats, () => Math.floor(table ? (next() + 1) * 8 : next() * half))
+  const data = {
+    ...{ f32: floats, bf16, int8: codes, int4: packRows(format === 'int4' ? codes : new Int8Array(codes.length), rows, columns, 4) },
+    ...{ nf4: packFourBit(bytesOf(codes), 'nf4'), fp4: packFourBit(bytesOf(codes), 'fp4') },
+  }
   const weight = Float64Array.from(floats, (value, at) => {
     const tile = Math.floor(at / columns) * groups + Math.floor((at % columns) / groupSize)
+    if (table && scale) return table[codes[at]] * scale[tile]
     return scale ? (codes[at] - (zeroPoint?.[tile] ?? 0)) * scale[tile] : value
   })
   const input = { format, rows, columns, groupSize, scale, zeroPoint, data: bytesOf(data[format]) }
@@ -56,10 +66,9 @@ export function matricesContract(name: string, make: () => Promise<Matrices>, tw
     afterAll(() => matrices.close())
 
     test.each(FORMATS)('multiply gives the products in float64 for %s, with groups, zero points and a bias', (format) => {
-      const isInteger = format === 'int4' || format === 'int8'
       const { input, weight } = randomMatrix({
         ...{ format, rows: 37, columns: 192, asymmetric: true, bias: true },
-        groupSize: isInteger ? 64 : 192,
+        groupSize: hasScales(format) ? 64 : 192,
       })
       const x = vector(5 * 192, 9)
       const [y] = matrices.multiply([matrices.add(input)], x, 5)
@@ -120,6 +129,13 @@ export function matricesContract(name: string, make: () => Promise<Matrices>, tw
       expect(() => matrices.add({ ...input, data: new Uint8Array(127) })).toThrow('data has 127 elements, expected 128')
       expect(() => matrices.add({ ...input, groupSize: 16 })).toThrow('groups of 16, expected all columns or a divisor')
       expect(() => matrices.add({ ...input, scale: null })).toThrow('found no scales')
+      const nf4 = randomMatrix({ format: 'nf4', rows: 2, columns: 64 }).input
+      expect(() => matrices.add({ ...nf4, zeroPoint: new Int8Array(2) })).toThrow(
+        'found 64 columns and zero points, expected pairs of columns',
+      )
+      expect(() => matrices.add({ ...nf4, columns: 63, groupSize: 63, data: new Uint8Array(63) })).toThrow(
+        'found 63 columns, expected pairs',
+      )
       expect(() => matrices.multiply([matrices.add(input)], new Float32Array(63), 1)).toThrow(RunError)
     })
 
@@ -138,9 +154,8 @@ export function matricesContract(name: string, make: () => Promise<Matrices>, tw
       })
       fc.assert(
         fc.property(shape, ({ format, rows, blocks, cut, tokens, grouped, asymmetric, bias, seed }) => {
-          const isInteger = format === 'int4' || format === 'int8'
-          const columns = grouped ? 32 * blocks : 32 * blocks - cut
-          const groupSize = grouped && isInteger ? 32 : columns
+          const columns = grouped ? 32 * blocks : 32 * blocks - (isTable(format) ? cut & ~1 : cut)
+          const groupSize = grouped && hasScales(format) ? 32 : columns
           const { input } = randomMatrix({
             format,
             rows: tokens > 4 ? Math.ceil(rows / 20) : rows,

@@ -21,6 +21,14 @@ def blocks(kind):
     return {"kind": kind, "values": [round(v * 1013) for v in values.tolist()], "packed": codes.flatten().tolist(), "absmax": state.absmax.tolist()}
 
 
+def short(kind, count):
+    values = torch.randint(-2000, 2000, (count,)).float() / 1013
+    if count == 129:
+        values[128:] = 0
+    codes, state = F.quantize_4bit(values, quant_type=kind)
+    return {"kind": kind, "values": [round(v * 1013) for v in values.tolist()], "packed": codes.flatten().tolist(), "absmax": state.absmax.tolist()}
+
+
 def dynamic():
     values = torch.randint(-2000, 2000, (600,)).float() / 1013
     values[::3] /= 64
@@ -37,5 +45,7 @@ found = {
     "means": [mean(count) for count in [1, 5, 7, 8, 9, 31, 33, 64, 100, 257, 1000, 2100]],
     "blocks": [blocks("nf4"), blocks("fp4")],
     "dynamic": dynamic(),
+    # A last block that is shorter: alone, of even and odd length, and of zeros.
+    "short": [short(kind, count) for kind in ("nf4", "fp4") for count in (1, 20, 63, 128 + 30, 129, 64 + 33)],
 }
 json.dump(found, open(sys.argv[1], "w"), separators=(",", ":"))

@@ -144,6 +144,23 @@ describe('oneshot with less memory than its rows take', () => {
     await expect(failing).rejects.toThrow(/Cannot write .*scratch\.f32: the disk is full/)
   })
 
+  test.each([RECIPES[0], ['rounding', recipeOf('QuantizationModifier', { scheme: 'W4A16' })]] as typeof RECIPES)(
+    '%s: what is too little for any rows is refused before one is read',
+    async (_, recipe) => {
+      const events: string[] = []
+      const refused = runTiny(recipe, {
+        ...data,
+        dataset: '/no/such/file.txt',
+        maxMemory: '10MB',
+        onProgress: ({ type }) => events.push(type),
+      })
+      await expect(refused).rejects.toThrow(
+        /^Cannot compress model\.layers\.\d · .* 10\.0 MB are allowed, expected --max-memory 0\.\dGB or more/,
+      )
+      expect(events).toEqual([])
+    },
+  )
+
   test.each([['4 apples'], ['0GB'], ['-1GB'], [0], [1.5], ['']])('refuses %j as a size', async (maxMemory) => {
     const refused = runTiny(RECIPES[0][1], { ...data, maxMemory })
     await expect(refused).rejects.toThrow(UserError)

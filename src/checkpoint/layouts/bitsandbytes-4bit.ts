@@ -4,10 +4,10 @@ import { decodeDynamic, dynamicMap, NESTED_BLOCK } from '../../numerics/dynamic-
 import { torchMean } from '../../numerics/torch-mean.ts'
 import { bytesOf, viewAs } from '../../numerics/view.ts'
 import { CheckpointError } from '../../util/errors.ts'
-import { fourBitOf } from '../bitsandbytes-args.ts'
+import { fourBitOf, fourBitScaleShape } from '../bitsandbytes-args.ts'
 import { decodeQuantState, encodeQuantState, mostQuantStateBytes, quantStateSuffix } from '../quant-state.ts'
 import type { QuantizationArgs } from '../quantization-config.ts'
-import { type ReadSuffix, readStored } from '../scale-tensors.ts'
+import { magnitudes, type ReadSuffix, readStored } from '../scale-tensors.ts'
 import type { Layout, Quantized, StoredTensor } from './layout.ts'
 
 /**
@@ -15,7 +15,7 @@ import type { Layout, Quantized, StoredTensor } from './layout.ts'
  * (`bnb_4bit_quant_storage`); `weight.absmax` [blocks] F32, or U8 codes of the dynamic map with `weight.nested_absmax` and
  * `weight.nested_quant_map`; `weight.quant_map`, the 16 values; `weight.quant_state`, JSON in bytes, whose length depends on the offset in it.
  *
- * Its blocks run over the flattened weight. Here they must divide the columns, so that a block is a group of a row.
+ * Blocks run over the flattened weight, row ends or not, and the last one may be shorter.
  */
 export const layout: Layout = {
   format: 'bitsandbytes-4bit',
@@ -50,11 +50,9 @@ const STORAGE: Readonly<Record<string, DType>> = {
 
 /** Why a weight of [rows, columns] cannot be stored so; null where it can. */
 function problemOf(args: QuantizationArgs, rows: number, columns: number): string | null {
-  const { type, blockSize, storage } = fourBitOf(args)
+  const { storage } = fourBitOf(args)
   if (rows === 0 || columns === 0) return `found a weight without elements, [${rows}, ${columns}], expected some`
-  if (columns % blockSize !== 0)
-    return `found ${type} in blocks of ${blockSize} for [${rows}, ${columns}], expected columns that they divide: blocks that run on into the next row are not done here`
-  const bytes = (rows * columns) / 2
+  const bytes = Math.ceil((rows * columns) / 2)
   const packed = STORAGE[storage]
   if (packed !== undefined && bytes % DTYPE_BYTES[packed] === 0) return null
   return `found bnb_4bit_quant_storage ${storage} for ${bytes} bytes of codes, expected one of ${Object.keys(STORAGE).join(', ')} that divides them`
@@ -69,9 +67,9 @@ function tensors(args: QuantizationArgs, rows: number, columns: number, dtype: S
   const { type, blockSize, nested, storage } = fourBitOf(args)
   const problem = problemOf(args, rows, columns)
   if (problem !== null) throw new CheckpointError(`Cannot use bitsandbytes-4bit for weights: ${problem}.`)
-  const blocks = (rows * columns) / blockSize
+  const blocks = Math.ceil((rows * columns) / blockSize)
   const packed = STORAGE[storage]
-  const bytes = (rows * columns) / 2
+  const bytes = Math.ceil((rows * columns) / 2)
   const state = { type, blockSize, dtype: storedType(dtype), rows, columns }
   return [
     { suffix: 'weight', dtype: packed, shape: [bytes / DTYPE_BYTES[packed], 1] },
@@ -89,14 +87,14 @@ const NESTED = (blocks: number): StoredTensor[] => [
 
 function encode({ args, rows, columns, codes, scale, fourBit }: Quantized): Map<string, Uint8Array> {
   const { type, blockSize, nested } = fourBitOf(args)
-  const blocks = (rows * columns) / blockSize
+  const blocks = Math.ceil((rows * columns) / blockSize)
   if (codes.length !== rows * columns || scale.length !== blocks || !fourBit || nested !== (fourBit.nested !== null))
     throw new RangeError(
       `Cannot store [${rows}, ${columns}]: found ${codes.length} codes and ${scale.length} scales, expected ${blocks} scales`,
     )
   const state = { type, blockSize, dtype: fourBit.dtype, rows, columns, offset: fourBit.nested?.offset ?? null }
   const bytes = new Map([
-    ['weight', packFourBit(bytesOf(codes))],
+    ['weight', packFourBit(bytesOf(codes), type)],
     ['weight.absmax', fourBit.nested ? fourBit.nested.codes : bytesOf(scale)],
   ])
   if (fourBit.nested) {
@@ -118,20 +116,20 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, dty
   const suffix = quantStateSuffix(type)
   const state = decodeQuantState(await read(suffix), suffix, { type, blockSize, rows, columns }, nested)
   requireValues(viewAs(Float32Array, await bytesIn('weight.quant_map')), fourBitValues(type), 'weight.quant_map', type)
-  const codes = unpackFourBit(await bytesIn('weight'))
+  const codes = unpackFourBit(await bytesIn('weight'), rows * columns)
   const absmax = await bytesIn('weight.absmax')
   const whole = {
     args,
     rows,
     columns,
     codes,
-    scaleShape: [rows, columns / blockSize],
+    scaleShape: fourBitScaleShape(rows, columns, blockSize),
     scaleDtype: 'F32' as const,
     zeroPoint: null,
     globalScale: null,
   }
-  if (state.offset === null) return { ...whole, scale: viewAs(Float32Array, absmax), fourBit: { dtype: state.dtype, nested: null } }
-  const scales = { codes: absmax, absmax: viewAs(Float32Array, await bytesIn('weight.nested_absmax')), offset: state.offset }
+  if (state.offset === null) return { ...whole, scale: magnitudes(absmax, 'weight.absmax'), fourBit: { dtype: state.dtype, nested: null } }
+  const scales = { codes: absmax, absmax: magnitudes(await bytesIn('weight.nested_absmax'), 'weight.nested_absmax'), offset: state.offset }
   const map = dynamicMap()
   const found = viewAs(Float32Array, await bytesIn('weight.nested_quant_map'))
   requireValues(found, map, 'weight.nested_quant_map', 'the dynamic map')

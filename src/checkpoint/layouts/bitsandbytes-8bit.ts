@@ -2,7 +2,7 @@ import { bytesOf, viewAs } from '../../numerics/view.ts'
 import { CheckpointError } from '../../util/errors.ts'
 import { INT8_LARGEST } from '../bitsandbytes-args.ts'
 import type { QuantizationArgs } from '../quantization-config.ts'
-import { encodeScale, readStored } from '../scale-tensors.ts'
+import { encodeScale, magnitudes, readStored } from '../scale-tensors.ts'
 import type { Layout, StoredTensor } from './layout.ts'
 
 /**
@@ -39,7 +39,7 @@ export const layout: Layout = {
       rows,
       columns,
       codes: viewAs(Int8Array, await readStored(weight, read)),
-      scale: viewAs(Float32Array, await readStored(scb, read)),
+      scale: magnitudes(await readStored(scb, read), 'SCB'),
       scaleShape: [rows, 1],
       scaleDtype: 'F32',
       zeroPoint: null,

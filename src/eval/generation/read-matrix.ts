@@ -2,6 +2,7 @@ import { groupFits, type MatrixInput } from '../../kernels/matrices.ts'
 import type { LinearSpec } from '../../models/architecture.ts'
 import { type OpenModel, readSoundCodes, readWeight, storedName } from '../../models/open-model.ts'
 import { loadBias } from '../../models/weights.ts'
+import { packFourBit } from '../../numerics/bitsandbytes-codes.ts'
 import { firstNonFinite } from '../../numerics/finite.ts'
 import { packRows } from '../../numerics/int-pack.ts'
 import { bytesOf } from '../../numerics/view.ts'
@@ -10,7 +11,8 @@ import { rowScales } from '../../schemes/row-scales.ts'
 import { CheckpointError } from '../../util/errors.ts'
 
 /**
- * A linear as it is held in memory: integers as codes, of four bits where that is enough; bfloat16 as it is; all else as float32.
+ * A linear as it is held in memory: integers as codes, of four bits where that is enough; NF4 and FP4 as they are stored, unless blocks run over the ends of
+ * rows that 32 does not divide; bfloat16 as it is; all else as float32.
  * Errors: CheckpointError as `readWeight`.
  */
 export async function readMatrix(source: OpenModel, spec: LinearSpec): Promise<MatrixInput> {
@@ -25,6 +27,8 @@ export async function readMatrix(source: OpenModel, spec: LinearSpec): Promise<M
     const quantized = await readSoundCodes(source.reader, stored, stored.scheme.weights, spec)
     const { args, codes } = quantized
     const { groupSize, scale, zeroPoint } = rowScales(args, rows, columns, quantized)
+    if ((args.type === 'nf4' || args.type === 'fp4') && groupFits(groupSize, columns) && columns % 2 === 0)
+      return { rows, columns, bias, groupSize, scale, zeroPoint, data: packFourBit(bytesOf(codes), args.type), format: args.type }
     if (args.type !== 'int' || !(codes instanceof Int8Array) || !groupFits(groupSize, columns))
       return floats(bytesOf(dequantize(quantized)), 'f32')
     const isNarrow = args.num_bits <= 4

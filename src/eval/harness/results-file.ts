@@ -1,6 +1,7 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JsonObject } from '../../checkpoint/json-file.ts'
+import { makeFolder } from '../../util/make-folder.ts'
 import { packageVersion } from '../../util/package-version.ts'
 import type { ModelEvaluation } from '../evaluation.ts'
 import { FEW_SHOT_SEED } from './few-shot.ts'
@@ -21,7 +22,7 @@ export interface ResultsRequest {
  */
 export async function writeResults(folder: string, found: ModelEvaluation, request: ResultsRequest): Promise<string> {
   const inside = join(folder, fileName(found.model))
-  await mkdir(inside, { recursive: true })
+  await makeFolder(inside)
   const time = new Date(request.started).toISOString().replace('Z', '').replaceAll(':', '-')
   const path = join(inside, `results_${time}.json`)
   // Whoever reads it meanwhile sees the old one or the new one, whole.

@@ -3,7 +3,8 @@ import { productColumns, productSegment } from '../tiles'
 /*
  * y = W x + b for weight matrices that stay in memory, each sum in one order, as the twin does (../reference-matrices.ts). Floats: 16 sums by
  * the column's place, added in pairs. Integers: exact sums of codes times x in fixed point (../fixed-point.ts), its upper and its lower half
- * apart, four of each; as floats times the group's scale; groups in order; last times the scale of x.
+ * apart, four of each; as floats times the group's scale; groups in order; last times the scale of x. Codes of a table: its values times x, 16
+ * sums by the place of a pair of columns; times the group's scale; groups in order; added in pairs.
  */
 
 /** Fields of a matrix's description, four bytes each: see ../wasm-matrices.ts. */
@@ -21,6 +22,8 @@ const ZERO: usize = 28
 const BIAS: usize = 32
 /** Rows that are taken at a time. */
 const STEP: usize = 36
+/** The values of 16 codes in float32, as four planes of bytes. */
+const TABLE: usize = 40
 
 /** Fields of a job. */
 const NEXT: usize = 0
@@ -34,8 +37,10 @@ const SPLIT: usize = 24
 const WIDTH: usize = 28
 /** What the fixed point of each token counts in. */
 const UNITS: usize = 32
+/** x as float32, in each block the even places first. */
+const PAIRS: usize = 36
 /** Then for each matrix its description, where its product goes ([tokens, rows]) and its first chunk. */
-const LIST: usize = 36
+const LIST: usize = 40
 const ENTRY: usize = 12
 
 const BLOCK: usize = <usize>productColumns * 4
@@ -187,6 +192,73 @@ function f32Row(row: usize, x: usize, pitch: usize): f32 {
   return total(folded(a, b, c, d))
 }
 
+/** Bytes of two planes side by side, of the first or the last eight codes. */
+@inline
+function firstBytes(lower: v128, upper: v128): v128 {
+  return v128.shuffle<i8>(lower, upper, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+}
+
+@inline
+function lastBytes(lower: v128, upper: v128): v128 {
+  return v128.shuffle<i8>(lower, upper, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+}
+
+/** Four float32 of their lower and upper halves. */
+@inline
+function firstFloats(lower: v128, upper: v128): v128 {
+  return v128.shuffle<i16>(lower, upper, 0, 8, 1, 9, 2, 10, 3, 11)
+}
+
+@inline
+function lastFloats(lower: v128, upper: v128): v128 {
+  return v128.shuffle<i16>(lower, upper, 4, 12, 5, 13, 6, 14, 7, 15)
+}
+
+@inline
+function tableRow(row: usize, x: usize, scale: usize, table: usize, groups: usize, blocks: usize): f32 {
+  const nibble = i8x16.splat(15)
+  const plane0 = v128.load(table)
+  const plane1 = v128.load(table, 16)
+  const plane2 = v128.load(table, 32)
+  const plane3 = v128.load(table, 48)
+  let a = f32x4.splat(0)
+  let b = a
+  let c = a
+  let d = a
+  for (let group: usize = 0; group < groups; group++) {
+    let p = f32x4.splat(0)
+    let q = p
+    let r = p
+    let s = p
+    for (const end = row + blocks * 16; row < end; row += 16) {
+      const packed = v128.load(row)
+      // The upper halves are columns of even places, the lower ones those of odd places.
+      let codes = v128.and(i16x8.shr_u(packed, 4), nibble)
+      for (let half = 0; half < 2; half++, x += 64) {
+        const byte0 = i8x16.swizzle(plane0, codes)
+        const byte1 = i8x16.swizzle(plane1, codes)
+        const byte2 = i8x16.swizzle(plane2, codes)
+        const byte3 = i8x16.swizzle(plane3, codes)
+        let lower = firstBytes(byte0, byte1)
+        let upper = firstBytes(byte2, byte3)
+        p = plus(p, firstFloats(lower, upper), x)
+        q = plus(q, lastFloats(lower, upper), x + 16)
+        lower = lastBytes(byte0, byte1)
+        upper = lastBytes(byte2, byte3)
+        r = plus(r, firstFloats(lower, upper), x + 32)
+        s = plus(s, lastFloats(lower, upper), x + 48)
+        codes = v128.and(packed, nibble)
+      }
+    }
+    const factor = v128.load_splat<f32>(scale + group * 4)
+    a = f32x4.add(a, f32x4.mul(p, factor))
+    b = f32x4.add(b, f32x4.mul(q, factor))
+    c = f32x4.add(c, f32x4.mul(r, factor))
+    d = f32x4.add(d, f32x4.mul(s, factor))
+  }
+  return total(folded(a, b, c, d))
+}
+
 /** One row by the kinds of ../wasm-matrices.ts. */
 @inline
 function product(format: i32, row: usize, x: usize, unit: f32, scale: usize, zero: usize, matrix: usize, pitch: usize): f32 {
@@ -194,6 +266,7 @@ function product(format: i32, row: usize, x: usize, unit: f32, scale: usize, zer
   if (format == 1) return bf16Row(row, x, pitch)
   const groups = <usize>load<u32>(matrix, GROUPS)
   const blocks = <usize>load<u32>(matrix, BLOCKS)
+  if (format > 3) return tableRow(row, x, scale, <usize>load<u32>(matrix, TABLE), groups, blocks)
   if (format == 2) {
     return unit * (zero ? int8Row(row, x, scale, zero, groups, blocks, true) : int8Row(row, x, scale, zero, groups, blocks, false))
   }
@@ -211,7 +284,8 @@ function chunk(job: usize, matrix: usize, out: usize, index: usize): void {
   const bias = <usize>load<u32>(matrix, BIAS)
   const step = <usize>load<u32>(matrix, STEP)
   const tokens = <usize>load<u32>(job, TOKENS)
-  const x = <usize>(format < 2 ? load<u32>(job, PLAIN) : format == 2 ? load<u32>(job, FIXED) : load<u32>(job, SPLIT))
+  const form = format < 2 ? PLAIN : format == 2 ? FIXED : format == 3 ? SPLIT : PAIRS
+  const x = <usize>load<u32>(job + form)
   const units = <usize>load<u32>(job, UNITS)
   const width = <usize>load<u32>(job, WIDTH)
   const last = min(rows, (index + 1) * step)

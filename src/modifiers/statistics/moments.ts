@@ -1,7 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { gramBands, readBands } from '../../engine/gram.ts'
-import { linearMatMul, quickMatMul } from '../../engine/mat-mul.ts'
+import { quickMatMul } from '../../engine/mat-mul.ts'
 import { roundsOutputs } from '../../engine/precision.ts'
 import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
 import { RunError } from '../../util/errors.ts'
@@ -125,7 +125,7 @@ class MomentSum {
       const parts: Tensor[] = [...(this.#withMean ? [tf.sum(input, 0)] : []), ...pull]
       return {
         sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts,
-        bands: gramBands(x, bandsBefore, this.#rounded ? linearMatMul : quickMatMul),
+        bands: gramBands(x, bandsBefore, this.#rounded),
       }
     })
     this.#sums = sums
