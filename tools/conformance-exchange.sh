@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares GPTQ and AWQ checkpoints with GPTQModel and transformers on the CPU: npm run conformance:exchange [-- case ...]
-# Python's side is installed once, into the cache folder (some minutes and 1.5 GB); LLMPRESS_EXCHANGE_PYTHON names an interpreter that has it.
+# Python's side is installed once, into the cache folder (some minutes and 6.4 GB, most of it torch with its CUDA libraries); LLMPRESS_EXCHANGE_PYTHON names an interpreter that has it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
