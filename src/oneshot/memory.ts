@@ -1,4 +1,4 @@
-import { availableBytes } from '../checkpoint/disk-space.ts'
+import { bytesForOutput } from '../checkpoint/disk-space.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { Model, StageSpec } from '../models/architecture.ts'
 import { batchTokens } from '../models/batches.ts'
@@ -210,7 +210,7 @@ function parkedBytes(plan: Plan, { tokens }: RowsShape): number {
 /** Errors: UserError where the disk of the output has no room for the scratch file beside the checkpoint. */
 export async function requireScratch({ output, size }: Plan, { parked, scratch }: Placement): Promise<void> {
   if (!parked) return
-  const available = await availableBytes(output)
+  const available = await bytesForOutput(output)
   if (available >= scratch + size.after) return
   throw new UserError(
     `Cannot calibrate in ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(scratch)} for what does not fit in memory beside ${formatBytes(size.after)} for the checkpoint. Take fewer rows (--num-calibration-samples), allow more memory (--max-memory) or choose another output folder.${seeGuide('memory')}`,

@@ -48,6 +48,21 @@ describe('CheckpointWriter', () => {
     expect(new Uint8Array(await readFile(join(output, 'model.safetensors')))).toEqual(safetensorsFile(tensors))
   })
 
+  it('has written the last chunk of a tensor before it asks for more: its memory is then used again', async () => {
+    const tensor = { name: 'x', dtype: 'U8' as const, shape: [16 << 20], bytes: new Uint8Array(16 << 20).fill(7) }
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, planShards([tensor]))
+    async function* chunks() {
+      const memory = tensor.bytes.slice()
+      yield memory
+      memory.fill(0)
+    }
+    await writer.writeChunks(tensor, chunks())
+    await writer.finish()
+    const written = await readFile(join(output, 'model.safetensors'))
+    expect(Buffer.compare(written, safetensorsFile([tensor]))).toBe(0)
+  })
+
   it('writes shards with an index that the reader accepts, a large tensor from chunks', async () => {
     const output = await temporaryFolder()
     const writer = await CheckpointWriter.open(output, twoShards)
