@@ -28,7 +28,7 @@ export interface TensorReader {
   readRange(name: string, begin: number, end: number): Promise<Uint8Array>
   /**
    * The bytes of a tensor in consecutive chunks of some megabytes, so that one of any size can be copied. A chunk is good until the one
-   * after the next is asked for: then its memory is read into again. Errors: as `read`.
+   * after the next is asked for, or the end: then its memory is read into again. Errors: as `read`.
    */
   readChunks(name: string): AsyncGenerator<Uint8Array>
   /**
