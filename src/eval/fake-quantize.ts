@@ -1,5 +1,4 @@
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
-import { throughLlmInt8 } from '../schemes/bitsandbytes.ts'
 import { type Grid, minMaxGrid } from '../schemes/qparams.ts'
 import { dequantize, quantizeToGrid } from '../schemes/quantize.ts'
 
@@ -13,8 +12,7 @@ export interface StoredScale {
 
 /**
  * Activations as a server computes with them: quantized and back, with the scale that is `stored`, or (null) with ranges found on the spot.
- * x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights. LLM.int8 leaves columns with outliers,
- * which become 1 in `isOutlier` [columns].
+ * x [tokens, columns]; a token's scale is a row's, so `token` is what `channel` is for weights. LLM.int8 multiplies codes: see llm-int8.ts.
  */
 export function fakeQuantize(
   x: Float32Array,
@@ -22,9 +20,7 @@ export function fakeQuantize(
   columns: number,
   args: QuantizationArgs,
   stored: StoredScale | null = null,
-  isOutlier?: Uint8Array,
 ): Float32Array {
-  if (args.outlier_threshold !== undefined) return throughLlmInt8(x, tokens, columns, args.outlier_threshold, isOutlier)
   const tiled: QuantizationArgs = args.strategy === 'token' ? { ...args, strategy: 'channel' } : args
   const grid =
     stored !== null && args.dynamic === false ? staticGrid(args, stored) : minMaxGrid(x, tokens, columns, tiled, 'F32', stored?.value)

@@ -18,14 +18,23 @@ import {
 } from '../models/weights.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { fakeQuantize, fakeQuantizeCache } from './fake-quantize.ts'
+import {
+  applyLlmInt8,
+  disposeLlmInt8,
+  type LlmInt8Batch,
+  type LlmInt8Tensors,
+  llmInt8Batch,
+  llmInt8Tensors,
+  readLlmInt8,
+} from './llm-int8.ts'
 import { addOutliers, type OutlierColumns, outlierColumns, type SeenOutliers } from './outlier-columns.ts'
 import { type ServedCache, servedCache } from './served-cache.ts'
 import { type ServedInputs, servedInputs } from './served-inputs.ts'
 
-/** A linear as a server runs it: its weight and how its inputs are quantized. */
-interface ServedLinear extends LinearTensors {
-  readonly inputs: ServedInputs | null
-}
+/** A linear as a server runs it: its weight and how its inputs are quantized; for LLM.int8 as codes. */
+type ServedLinear =
+  | { readonly inputs: ServedInputs | null; readonly floats: LinearTensors; readonly codes: null }
+  | { readonly inputs: ServedInputs; readonly floats: null; readonly codes: LlmInt8Tensors }
 
 /** The linears of a layer by name, which stay where they are put. */
 type ServedLinears = Map<string, ServedLinear>
@@ -100,7 +109,7 @@ export class ForwardPass {
       tf.dispose([...outputs, ...hidden])
       throw error
     } finally {
-      linears.forEach(disposeLinear)
+      linears.forEach(disposeServed)
       disposeParameters(parameters)
     }
   }
@@ -111,7 +120,7 @@ export class ForwardPass {
     const parameters = await loadParameters(this.source, model.headParameters())
     const linears: ServedLinears = new Map()
     const dispose = () => {
-      linears.forEach(disposeLinear)
+      linears.forEach(disposeServed)
       disposeParameters(parameters)
     }
     try {
@@ -126,8 +135,14 @@ export class ForwardPass {
   /** Puts linears on the engine and into `linears`, whose owner disposes of them, also of some when there is an error at another. */
   async #serve(specs: readonly LinearSpec[], linears: ServedLinears): Promise<void> {
     for (const spec of specs) {
-      const tensors = linearTensors(await readWeight(this.source, spec), await loadBias(this.source, spec), spec)
-      linears.set(spec.name, { ...tensors, inputs: this.#inputs.get(spec.name) ?? null })
+      const inputs = this.#inputs.get(spec.name) ?? null
+      if (inputs?.args.outlier_threshold !== undefined) {
+        const weight = await readLlmInt8(this.source, spec)
+        linears.set(spec.name, { inputs, floats: null, codes: llmInt8Tensors(new Float32Array(weight.codes), weight, spec) })
+        continue
+      }
+      const floats = linearTensors(await readWeight(this.source, spec), await loadBias(this.source, spec), spec)
+      linears.set(spec.name, { inputs, floats, codes: null })
     }
   }
 }
@@ -169,21 +184,29 @@ async function answerRequest(
   })
   const values = served.some(({ linear }) => linear.inputs) ? await input.data<'float32'>() : new Float32Array(0)
   // The linears of a stage mostly have one scheme: then they share the quantized input. Stored scales are each linear's own.
-  const quantized = new Map<string, { x: Tensor2D; isOutlier: Uint8Array }>()
-  const [, columns] = input.shape
-  const through = (args: ServedInputs['args'], scale: ServedInputs['scale']) => {
-    const isOutlier = new Uint8Array(columns)
-    return { x: tf.tensor2d(fakeQuantize(values, ...input.shape, args, scale, isOutlier), input.shape), isOutlier }
-  }
+  const quantized = new Map<string, Tensor2D>()
+  const batches = new Map<number, LlmInt8Batch>()
+  const [tokens, columns] = input.shape
   return tf.tidy(() =>
     served.map(({ linear, name }) => {
-      if (!linear.inputs) return applyLinear(input, linear)
+      if (linear.codes) {
+        const threshold = linear.inputs.args.outlier_threshold ?? 0
+        const batch = batches.get(threshold) ?? llmInt8Batch(values, tokens, columns, threshold)
+        batches.set(threshold, batch)
+        addOutliers(outliers, name, batch.isOutlier)
+        return applyLlmInt8(batch, linear.codes)
+      }
+      if (!linear.inputs) return applyLinear(input, linear.floats)
       const { args, scale } = linear.inputs
       const key = JSON.stringify([args, scale])
-      const own = quantized.get(key) ?? through(args, scale)
+      const own = quantized.get(key) ?? tf.tensor2d(fakeQuantize(values, tokens, columns, args, scale), input.shape)
       quantized.set(key, own)
-      if (args.outlier_threshold !== undefined) addOutliers(outliers, name, own.isOutlier)
-      return applyLinear(own.x, linear)
+      return applyLinear(own, linear.floats)
     }),
   )
+}
+
+function disposeServed({ floats, codes }: ServedLinear): void {
+  if (floats) disposeLinear(floats)
+  else disposeLlmInt8(codes)
 }

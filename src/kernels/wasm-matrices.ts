@@ -14,7 +14,7 @@ import { loadModule } from './wasm.ts'
 const FORMATS: Readonly<Record<MatrixInput['format'], number>> = { f32: 0, bf16: 1, int8: 2, int4: 3, nf4: 4, fp4: 5 }
 /** Words of a description, and of a job before its list of matrices. */
 const DESCRIPTION = 11
-const JOB = 10
+const JOB = 12
 /** Matrices of a job at most. */
 const MOST = 64
 /** Weights that a lane takes at a time: some microseconds' work, so that lanes end together. */
@@ -43,6 +43,8 @@ class WasmMatrices implements Matrices {
   /** Where x lies in its forms, and the products. */
   #x = { at: 0, bytes: 0 }
   #out = { at: 0, bytes: 0 }
+  /** Where lanes keep the values of a row of NF4 or FP4. */
+  #values = { at: 0, bytes: 0 }
   #bytes = 0
   /** Where the tables of NF4 and FP4 lie, once there is a matrix with them. */
   readonly #tables = new Map<FourBitType, number>()
@@ -53,6 +55,7 @@ class WasmMatrices implements Matrices {
     this.#arena = new Arena(this.#memory, 'hold the weights of the model')
     const control = this.#arena.take(CONTROL_BYTES)
     this.#job = this.#arena.take((JOB + 3 * MOST) * 4)
+    new Int32Array(this.#memory.buffer, this.#job, JOB).fill(0)
     this.#lanes = new Lanes(module, this.#memory, control, this.#job, threads)
   }
 
@@ -131,6 +134,7 @@ class WasmMatrices implements Matrices {
       this.#out,
       chosen.reduce((sum, { rows }) => sum + tokens * rows * 4, 0),
     )
+    if (chosen.some(({ format }) => isTable(format))) this.#values = this.#room(this.#values, this.threads * width * 4)
     const { buffer } = this.#memory
     const [plain, fixed, split, pairs, units] = [0, 1, 2, 3, 4].map((i) => this.#x.at + i * form)
     const has = (format: MatrixInput['format']) => chosen.some((matrix) => matrix.format === format)
@@ -158,7 +162,7 @@ class WasmMatrices implements Matrices {
       chunks += own
       out += tokens * rows * 4
     }
-    job.set([0, chunks, chosen.length, tokens, plain, fixed, split, width * 4, units, pairs])
+    job.set([0, chunks, chosen.length, tokens, plain, fixed, split, width * 4, units, pairs, this.#values.at])
     this.#lanes.run()
     out = this.#out.at
     for (const [i, { rows }] of chosen.entries()) {

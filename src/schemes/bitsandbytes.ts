@@ -65,41 +65,37 @@ function overLargest(magnitude: number): number {
   return Math.fround(Math.fround(1 / magnitude) * INT8_LARGEST)
 }
 
-/**
- * What bitsandbytes' CPU kernels multiply the sums of products of codes by, beside both magnitudes. 1 / 127² is 6.200012e-05, which its CUDA kernels
- * have: 2e-5 less.
- */
-const DEQUANT = 6.200124e-5
+/** Inputs of linears as LLM.int8 multiplies them. */
+export interface LlmInt8Inputs {
+  /** [tokens, columns] whole numbers, 0 in columns that are left. */
+  readonly codes: Float32Array
+  /** [tokens] what 127 stands for. */
+  readonly magnitudes: Float32Array
+  /** [columns] 1 where a column is left as it is. */
+  readonly isOutlier: Uint8Array
+}
 
 /**
- * Inputs x [tokens, columns] as LLM.int8 computes with them: columns with a magnitude of at least `threshold` in some token as they are, for 16
- * bits hold them; the rest, in float16, by token over the largest magnitude below the threshold times 127, rounded and back. A threshold of 0
- * leaves no column out. Which columns are left depends on all tokens that come together, in bitsandbytes too. `isOutlier` [columns]: becomes 1 where a column is left.
+ * Codes for inputs x [tokens, columns], in the order of bitsandbytes 0.50: columns with a magnitude of at least `threshold` in some token are left as
+ * they are; the rest, in float16, by token over the largest magnitude below the threshold times 127, rounded. A threshold of 0 leaves no column.
+ * Which columns are left depends on all tokens that come together, in bitsandbytes too.
  */
-export function throughLlmInt8(
-  x: Float32Array,
-  tokens: number,
-  columns: number,
-  threshold: number,
-  isOutlier: Uint8Array = new Uint8Array(columns),
-): Float32Array {
-  const half = x.slice()
-  roundToDtype(half, 'F16')
-  isOutlier.fill(0)
-  if (threshold > 0) for (let i = 0; i < half.length; i++) if (Math.abs(half[i]) >= threshold) isOutlier[i % columns] = 1
-  const out = x.slice()
+export function quantizeLlmInt8Inputs(x: Float32Array, tokens: number, columns: number, threshold: number): LlmInt8Inputs {
+  const codes = x.slice()
+  roundToDtype(codes, 'F16')
+  const magnitudes = new Float32Array(tokens)
+  const isOutlier = new Uint8Array(columns)
+  if (threshold > 0) for (let i = 0; i < codes.length; i++) if (Math.abs(codes[i]) >= threshold) isOutlier[i % columns] = 1
   for (let token = 0; token < tokens; token++) {
-    const row = half.subarray(token * columns, (token + 1) * columns)
+    const row = codes.subarray(token * columns, (token + 1) * columns)
     let most = 0
     for (let c = 0; c < columns; c++) {
       const magnitude = Math.abs(row[c])
       if (magnitude > most && (threshold === 0 || magnitude < threshold)) most = magnitude
     }
+    magnitudes[token] = most
     const factor = overLargest(most)
-    for (let c = 0; c < columns; c++) {
-      if (isOutlier[c]) continue
-      out[token * columns + c] = most === 0 ? 0 : roundHalfEven(Math.fround(row[c] * factor)) * most * DEQUANT * INT8_LARGEST
-    }
+    for (let c = 0; c < columns; c++) row[c] = isOutlier[c] || most === 0 ? 0 : roundHalfEven(Math.fround(row[c] * factor))
   }
-  return out
+  return { codes, magnitudes, isOutlier }
 }

@@ -4,9 +4,9 @@ Prints `ok ...` or `not ok ...` per check. Usage: load_bitsandbytes.py WORK_DIR
 
 - bytes: what transformers saves of the original with the same configuration has the same tensors, types, shapes and bytes;
 - logits of 4-bit weights in float32 (bnb_4bit_compute_dtype set aside): largest difference <= 1e-3 standard deviations;
-- logits of LLM.int8: an input on the border between two codes falls to one side or the other by the last bit of a float, and in a trained model
-  of several layers every token hears of one: rms difference <= 0.01. In the tiny model 70 % of tokens do not: those are within 1e-4 standard
-  deviations. All rows go in one batch, since columns with outliers are found over all of it;
+- logits of LLM.int8: linears give the same for the same inputs; norms and attention do not to the bit, and an input on the border between two codes falls to one
+  side or the other by the last bit of a float: rms difference <= 0.01. Tokens that hear of none are within 1e-4 standard deviations: 60 % in the tiny
+  model and in docs-llama-4m (70 % and 99 % were seen). All rows go in one batch, since columns with outliers are found over all of it;
 - widths of multiples of 16 that are none of 64: the AVX512 kernels of bitsandbytes 0.50.2 take every row to begin a block, which others of it do not; weights
   are dequantized in torch there, and its own kernel is not looked at;
 - where the processor has AVX512-BF16, logits of the kernel that bitsandbytes takes there, which computes in bfloat16: rms difference <= 0.05.
@@ -93,7 +93,7 @@ def compare(name, folder):
     rms = ((ours - theirs).square().mean().sqrt() / theirs.std()).item()
     if config["load_in_8bit"]:
         share = (apart <= 1e-4).float().mean().item()
-        least = 0.7 if name.startswith("tiny") else 0
+        least = 0 if name.startswith("family") else 0.6
         check(share >= least and rms <= 0.01, f"{name}: logits, {100 * share:.1f} % of tokens within 1e-4 (>= {100 * least:.0f} %), rms {rms:.1e} <= 0.01")
         return
     check(apart.max().item() <= 1e-3, f"{name}: logits in float32, {apart.max().item():.1e} <= 1e-3")

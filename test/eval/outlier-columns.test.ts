@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest'
-import { fakeQuantize } from '../../src/eval/fake-quantize.ts'
+import { multiplyLlmInt8 } from '../../src/eval/llm-int8.ts'
 import { addOutliers, outlierSentence, type SeenOutliers } from '../../src/eval/outlier-columns.ts'
-import { args } from '../checkpoint/schemes.ts'
+import { quantizeLlmInt8Inputs } from '../../src/schemes/bitsandbytes.ts'
 
 const [TOKENS, COLUMNS, PLANTED] = [8, 32, 7]
 
-/** Values within 1 and one column of 50s, through LLM.int8: the mean squared error, and the columns that were left. */
-function through(outlier_threshold: number): { error: number; left: number[] } {
+/** Values within 1 and one column of 50s, through LLM.int8 by an identity: the mean squared error, and the columns that were left. */
+function through(threshold: number): { error: number; left: number[] } {
   const x = Float32Array.from({ length: TOKENS * COLUMNS }, (_, i) => (i % COLUMNS === PLANTED ? 50 : Math.sin(i * i)))
-  const isOutlier = new Uint8Array(COLUMNS)
-  const token = { ...args({ num_bits: 8 }), strategy: 'token', dynamic: true, outlier_threshold } as const
-  const found = fakeQuantize(x, TOKENS, COLUMNS, token, null, isOutlier)
+  const identity = { magnitudes: new Float32Array(COLUMNS).fill(1), bias: null }
+  const [found] = multiplyLlmInt8(x, TOKENS, threshold, [identity], (codes) => [codes.map((value) => 127 * value)])
   const error = found.reduce((sum, value, i) => sum + (value - x[i]) ** 2, 0) / x.length
+  const { isOutlier } = quantizeLlmInt8Inputs(x, TOKENS, COLUMNS, threshold)
   return { error, left: [...isOutlier].flatMap((one, c) => (one ? [c] : [])) }
 }
 

@@ -4,8 +4,10 @@ import type { Matrices } from '../../kernels/matrices.ts'
 import type { LinearSpec, StageRequest } from '../../models/architecture.ts'
 import { allLinears, type OpenModel } from '../../models/open-model.ts'
 import { applyLinear, disposeLinear, linearTensors } from '../../models/weights.ts'
+import { bytesOf } from '../../numerics/view.ts'
 import { span } from '../../util/span.ts'
 import { fakeQuantize } from '../fake-quantize.ts'
+import { applyLlmInt8, disposeLlmInt8, type LlmInt8Batch, llmInt8Batch, llmInt8Tensors, multiplyLlmInt8, readLlmInt8 } from '../llm-int8.ts'
 import { type ServedInputs, servedInputs } from '../served-inputs.ts'
 import { readMatrix } from './read-matrix.ts'
 
@@ -15,6 +17,8 @@ interface Linear {
   readonly matrix: number
   readonly bias: Float32Array | null
   readonly inputs: ServedInputs | null
+  /** [rows] of LLM.int8, whose codes are held without scale and bias; null for all else. */
+  readonly magnitudes: Float32Array | null
 }
 
 /**
@@ -39,8 +43,17 @@ export class ResidentLinears {
     const specs = allLinears(source.model)
     for (const [index, spec] of specs.entries()) {
       onLinear(index, specs.length)
+      const own = inputs.get(spec.name) ?? null
+      if (own?.args.outlier_threshold !== undefined) {
+        const { codes, magnitudes, bias } = await readLlmInt8(source, spec)
+        const { rows, columns } = spec
+        const form = { rows, columns, format: 'int8', data: bytesOf(codes), groupSize: columns, zeroPoint: null, bias: null } as const
+        const matrix = matrices.add({ ...form, scale: new Float32Array(rows).fill(1) })
+        resident.#linears.set(spec.name, { spec, matrix, bias, inputs: own, magnitudes })
+        continue
+      }
       const read = await readMatrix(source, spec)
-      resident.#linears.set(spec.name, { spec, matrix: matrices.add(read), bias: read.bias, inputs: inputs.get(spec.name) ?? null })
+      resident.#linears.set(spec.name, { spec, matrix: matrices.add(read), bias: read.bias, inputs: own, magnitudes: null })
     }
     return resident
   }
@@ -48,19 +61,11 @@ export class ResidentLinears {
   /** What the linears named make of x [tokens, columns], quantized as their scheme says: [tokens, rows] each. */
   multiply(names: readonly string[], x: Float32Array, tokens: number): Float32Array[] {
     const linears = names.map((name) => this.#find(name))
-    const schemes = inputSchemes(linears)
-    if (schemes.size === 1) {
-      const [inputs] = [...schemes.values()].map(([{ inputs }]) => inputs)
-      return this.#matrices.multiply(
-        linears.map(({ matrix }) => matrix),
-        quantized(x, tokens, inputs),
-        tokens,
-      )
-    }
+    const schemes = [...inputSchemes(linears).values()]
+    if (schemes.length === 1) return this.#multiplyAlike(linears, x, tokens)
     const outputs = new Map<Linear, Float32Array>()
-    for (const own of schemes.values()) {
-      const numbers = own.map(({ matrix }) => matrix)
-      const found = this.#matrices.multiply(numbers, quantized(x, tokens, own[0].inputs), tokens)
+    for (const own of schemes) {
+      const found = this.#multiplyAlike(own, x, tokens)
       for (const [i, linear] of own.entries()) outputs.set(linear, found[i])
     }
     return linears.flatMap((linear) => outputs.get(linear) ?? [])
@@ -79,9 +84,37 @@ export class ResidentLinears {
     return tf.tidy(() => {
       const read = new Map<string, Tensor2D>()
       for (const [scheme, [{ inputs }]] of inputSchemes(linears))
-        read.set(scheme, inputs ? tf.tensor2d(quantized(values, tokens, inputs), input.shape) : input)
-      return linears.map((linear) => this.#throughEngine(read.get(schemeOf(linear)) ?? input, linear))
+        if (inputs && inputs.args.outlier_threshold === undefined)
+          read.set(scheme, tf.tensor2d(quantized(values, tokens, inputs), input.shape))
+      const batches = new Map<number, LlmInt8Batch>()
+      return linears.map((linear) => {
+        const threshold = linear.inputs?.args.outlier_threshold
+        if (threshold === undefined) return this.#throughEngine(read.get(schemeOf(linear)) ?? input, linear)
+        const batch = batches.get(threshold) ?? llmInt8Batch(values, ...input.shape, threshold)
+        batches.set(threshold, batch)
+        return this.#codesThroughEngine(batch, linear)
+      })
     })
+  }
+
+  /** `multiply` by linears whose inputs are quantized alike. */
+  #multiplyAlike(linears: readonly Linear[], x: Float32Array, tokens: number): Float32Array[] {
+    const [{ inputs }] = linears
+    const numbers = linears.map(({ matrix }) => matrix)
+    const threshold = inputs?.args.outlier_threshold
+    if (threshold === undefined) return this.#matrices.multiply(numbers, quantized(x, tokens, inputs), tokens)
+    const weights = linears.flatMap(({ magnitudes, bias }) => (magnitudes ? { magnitudes, bias } : []))
+    return multiplyLlmInt8(x, tokens, threshold, weights, (both, count) => this.#matrices.multiply(numbers, both, count))
+  }
+
+  #codesThroughEngine(x: LlmInt8Batch, { spec, matrix, bias, magnitudes }: Linear): Tensor2D {
+    const codes = span('step', 'dequantize', () => this.#matrices.values(matrix))
+    const tensors = llmInt8Tensors(codes, { magnitudes: magnitudes ?? new Float32Array(0), bias }, spec)
+    try {
+      return applyLlmInt8(x, tensors)
+    } finally {
+      disposeLlmInt8(tensors)
+    }
   }
 
   #throughEngine(x: Tensor2D, { spec, matrix, bias }: Linear): Tensor2D {

@@ -39,9 +39,16 @@ const WIDTH: usize = 28
 const UNITS: usize = 32
 /** x as float32, in each block the even places first. */
 const PAIRS: usize = 36
+/** Room for the values of a row of codes, `WIDTH` bytes a lane. */
+const VALUES: usize = 40
+/** Lanes that have a place there so far. */
+const PLACED: usize = 44
 /** Then for each matrix its description, where its product goes ([tokens, rows]) and its first chunk. */
-const LIST: usize = 40
+const LIST: usize = 48
 const ENTRY: usize = 12
+
+/** Which place is this lane's: every lane is an instance of its own, and so has a global of its own. */
+let place: i32 = -1
 
 const BLOCK: usize = <usize>productColumns * 4
 /** Blocks whose sums fit 32 bits, whatever the codes are. */
@@ -259,6 +266,61 @@ function tableRow(row: usize, x: usize, scale: usize, table: usize, groups: usiz
   return total(folded(a, b, c, d))
 }
 
+/** What the codes of a row stand for, in the order of `PAIRS`, so that several tokens look them up once. */
+function rowValues(row: usize, table: usize, blocks: usize, out: usize): void {
+  const nibble = i8x16.splat(15)
+  const plane0 = v128.load(table)
+  const plane1 = v128.load(table, 16)
+  const plane2 = v128.load(table, 32)
+  const plane3 = v128.load(table, 48)
+  for (const end = row + blocks * 16; row < end; row += 16) {
+    const packed = v128.load(row)
+    let codes = v128.and(i16x8.shr_u(packed, 4), nibble)
+    for (let half = 0; half < 2; half++, out += 64) {
+      const byte0 = i8x16.swizzle(plane0, codes)
+      const byte1 = i8x16.swizzle(plane1, codes)
+      const byte2 = i8x16.swizzle(plane2, codes)
+      const byte3 = i8x16.swizzle(plane3, codes)
+      let lower = firstBytes(byte0, byte1)
+      let upper = firstBytes(byte2, byte3)
+      v128.store(out, firstFloats(lower, upper))
+      v128.store(out, lastFloats(lower, upper), 16)
+      lower = lastBytes(byte0, byte1)
+      upper = lastBytes(byte2, byte3)
+      v128.store(out, firstFloats(lower, upper), 32)
+      v128.store(out, lastFloats(lower, upper), 48)
+      codes = v128.and(packed, nibble)
+    }
+  }
+}
+
+/** `tableRow` of values that were looked up. */
+@inline
+function valuesRow(values: usize, x: usize, scale: usize, groups: usize, blocks: usize): f32 {
+  let a = f32x4.splat(0)
+  let b = a
+  let c = a
+  let d = a
+  for (let group: usize = 0; group < groups; group++) {
+    let p = f32x4.splat(0)
+    let q = p
+    let r = p
+    let s = p
+    for (const end = values + blocks * BLOCK; values < end; values += 64, x += 64) {
+      p = plus(p, v128.load(values), x)
+      q = plus(q, v128.load(values, 16), x + 16)
+      r = plus(r, v128.load(values, 32), x + 32)
+      s = plus(s, v128.load(values, 48), x + 48)
+    }
+    const factor = v128.load_splat<f32>(scale + group * 4)
+    a = f32x4.add(a, f32x4.mul(p, factor))
+    b = f32x4.add(b, f32x4.mul(q, factor))
+    c = f32x4.add(c, f32x4.mul(r, factor))
+    d = f32x4.add(d, f32x4.mul(s, factor))
+  }
+  return total(folded(a, b, c, d))
+}
+
 /** One row by the kinds of ../wasm-matrices.ts. */
 @inline
 function product(format: i32, row: usize, x: usize, unit: f32, scale: usize, zero: usize, matrix: usize, pitch: usize): f32 {
@@ -288,12 +350,23 @@ function chunk(job: usize, matrix: usize, out: usize, index: usize): void {
   const x = <usize>load<u32>(job + form)
   const units = <usize>load<u32>(job, UNITS)
   const width = <usize>load<u32>(job, WIDTH)
+  if (form == PAIRS && tokens > 1 && place < 0) place = atomic.add<i32>(job + PLACED, 1)
+  const values = <usize>load<u32>(job, VALUES) + <usize>place * width
   const last = min(rows, (index + 1) * step)
   for (let row = index * step; row < last; row++) {
     const at = data + row * pitch
     const scales = scale + row * groups * 4
     const zeros = zero ? zero + row * groups : 0
     const more: f32 = bias ? load<f32>(bias + row * 4) : 0
+    if (form == PAIRS && tokens > 1) {
+      const blocks = <usize>load<u32>(matrix, BLOCKS)
+      rowValues(at, <usize>load<u32>(matrix, TABLE), groups * blocks, values)
+      for (let token: usize = 0; token < tokens; token++) {
+        const y = valuesRow(values, x + token * width, scales, groups, blocks)
+        store<f32>(out + (token * rows + row) * 4, bias ? y + more : y)
+      }
+      continue
+    }
     for (let token: usize = 0; token < tokens; token++) {
       const y = product(format, at, x + token * width, load<f32>(units + token * 4), scales, zeros, matrix, pitch)
       store<f32>(out + (token * rows + row) * 4, bias ? y + more : y)
