@@ -56,7 +56,9 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
     }
     const requireHeld = async () => {
       if (await lock.isHeld()) return
-      const found = existsSync(staging) ? 'another run has taken the folder' : 'the folder was removed'
+      const found = existsSync(join(staging, LOCK))
+        ? 'another run has taken the folder'
+        : `${existsSync(staging) ? 'its lock' : 'the folder'} was removed`
       throw new RunError(`Cannot go on writing ${output}: ${found} meanwhile, expected it to be left alone until the end.`)
     }
     return { publishing, clear, beginPublishing, requireHeld, discard, release: () => lock.release() }

@@ -1,5 +1,6 @@
 import { DTYPE_BYTES, elementCount } from '../numerics/dtype.ts'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 import { cutPiece, type ExpertPiece, expertRange } from './expert-pieces.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 
@@ -38,9 +39,9 @@ export class PiecewiseReader implements TensorReader {
     return this.tensors.get(name) ?? this.#below.info(name)
   }
 
-  async read(name: string): Promise<Uint8Array> {
+  async read(name: string, memory?: SpareMemory): Promise<Uint8Array> {
     const cut = this.#cuts.get(name)
-    return cut ? cutPiece(cut, await this.#below.readRange(cut.whole.name, ...expertRange(cut))) : this.#below.read(name)
+    return cut ? cutPiece(cut, await this.#below.readRange(cut.whole.name, ...expertRange(cut))) : this.#below.read(name, memory)
   }
 
   async readRange(name: string, begin: number, end: number): Promise<Uint8Array> {

@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { closest } from 'fastest-levenshtein'
 import { decodeFloats, isStoredFloat } from '../numerics/float-dtype.ts'
 import { CheckpointError, RunError, UserError } from '../util/errors.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 import { type ByteSource, openLocal, type RemoteWeights } from './byte-source.ts'
 import { refuseForeignLinks } from './foreign-links.ts'
 import { isJsonObject, readJsonFile } from './json-file.ts'
@@ -188,9 +189,10 @@ export class CheckpointReader implements TensorReader {
     throw new CheckpointError(`Cannot find the tensor ${name} in ${this.dir}: ${hint}.`, { file: this.dir, tensor: name })
   }
 
-  async read(name: string): Promise<Uint8Array> {
-    const { begin, end } = this.info(name)
-    return this.readRange(name, 0, end - begin)
+  async read(name: string, memory?: SpareMemory): Promise<Uint8Array> {
+    const info = this.info(name)
+    const bytes = info.end - info.begin
+    return this.#readInto(new Uint8Array(memory?.take(bytes) ?? new ArrayBuffer(bytes)), info, 0)
   }
 
   async readRange(name: string, begin: number, end: number): Promise<Uint8Array> {

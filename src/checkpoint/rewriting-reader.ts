@@ -1,6 +1,7 @@
 import { DTYPE_BYTES, type FloatDType } from '../numerics/dtype.ts'
 import { decodeFloats, encodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
+import type { SpareMemory } from '../util/spare-memory.ts'
 import type { StoredTensorInfo, TensorReader } from './tensor-reader.ts'
 
 /** How a tensor comes out of a stored one of the same shape and type. */
@@ -51,9 +52,9 @@ export class RewritingReader implements TensorReader {
     return this.tensors.get(name) ?? this.#below.info(name)
   }
 
-  async read(name: string): Promise<Uint8Array> {
+  async read(name: string, memory?: SpareMemory): Promise<Uint8Array> {
     const rewrite = this.#rewrites.get(name)
-    if (!rewrite) return this.#below.read(name)
+    if (!rewrite) return this.#below.read(name, memory)
     return encodeFloats(await this.#rewritten(rewrite), floatDtype(this.#below, rewrite.from))
   }
 

@@ -72,9 +72,9 @@ export class ShardFile {
   }
 
   /**
-   * Writes one tensor from chunks of any size, each while the next is on its way: it must be good until the one after that is asked for.
-   * Errors: RunError when type, shape or length are not those planned, the tensor was already written, or the disk is full; UserError when
-   * writing is not allowed.
+   * Writes one tensor from chunks of any size, each while the next is on its way: it must be good until the one after that is asked for, the
+   * last until more than it is. Errors: RunError when type, shape or length are not those planned, the tensor was already written, or the
+   * disk is full; UserError when writing is not allowed.
    */
   async write(info: TensorInfo, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const entry = this.#claim(info)
@@ -89,6 +89,8 @@ export class ShardFile {
         // Heard of when it is waited for.
         writing.catch(() => {})
         at += chunk.length
+        // Whoever reads for another tensor takes the memory of the chunks once these are at their end.
+        if (at === entry.end) await writing
       }
       await writing
     } finally {

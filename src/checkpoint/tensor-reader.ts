@@ -1,3 +1,4 @@
+import type { SpareMemory } from '../util/spare-memory.ts'
 import type { SafetensorsEntry } from './safetensors.ts'
 
 /** A tensor of an open checkpoint: `file` is its shard's name, `begin` and `end` its bytes in that file. */
@@ -18,13 +19,16 @@ export interface TensorReader {
   has(name: string): boolean
   /** Errors: CheckpointError for a name the checkpoint lacks, with the nearest one it has. */
   info(name: string): StoredTensorInfo
-  /** The bytes of a tensor in its stored type. Errors: CheckpointError for an unknown name; RunError for a file that cannot be read. */
-  read(name: string): Promise<Uint8Array>
+  /**
+   * The bytes of a tensor in its stored type; they may lie in `memory`. Errors: CheckpointError for an unknown name; RunError for a file that
+   * cannot be read.
+   */
+  read(name: string, memory?: SpareMemory): Promise<Uint8Array>
   /** Bytes `begin` (inclusive) to `end` of a tensor, counted from its start. Errors: as `read`; RangeError outside the tensor. */
   readRange(name: string, begin: number, end: number): Promise<Uint8Array>
   /**
    * The bytes of a tensor in consecutive chunks of some megabytes, so that one of any size can be copied. A chunk is good until the one
-   * after the next is asked for: then its memory is read into again. Errors: as `read`.
+   * after the next is asked for, or the end: then its memory is read into again. Errors: as `read`.
    */
   readChunks(name: string): AsyncGenerator<Uint8Array>
   /**

@@ -117,11 +117,15 @@ export class CheckpointWriter {
     return this.#claim.requireHeld()
   }
 
-  /** Makes the tensors written so far survive a crash. */
+  /** Makes the tensors written so far survive a crash. Errors: RunError when the disk fails, or the folder was removed. */
   async sync(): Promise<void> {
     this.#assertOpen()
-    for (const file of this.#files) await file.sync()
-    await syncFolder(this.staging)
+    try {
+      for (const file of this.#files) await file.sync()
+      await syncFolder(this.staging)
+    } catch (cause) {
+      throw writeError(cause, this.#output)
+    }
   }
 
   /** Writes one tensor. Errors: as `writeChunks`. */

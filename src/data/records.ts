@@ -6,7 +6,6 @@ import type { DataFile } from './data-file.ts'
 import type { DataRecord, RecordOptions } from './data-record.ts'
 import { textLines, textPieces, wholeText } from './file-text.ts'
 import { kindOf } from './kind-of.ts'
-import { parquetLength, parquetRecords } from './parquet.ts'
 
 /**
  * The items of a .jsonl, .json, .csv, .tsv or .parquet file, read as they are asked for, so that the first ones of a large file cost what
@@ -18,14 +17,21 @@ export function readRecords(file: DataFile, options: RecordOptions): AsyncGenera
     .with('json', () => jsonItems(file))
     .with('csv', () => table(file, ','))
     .with('tsv', () => table(file, '\t'))
-    .with('parquet', () => parquetRecords(file, options))
+    .with('parquet', () => parquetItems(file, options))
     .with('text', () => wholeFile(file))
     .exhaustive()
 }
 
+/** Loaded where it is needed: with its decompressors it is a tenth of what a command takes to start. */
+const parquet = () => import('./parquet.ts')
+
+async function* parquetItems(file: DataFile, options: RecordOptions): AsyncGenerator<DataRecord> {
+  yield* (await parquet()).parquetRecords(file, options)
+}
+
 /** The number of a file's items. All but .parquet is read for it. Errors: as `readRecords`. */
 export async function countRecords(file: DataFile): Promise<number> {
-  if (file.form === 'parquet') return parquetLength(file)
+  if (file.form === 'parquet') return (await parquet()).parquetLength(file)
   let count = 0
   for await (const _ of readRecords(file, { columns: () => null, seed: 0 })) count++
   return count

@@ -248,15 +248,17 @@ export async function readSoundCodes(
   throw new CheckpointError(message, { file, tensor })
 }
 
-/** What is stored for a compressed linear. Errors: CheckpointError where a tensor is missing, or is not what the layout stores. */
+/** What is stored for a compressed linear; it may lie in `memory`. Errors: CheckpointError where a tensor is missing, or is not what the layout stores. */
 export async function readCodes(
   reader: TensorReader,
   { layout }: StoredScheme,
   args: QuantizationArgs,
   { name, rows, columns }: LinearSpec,
+  memory?: SpareMemory,
 ): Promise<Quantized> {
   try {
-    return await layout.decode(args, rows, columns, scaleDtypeOf(reader, layout, name), (suffix) => reader.read(`${name}.${suffix}`))
+    const read = (suffix: string) => reader.read(`${name}.${suffix}`, memory)
+    return await layout.decode(args, rows, columns, scaleDtypeOf(reader, layout, name), read, memory)
   } catch (error) {
     throw error instanceof CheckpointError ? located(error, reader, name) : error
   }

@@ -3,6 +3,7 @@ import { readCodes } from '../models/open-model.ts'
 import type { LinearReport } from '../modifiers/modifier.ts'
 import { codesChecksum } from '../schemes/codes-checksum.ts'
 import { RunError } from '../util/errors.ts'
+import { SpareMemory } from '../util/spare-memory.ts'
 import type { PlannedLinear } from './staged-linear.ts'
 
 /**
@@ -17,12 +18,15 @@ export async function checkSaved(
 ): Promise<void> {
   const checksums = new Map(reports.map(({ name, checksum }) => [name, checksum]))
   const reader = await openCheckpoint(folder)
+  const memory = new SpareMemory()
   try {
     for (const { spec, scheme, layout } of linears) {
       const made = checksums.get(spec.name)
       if (!scheme?.weights || !layout || made === undefined) continue
       signal.throwIfAborted()
-      const stored = codesChecksum(await readCodes(reader, { scheme, layout }, scheme.weights, spec))
+      const codes = await readCodes(reader, { scheme, layout }, scheme.weights, spec, memory)
+      const stored = codesChecksum(codes)
+      memory.give(codes.codes)
       if (stored === made) continue
       const file = [...reader.tensors.values()].find(({ name }) => name.startsWith(`${spec.name}.`))?.file
       throw new RunError(

@@ -1,4 +1,4 @@
-import { availableBytes } from '../checkpoint/disk-space.ts'
+import { bytesForOutput } from '../checkpoint/disk-space.ts'
 import type { EngineName } from '../engine/engine.ts'
 import type { Model, StageSpec } from '../models/architecture.ts'
 import { batchTokens } from '../models/batches.ts'
@@ -66,6 +66,8 @@ interface StageSizes {
   readonly weights: number
   readonly largest: number
   readonly addsToResidual: boolean
+  /** Codes of its layer, one a byte, which are kept to its end. */
+  readonly codes: number
 }
 
 /**
@@ -76,21 +78,20 @@ interface StageSizes {
 export function forecastMemory(plan: Plan, shape: RowsShape | null, engine: EngineName | 'none', parked: boolean): MemoryForecast {
   const sizes = stageSizes(plan)
   const forecasts = sizes.map((stage) => ({
-    ...(shape ? calibrated(plan, stage, shape, engine, parked) : rounded(plan, stage)),
+    ...(shape ? calibrated(plan, stage, shape, engine, parked) : rounded(stage)),
     stage: stage.name,
   }))
   return forecasts.reduce((most, next) => (next.total > most.total ? next : most))
 }
 
 /** Rounding without inputs: the stage's weights, a linear's copies (as stored, scaled, dequantized) and the codes of the layer. */
-function rounded({ linears }: Plan, { weights, largest }: StageSizes): Omit<MemoryForecast, 'stage'> {
-  const layer = linears.reduce((sum, { spec, layer, scheme }) => sum + (layer === 0 && scheme ? spec.rows * spec.columns : 0), 0)
-  return { engine: 0, total: BASE + FLOAT * (weights + 2.25 * largest) + layer }
+function rounded({ weights, largest, codes }: StageSizes): Omit<MemoryForecast, 'stage'> {
+  return { engine: 0, total: BASE + FLOAT * (weights + 2.25 * largest) + codes }
 }
 
 function calibrated(
   plan: Plan,
-  { columns, weights, largest, addsToResidual }: StageSizes,
+  { columns, weights, largest, addsToResidual, codes }: StageSizes,
   { rows, tokens, length }: RowsShape,
   engine: EngineName | 'none',
   parked: boolean,
@@ -119,7 +120,7 @@ function calibrated(
   )
   const total = FLOAT * (held + Math.max(atWork + measuring + weights, atWork + 3 * weights, compressing + weights))
   const kept = square > WIDE ** 2 ? LEFTOVERS : 0
-  return { engine: onEngine, total: total + layerCodes(plan) + BASE + kept + (engine === 'wasm' ? 0 : TENSORFLOW) }
+  return { engine: onEngine, total: total + codes + BASE + kept + (engine === 'wasm' ? 0 : TENSORFLOW) }
 }
 
 /** Floats that the steps of compressing a linear take beside moments and weights, until it is judged. */
@@ -143,22 +144,23 @@ function heldPerToken({ source: { model }, needs }: Plan, columns: number, addsT
   return 2 * (columns + model.hidden) + (addsToResidual ? model.hidden : 0)
 }
 
-/** Codes of a layer, one a byte, which are kept to its end. */
-function layerCodes({ linears }: Plan): number {
-  return linears.reduce((sum, { spec, layer, scheme }) => sum + (layer === 0 && scheme ? spec.rows * spec.columns : 0), 0)
-}
-
 function stageSizes({ source: { model }, linears }: Plan): StageSizes[] {
-  // Layers that are alike share their stages.
-  const kinds = new Map(Array.from({ length: model.layers }, (_, layer) => [model.stages(layer), layer] as const).reverse())
-  const stages = [...kinds].flatMap(([own, layer]) => own.map((stage) => sizesOf(model, stage, layer)))
+  const codes = new Map<number, number>()
+  for (const { spec, layer, scheme } of linears) if (scheme) codes.set(layer, (codes.get(layer) ?? 0) + spec.rows * spec.columns)
+  // Layers that are alike share their stages; a recipe may leave some of them as they are.
+  const kinds = new Map<readonly StageSpec[], { layer: number; codes: number }>()
+  for (let layer = 0; layer < model.layers; layer++) {
+    const known = kinds.get(model.stages(layer))
+    kinds.set(model.stages(layer), { layer: known?.layer ?? layer, codes: Math.max(known?.codes ?? 0, codes.get(layer) ?? 0) })
+  }
+  const stages = [...kinds].flatMap(([own, { layer, codes }]) => own.map((stage) => ({ ...sizesOf(model, stage, layer), codes })))
   const head = model.head()
   if (!linears.some(({ spec, scheme }) => scheme && spec.name === head.name)) return stages
   const weights = head.rows * head.columns
-  return [...stages, { name: head.name, columns: head.columns, weights, largest: weights, addsToResidual: false }]
+  return [...stages, { name: head.name, columns: head.columns, weights, largest: weights, addsToResidual: false, codes: weights }]
 }
 
-function sizesOf(model: Model, { name, linears, addsToResidual }: StageSpec, layer: number): StageSizes {
+function sizesOf(model: Model, { name, linears, addsToResidual }: StageSpec, layer: number): Omit<StageSizes, 'codes'> {
   const names = new Set(linears.map((linear) => `${model.layerName(layer)}.${linear}`))
   const specs = model.linears(layer).filter((spec) => names.has(spec.name))
   const sizes = specs.map(({ rows, columns }) => rows * columns)
@@ -210,7 +212,7 @@ function parkedBytes(plan: Plan, { tokens }: RowsShape): number {
 /** Errors: UserError where the disk of the output has no room for the scratch file beside the checkpoint. */
 export async function requireScratch({ output, size }: Plan, { parked, scratch }: Placement): Promise<void> {
   if (!parked) return
-  const available = await availableBytes(output)
+  const available = await bytesForOutput(output)
   if (available >= scratch + size.after) return
   throw new UserError(
     `Cannot calibrate in ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(scratch)} for what does not fit in memory beside ${formatBytes(size.after)} for the checkpoint. Take fewer rows (--num-calibration-samples), allow more memory (--max-memory) or choose another output folder.${seeGuide('memory')}`,

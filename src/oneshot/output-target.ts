@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { availableBytes } from '../checkpoint/disk-space.ts'
+import { bytesForOutput } from '../checkpoint/disk-space.ts'
 import { requireUsableOutput } from '../checkpoint/output-folder.ts'
 import { UserError } from '../util/errors.ts'
 import { formatBytes } from '../util/format-bytes.ts'
@@ -20,7 +20,7 @@ async function sameFolder(output: string, model: string): Promise<boolean> {
 
 /** Errors: UserError where the disk of a folder has less room than a checkpoint's tensors need. */
 export async function requireSpace(output: string, needed: number): Promise<void> {
-  const available = await availableBytes(output)
+  const available = await bytesForOutput(output)
   if (available >= needed) return
   throw new UserError(
     `Cannot write ${output}: ${formatBytes(available)} are free on its disk, expected ${formatBytes(needed)} for the checkpoint's tensors.`,

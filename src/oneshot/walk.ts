@@ -100,6 +100,7 @@ export async function* streamLayers(plan: Plan, walk: WalkContext, from = 0): As
       }
       const finished = await finishLayer(plan, layer)
       await saving
+      memory.trim()
       yield { ...finished, saved }
     }
   } finally {

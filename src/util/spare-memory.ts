@@ -7,9 +7,12 @@ const LEAST = 1 << 20
  */
 export class SpareMemory {
   readonly #free = new Map<number, ArrayBuffer[]>()
+  /** Sizes that were asked for since the last `trim`. */
+  readonly #wanted = new Set<number>()
 
   /** A buffer of `bytes` bytes that holds anything: whoever takes it writes all of it. */
   take(bytes: number): ArrayBuffer {
+    this.#wanted.add(bytes)
     return this.#free.get(bytes)?.pop() ?? new ArrayBuffer(bytes)
   }
 
@@ -18,5 +21,11 @@ export class SpareMemory {
     if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== byteLength || byteLength < LEAST) return
     const free = this.#free.get(byteLength) ?? []
     if (!free.includes(buffer)) this.#free.set(byteLength, [...free, buffer])
+  }
+
+  /** Lets go of the sizes that nobody asked for since the last call: what is held follows one layer, where layers differ. */
+  trim(): void {
+    for (const bytes of this.#free.keys()) if (!this.#wanted.has(bytes)) this.#free.delete(bytes)
+    this.#wanted.clear()
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { requireUsableOutput } from '../../src/checkpoint/output-folder.ts'
@@ -46,6 +46,21 @@ describe('CheckpointWriter', () => {
     await writer.finish()
     expect(await list(output)).toEqual(['config.json', 'model.safetensors'])
     expect(new Uint8Array(await readFile(join(output, 'model.safetensors')))).toEqual(safetensorsFile(tensors))
+  })
+
+  it('has written the last chunk of a tensor before it asks for more: its memory is then used again', async () => {
+    const tensor = { name: 'x', dtype: 'U8' as const, shape: [16 << 20], bytes: new Uint8Array(16 << 20).fill(7) }
+    const output = await temporaryFolder()
+    const writer = await CheckpointWriter.open(output, planShards([tensor]))
+    async function* chunks() {
+      const memory = tensor.bytes.slice()
+      yield memory
+      memory.fill(0)
+    }
+    await writer.writeChunks(tensor, chunks())
+    await writer.finish()
+    const written = await readFile(join(output, 'model.safetensors'))
+    expect(Buffer.compare(written, safetensorsFile([tensor]))).toBe(0)
   })
 
   it('writes shards with an index that the reader accepts, a large tensor from chunks', async () => {
@@ -113,6 +128,20 @@ describe('CheckpointWriter', () => {
     await writer.abort()
     expect(await list(parent)).toEqual([])
     await expect(writer.write(tensors[1])).rejects.toThrow('already aborted')
+  })
+
+  it('says that its folder was removed while it was at work, in whole or but for its lock', async () => {
+    const output = join(await temporaryFolder(), 'out')
+    const writer = await CheckpointWriter.open(output, twoShards)
+    await writer.write(tensors[0])
+    await rm(join(output, '.llmpress', 'lock'))
+    await expect(writer.requireHeld()).rejects.toThrow(/^Cannot go on writing .*out: its lock was removed meanwhile/)
+    await rm(output, { recursive: true })
+    await expect(writer.requireHeld()).rejects.toThrow(/^Cannot go on writing .*out: the folder was removed meanwhile/)
+    const sync = writer.sync()
+    await expect(sync).rejects.toThrow(RunError)
+    await expect(sync).rejects.toThrow(/^Cannot write .*out: its folder is not there; it was removed meanwhile/)
+    await writer.abort()
   })
 
   it('starts over what a killed run left', async () => {

@@ -3,9 +3,11 @@ import { appendFileSync, chmodSync, existsSync, mkdtempSync, rmSync, truncateSyn
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { availableBytes } from '../../src/checkpoint/disk-space.ts'
 import { CheckpointWriter } from '../../src/checkpoint/writer.ts'
 import { exitCodeOf, messageOf } from '../../src/cli/exit.ts'
 import { nativeFolder } from '../../src/engine/native-folder.ts'
@@ -138,6 +140,11 @@ describe('the output folder', () => {
   })
 })
 
+/** Four layers, and an embedding of 2 MB. */
+const SHIPPED = fileURLToPath(new URL('../../examples/models/docs-llama-4m', import.meta.url))
+/** What lies beside the tensors: the tokenizer, the page, the journal. */
+const BESIDE = 2 << 20
+
 /** Mounting needs root; without it there are limits of file sizes, and rights. */
 const canMount = (() => {
   const folder = mkdtempSync(join(tmpdir(), 'llmpress-mount-'))
@@ -176,6 +183,22 @@ describe.runIf(canMount)('a disk', () => {
     expect(await readdir(output)).toEqual(['.llmpress'])
     await rm(filler)
     await expectToGoOn(recipe, output)
+  })
+
+  test('with room for one checkpoint alone: a stopped run goes on, and begins again, though most of the room is taken by what it left', async () => {
+    const recipe = recipeOf('QuantizationModifier', { scheme: 'W8A16' })
+    const whole = await runTiny(recipe, { model: SHIPPED })
+    const output = join(await mounted(`size=${whole.size.after + BESIDE}`), 'out')
+    const halfway = () => {
+      const stop = new AbortController()
+      const onProgress = (event: ProgressEvent) => event.type === 'layer:done' && event.index === event.of - 2 && stop.abort()
+      return { model: SHIPPED, output, stop: stop.signal, onProgress }
+    }
+    expectClear(await failureOf(runTiny(recipe, halfway())), 75, /^Stopped after layer/)
+    expect(await availableBytes(output)).toBeLessThan(whole.size.after)
+    expectClear(await failureOf(runTiny(recipe, { ...halfway(), restart: true })), 75, /^Stopped after layer/)
+    await runTiny(recipe, { model: SHIPPED, output })
+    expect(sameBytes(await readFile(join(output, 'model.safetensors')), await readFile(join(whole.output, 'model.safetensors')))).toBe(true)
   })
 
   test('that is too small is refused before compute', async () => {

@@ -33,6 +33,17 @@ describe('forecastMemory()', () => {
     await plan.close()
   })
 
+  it('counts the codes of the layer that a stage is of, whether or not the first layer has some', async () => {
+    const without = (ignore: string[]) =>
+      planned({ QuantizationModifier: { scheme: 'W8A16', targets: 'Linear', ignore: ['lm_head', ...ignore] } })
+    const plans = await Promise.all([[], ['re:.*layers\\.0\\..*'], ['re:.*layers\\..*o_proj$']].map(without))
+    const [all, second, fewer] = plans.map((plan) => forecastMemory(plan, null, 'none', false).total)
+    expect(second).toBe(all)
+    // o_proj of one layer.
+    expect(all - fewer).toBe(128 * 128)
+    await Promise.all(plans.map((plan) => plan.close()))
+  })
+
   it('counts second moments only for modifiers that measure them', async () => {
     const [gptq, rtn] = await Promise.all(['gptq-w4a16', 'FP8'].map((recipe) => planned(recipe)))
     const token = { rows: 1, tokens: 1, length: 1 }

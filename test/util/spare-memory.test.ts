@@ -27,3 +27,21 @@ it('takes no part of a buffer, nor what is shared or small', () => {
   expect(memory.take(SIZE)).toBeInstanceOf(ArrayBuffer)
   expect(memory.take(16)).not.toBe(small)
 })
+
+it('lets go of sizes that were not asked for since it was last trimmed', () => {
+  const memory = new SpareMemory()
+  const [kept, gone] = [memory.take(SIZE), memory.take(2 * SIZE)]
+  const giveBoth = () => {
+    for (const buffer of [kept, gone]) memory.give(new Uint8Array(buffer))
+  }
+  giveBoth()
+  memory.trim()
+  expect([memory.take(SIZE), memory.take(2 * SIZE)]).toEqual([kept, gone])
+  giveBoth()
+  memory.trim()
+  expect(memory.take(SIZE)).toBe(kept)
+  giveBoth()
+  memory.trim()
+  expect(memory.take(SIZE)).toBe(kept)
+  expect(memory.take(2 * SIZE)).not.toBe(gone)
+})

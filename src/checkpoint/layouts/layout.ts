@@ -1,4 +1,5 @@
 import type { DType, FloatDType, ScaleDType } from '../../numerics/dtype.ts'
+import type { SpareMemory } from '../../util/spare-memory.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../quantization-config.ts'
 
 /**
@@ -85,12 +86,13 @@ export interface Layout {
   ): ((weight: Float32Array) => ReadonlyMap<string, number>) | null
   /** Bytes per suffix, in the order and sizes of `tensors`, but for what varies. */
   encode(quantized: Quantized): Map<string, Uint8Array>
-  /** The inverse of encode. `read` gives the stored bytes of a suffix. */
+  /** The inverse of encode. `read` gives the stored bytes of a suffix. Codes may lie in `memory`. */
   decode(
     args: QuantizationArgs,
     rows: number,
     columns: number,
     scaleDtype: ScaleDType,
     read: (suffix: string) => Promise<Uint8Array>,
+    memory?: SpareMemory,
   ): Promise<Quantized>
 }

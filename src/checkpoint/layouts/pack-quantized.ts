@@ -2,6 +2,7 @@ import type { ScaleDType } from '../../numerics/dtype.ts'
 import { packColumns, packedWords, packRows, unpackColumns, unpackRows } from '../../numerics/int-pack.ts'
 import { bytesOf, viewAs } from '../../numerics/view.ts'
 import { CheckpointError } from '../../util/errors.ts'
+import type { SpareMemory } from '../../util/spare-memory.ts'
 import { encodeGroupIndex, groupIndexTensor, readGroupIndex } from '../group-index.ts'
 import type { QuantizationArgs } from '../quantization-config.ts'
 import { encodeScale, type ReadSuffix, readScale, readStored, scaleShape, scaleTensor } from '../scale-tensors.ts'
@@ -72,7 +73,14 @@ function encodeZeroPoint(zeroPoint: Int8Array, args: QuantizationArgs, rows: num
   return bytesOf(packColumns(zeroPoint, scaleRows, scaleColumns, args.num_bits))
 }
 
-async function decode(args: QuantizationArgs, rows: number, columns: number, scaleDtype: ScaleDType, read: ReadSuffix): Promise<Quantized> {
+async function decode(
+  args: QuantizationArgs,
+  rows: number,
+  columns: number,
+  scaleDtype: ScaleDType,
+  read: ReadSuffix,
+  memory?: SpareMemory,
+): Promise<Quantized> {
   const all = tensors(args, rows, columns, scaleDtype)
   const [packed, scale, shape] = all
   const zeroPoint = args.symmetric ? null : all[3]
@@ -86,7 +94,7 @@ async function decode(args: QuantizationArgs, rows: number, columns: number, sca
     args,
     rows,
     columns,
-    codes: unpackRows(words, rows, columns, args.num_bits),
+    codes: unpackRows(words, rows, columns, args.num_bits, memory),
     ...(await readScale(scale, scaleDtype, read)),
     zeroPoint: zeroPoint ? decodeZeroPoint(await readStored(zeroPoint, read), args, rows, columns) : null,
     globalScale: null,
