@@ -6,13 +6,14 @@ Needs bitsandbytes 0.50.2, accelerate 1.15.0, transformers 5.17, torch 2.14. One
 `original` beside the cases is the model, `odd-original` that of the cases whose names begin so, ../architectures/gpt2 that of GPT-2's: one layer with biases, a row and some blocks of zeros, matrices of more than 256 blocks, and a norm that lets some
 inputs exceed the threshold of LLM.int8. `logits.safetensors` of each case: logits in float32 for `input_ids`, all rows in one batch, with the
 modules in evaluation and without the kernel that computes in bfloat16 where the processor has AVX512-BF16. `outliers.json`: how many columns of inputs each
-linear of LLM.int8 took out for them.
+linear of LLM.int8 took out for them. `int8-linears.safetensors` is no checkpoint: what bitsandbytes makes of single inputs with codes, in float32 (`y.<threshold>`).
 """
 import json
 import os
 import shutil
 import sys
 
+import bitsandbytes as bnb
 import bitsandbytes.functional as F
 import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
@@ -47,6 +48,7 @@ SHAPES = {
         hidden_size=45, intermediate_size=75, num_attention_heads=3, num_key_value_heads=1, head_dim=10, attention_bias=True, mlp_bias=True
     ),
 }
+LINEARS = "int8-linears"
 KEPT = ("config.json", "model.safetensors")
 
 
@@ -131,12 +133,29 @@ def make(folder, name, options):
     shutil.rmtree(scratch)
 
 
+def make_linears(folder):
+    """Codes of a matrix with a bias, inputs of which one column exceeds 6, and the products: with it left in 16 bits, and with all in 8."""
+    generator = torch.Generator().manual_seed(3)
+    rows, columns, tokens = 10, 192, 5
+    codes, magnitudes, _ = F.int8_vectorwise_quant(torch.randn(rows, columns, generator=generator).half())
+    x, bias = torch.randn(tokens, columns, generator=generator), torch.randn(rows, generator=generator)
+    x[1, 77], x[3, 77] = 9.5, -2.0
+    found = {"codes": codes.float(), "magnitudes": magnitudes, "x": x, "bias": bias}
+    for threshold in (6.0, 0.0, 12.0):
+        state = bnb.MatmulLtState(CB=codes, SCB=magnitudes)
+        state.has_fp16_weights = state.is_training = False
+        found[f"y.{threshold:.0f}"] = bnb.matmul(x.clone(), codes, bias=bias, state=state, threshold=threshold)
+    save_file(found, os.path.join(folder, f"{LINEARS}.safetensors"))
+
+
 def main(folder, *names):
     torch.set_num_threads(1)
     if not names:
         shutil.rmtree(folder, ignore_errors=True)
-    for name in names or [*SHAPES, *CASES]:
-        if name in SHAPES:
+    for name in names or [*SHAPES, *CASES, LINEARS]:
+        if name == LINEARS:
+            make_linears(folder)
+        elif name in SHAPES:
             make_original(folder, name)
         else:
             make(folder, name, CASES[name])
