@@ -8,18 +8,19 @@ export function packedWords(count: number, bits: number): number {
 /**
  * Packs signed codes [rows, columns] of `bits` bits (1..8) into words [rows, packedWords(columns, bits)]. Codes are shifted to unsigned
  * (+ 2^(bits-1)); each row is one stream of bits, lowest first, whose elements may straddle words; the rest of the last word is zero.
- * The `weight_packed` of compressed-tensors. Errors: RangeError for a code outside -2^(bits-1) .. 2^(bits-1)-1 or a wrong length.
+ * The `weight_packed` of compressed-tensors. The words may lie in `memory`. Errors: RangeError for a code outside -2^(bits-1) .. 2^(bits-1)-1 or a wrong length.
  */
-export function packRows(codes: Int8Array, rows: number, columns: number, bits: number): Int32Array {
+export function packRows(codes: Int8Array, rows: number, columns: number, bits: number, memory?: SpareMemory): Int32Array {
   checkLength('codes', codes.length, rows * columns)
-  if (bits === 4 && columns % 8 === 0 && codes.byteOffset % 4 === 0) return packNibbles(codes)
+  if (bits === 4 && columns % 8 === 0 && codes.byteOffset % 4 === 0) return packNibbles(codes, memory)
   return pack(codes, rows, columns, bits, { element: 1, row: columns, word: 1, packedRow: packedWords(columns, bits) })
 }
 
 /** `packRows` of four bits where rows are whole words: four codes at a time as the bytes of a (little-endian) word. */
-function packNibbles(codes: Int8Array): Int32Array {
+function packNibbles(codes: Int8Array, memory?: SpareMemory): Int32Array {
   const quads = new Int32Array(codes.buffer, codes.byteOffset, codes.length >>> 2)
-  const words = new Int32Array(quads.length >>> 1)
+  const bytes = (quads.length >>> 1) * 4
+  const words = new Int32Array(memory?.take(bytes) ?? new ArrayBuffer(bytes))
   let outside = 0
   for (let i = 0, from = 0; i < words.length; i++, from += 2) {
     const first = quads[from]

@@ -113,10 +113,10 @@ export interface EncodedLinears {
 }
 
 /** The tensors of the compressed linears of a layer so far, but for those that were taken before. */
-export function takeEncoded({ linears }: LayerInHand): EncodedLinears {
+export function takeEncoded({ linears }: LayerInHand, memory: SpareMemory): EncodedLinears {
   const left = linears.filter(({ isTaken }) => !isTaken)
   const encoded = {
-    tensors: left.flatMap(encodeLinear),
+    tensors: left.flatMap((entry) => encodeLinear(entry, memory)),
     codes: left.flatMap(({ linear }) => linear.quantized?.codes ?? []),
   }
   for (const entry of left) {
@@ -135,18 +135,19 @@ export function encodeLayer(plan: Plan, layer: LayerInHand): TensorData[] {
     layer.rescaled.add(`${linear.name}.bias`)
   }
   return [
-    ...linears.filter(({ isTaken }) => !isTaken).flatMap(encodeLinear),
+    ...linears.filter(({ isTaken }) => !isTaken).flatMap((entry) => encodeLinear(entry)),
     ...encodeCache(plan, layer),
     ...[...edited].map(([name, values]) => encodeEdited(plan, name, asStored(layer, name, values))),
   ]
 }
 
-function encodeLinear({ planned, linear, inputRange }: LinearInHand): TensorData[] {
+function encodeLinear({ planned, linear, inputRange }: LinearInHand, memory?: SpareMemory): TensorData[] {
   const { layout, spec, scheme } = planned
   if (!scheme) return []
   if (!linear.quantized || !layout) throw new RangeError(`Cannot store ${spec.name}: it was not compressed, expected codes`)
   if (linear.report) linear.report.checksum = codesChecksum(linear.quantized)
-  const encoded = new Map([...layout.encode(linear.quantized), ...(inputRange ? activationBytes(scheme, planned.dtype, inputRange) : [])])
+  const ranges = inputRange ? activationBytes(scheme, planned.dtype, inputRange) : []
+  const encoded = new Map([...layout.encode(linear.quantized, memory), ...ranges])
   const stored = [
     ...layout.tensors(linear.quantized.args, spec.rows, spec.columns, plannedScaleDtype(planned)),
     ...activationTensors(scheme, planned.dtype),

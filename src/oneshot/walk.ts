@@ -77,7 +77,7 @@ export async function* streamLayers(plan: Plan, walk: WalkContext, from = 0): As
   const context = { ...walk, memory }
   const save = async ({ tensors, codes }: EncodedLinears) => {
     for (const tensor of tensors) await context.save?.(tensor)
-    for (const array of codes) memory.give(array)
+    for (const array of [...codes, ...tensors.map(({ bytes }) => bytes)]) memory.give(array)
   }
   // That of the stage before.
   let saving = Promise.resolve()
@@ -92,7 +92,7 @@ export async function* streamLayers(plan: Plan, walk: WalkContext, from = 0): As
         await setImmediate()
         if (!context.save) continue
         await saving
-        const encoded = span('step', 'encode', () => takeEncoded(layer))
+        const encoded = span('step', 'encode', () => takeEncoded(layer, memory))
         saved.push(...encoded.tensors.map(({ name }) => name))
         saving = save(encoded)
         // Heard of when it is waited for.

@@ -7,20 +7,23 @@ const LEAST = 1 << 20
  */
 export class SpareMemory {
   readonly #free = new Map<number, ArrayBuffer[]>()
+  /** In somebody's hands. */
+  readonly #taken = new WeakSet<ArrayBuffer>()
   /** Sizes that were asked for since the last `trim`. */
   readonly #wanted = new Set<number>()
 
   /** A buffer of `bytes` bytes that holds anything: whoever takes it writes all of it. */
   take(bytes: number): ArrayBuffer {
     this.#wanted.add(bytes)
-    return this.#free.get(bytes)?.pop() ?? new ArrayBuffer(bytes)
+    const buffer = this.#free.get(bytes)?.pop() ?? new ArrayBuffer(bytes)
+    this.#taken.add(buffer)
+    return buffer
   }
 
-  /** Takes back what nobody will look at any more. An array that is a part of its buffer is left to the collector. */
+  /** Takes back what was taken and nobody will look at any more. What came from elsewhere is left to the collector. */
   give({ buffer, byteLength }: ArrayBufferView): void {
     if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== byteLength || byteLength < LEAST) return
-    const free = this.#free.get(byteLength) ?? []
-    if (!free.includes(buffer)) this.#free.set(byteLength, [...free, buffer])
+    if (this.#taken.delete(buffer)) this.#free.set(byteLength, [...(this.#free.get(byteLength) ?? []), buffer])
   }
 
   /** Lets go of the sizes that nobody asked for since the last call: what is held follows one layer, where layers differ. */

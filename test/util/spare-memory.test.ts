@@ -14,13 +14,18 @@ it('gives memory of the same size again, once, and makes what it lacks', () => {
   expect(memory.take(SIZE).byteLength).toBe(SIZE)
 })
 
-it('takes no part of a buffer, nor what is shared or small', () => {
+it('takes nothing that it did not give, no part of a buffer, nor what is shared or small', () => {
   const memory = new SpareMemory()
   const buffer = new ArrayBuffer(2 * SIZE)
   memory.give(new Uint8Array(buffer, SIZE))
   memory.give(new Uint8Array(buffer, 0, SIZE))
   memory.give(new Uint8Array(new SharedArrayBuffer(SIZE)))
-  const small = new ArrayBuffer(16)
+  const foreign = new ArrayBuffer(SIZE)
+  memory.give(new Uint8Array(foreign))
+  expect(memory.take(SIZE)).not.toBe(foreign)
+  const taken = memory.take(2 * SIZE)
+  memory.give(new Uint8Array(taken, 0, SIZE))
+  const small = memory.take(16)
   memory.give(new Uint8Array(small))
   expect(memory.take(2 * SIZE)).not.toBe(buffer)
   expect(memory.take(SIZE)).not.toBe(buffer)

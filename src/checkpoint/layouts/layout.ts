@@ -84,8 +84,8 @@ export interface Layout {
     columns: number,
     scaleDtype: ScaleDType,
   ): ((weight: Float32Array) => ReadonlyMap<string, number>) | null
-  /** Bytes per suffix, in the order and sizes of `tensors`, but for what varies. */
-  encode(quantized: Quantized): Map<string, Uint8Array>
+  /** Bytes per suffix, in the order and sizes of `tensors`, but for what varies. They may lie in `memory`. */
+  encode(quantized: Quantized, memory?: SpareMemory): Map<string, Uint8Array>
   /** The inverse of encode. `read` gives the stored bytes of a suffix. Codes may lie in `memory`. */
   decode(
     args: QuantizationArgs,

@@ -53,12 +53,12 @@ function packsZeroPoints({ strategy }: QuantizationArgs): boolean {
   return strategy === 'group' || strategy === 'channel'
 }
 
-function encode(quantized: Quantized): Map<string, Uint8Array> {
+function encode(quantized: Quantized, memory?: SpareMemory): Map<string, Uint8Array> {
   const { args, rows, columns, codes, scaleDtype, zeroPoint } = quantized
   tensors(args, rows, columns, scaleDtype)
   const scale = encodeScale(quantized)
   const bytes = new Map([
-    ['weight_packed', bytesOf(packRows(viewAs(Int8Array, bytesOf(codes)), rows, columns, args.num_bits))],
+    ['weight_packed', bytesOf(packRows(viewAs(Int8Array, bytesOf(codes)), rows, columns, args.num_bits, memory))],
     ['weight_scale', scale],
     ['weight_shape', bytesOf(BigInt64Array.of(BigInt(rows), BigInt(columns)))],
   ])
