@@ -156,8 +156,6 @@ async function runEval(checkpoints: string[], flags: Flags): Promise<void> {
 async function scoreOne(checkpoint: string, dataset: string, flags: Flags): Promise<void> {
   const { json = false, quiet = false, profile, form, window, windows, engine, threads, localFilesOnly } = flags
   const display = openDisplay({ quiet })
-  display.say(`${checkpoint}: scoring on ${dataset}`)
-  const { perplexity } = await import('../index.ts')
   try {
     const onProgress = { onLayer: layerProgress(display, 'scoring'), onDownload: downloadProgress(display) }
     const options = {
@@ -169,7 +167,11 @@ async function scoreOne(checkpoint: string, dataset: string, flags: Flags): Prom
       ...(threads !== undefined && { threads }),
       ...(localFilesOnly && { localFilesOnly }),
     }
-    const score = await profiled(profile, () => interruptible((signal) => perplexity(checkpoint, { ...options, signal, ...onProgress })))
+    const score = await profiled(profile, async () => {
+      display.say(`${checkpoint}: scoring on ${dataset}`)
+      const { perplexity } = await import('../index.ts')
+      return interruptible((signal) => perplexity(checkpoint, { ...options, signal, ...onProgress }))
+    })
     display.stop()
     const { yellow } = colorsFor(process.stderr)
     if (!quiet) for (const text of score.warnings) process.stderr.write(`${yellow('warning:')} ${text}\n`)

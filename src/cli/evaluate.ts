@@ -31,8 +31,6 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
   // What cannot be written to is said before anything is computed.
   if (folder !== undefined) await requireWritable(folder, 'folder')
   const display = openDisplay({ quiet })
-  display.say(asked(options))
-  const { evaluate } = await import('../index.ts')
   const started = Date.now()
   const { limit } = options.taskOptions ?? {}
   const request = { started, batch: options.batch ?? 'auto', ...(limit !== undefined && { limit }) } as const
@@ -52,11 +50,13 @@ export async function evaluateModels(options: EvaluateOptions, { json, quiet, fo
     }
   }
   try {
-    const found = await profiled(profile, () =>
-      interruptible((signal) =>
+    const found = await profiled(profile, async () => {
+      display.say(asked(options))
+      const { evaluate } = await import('../index.ts')
+      return interruptible((signal) =>
         evaluate({ ...options, signal, onDownload: downloadProgress(display), onStep: stepProgress(display), onFound: save }),
-      ),
-    )
+      )
+    })
     display.stop()
     await save(found)
     const { red, yellow } = colorsFor(process.stderr)
