@@ -25,7 +25,7 @@ export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, tran
 
 /**
  * As `quickMatMul`, for outputs that may be rounded like the factors: those of a linear, as the layers of a bfloat16 model round them
- * wherever it runs. Sums over many tokens may not.
+ * wherever it runs, and those that are summed up for a report. Sums over many tokens may not.
  */
 export function linearMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
   if (tf.getBackend() !== 'tensorflow' || !roundsOutputs()) return quickMatMul(a, b, transposeA, transposeB)

@@ -5,8 +5,7 @@ Prints `ok ...` or `not ok ...` per check. Usage: load_bitsandbytes.py WORK_DIR
 - bytes: what transformers saves of the original with the same configuration has the same tensors, types, shapes and bytes;
 - logits of 4-bit weights in float32 (bnb_4bit_compute_dtype set aside): largest difference <= 1e-3 standard deviations;
 - logits of LLM.int8: linears give the same for the same inputs; norms and attention do not to the bit, and an input on the border between two codes falls to one
-  side or the other by the last bit of a float: rms difference <= 0.01. Tokens that hear of none are within 1e-4 standard deviations: 60 % in the tiny
-  model and in docs-llama-4m (70 % and 99 % were seen). All rows go in one batch, since columns with outliers are found over all of it;
+  side or the other by the last bit of a float: rms difference <= 0.01. Tokens that hear of none are within 1e-4 standard deviations: SHARES of them. All rows go in one batch, since columns with outliers are found over all of it;
 - widths of multiples of 16 that are none of 64: the AVX512 kernels of bitsandbytes 0.50.2 take every row to begin a block, which others of it do not; weights
   are dequantized in torch there, and its own kernel is not looked at;
 - where the processor has AVX512-BF16, logits of the kernel that bitsandbytes takes there, which computes in bfloat16: rms difference <= 0.05.
@@ -85,6 +84,10 @@ def logits_of(folder, plain):
     return ours, theirs, len(replaced)
 
 
+# Of LLM.int8's tokens, those that must hear of no input on the border of two codes: seen were 99.5, 69.8 (6 codes differ), 100 and 100 %.
+SHARES = {"docs-llama-4m-llm-int8": 0.98, "tiny-int8": 0.6, "tiny-int8-low": 0.98, "tiny-int8-skip": 0.98}
+
+
 def compare(name, folder):
     config = json.load(open(os.path.join(folder, "config.json")))["quantization_config"]
     bytes_of(name, folder, config)
@@ -93,7 +96,7 @@ def compare(name, folder):
     rms = ((ours - theirs).square().mean().sqrt() / theirs.std()).item()
     if config["load_in_8bit"]:
         share = (apart <= 1e-4).float().mean().item()
-        least = 0 if name.startswith("family") else 0.6
+        least = SHARES.get(name, 0)
         check(share >= least and rms <= 0.01, f"{name}: logits, {100 * share:.1f} % of tokens within 1e-4 (>= {100 * least:.0f} %), rms {rms:.1e} <= 0.01")
         return
     check(apart.max().item() <= 1e-3, f"{name}: logits in float32, {apart.max().item():.1e} <= 1e-3")
