@@ -11,7 +11,8 @@ export async function makeFolder(folder: string): Promise<void> {
   try {
     await makeOne(path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path || (await isFolder(parent))) throw error
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path) throw error
+    // Also where the folder above is there by now: somebody else may have made it since.
     await makeFolder(parent)
     await makeOne(path)
   }
