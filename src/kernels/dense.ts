@@ -15,8 +15,7 @@ export interface DenseShape {
 /** Words of a job: see assembly/dense.ts. */
 const JOB = 12
 /** Bytes of the first factor that are in the kernels' memory at a time, and of the second. */
-const LEFT_BYTES = 16 * 2 ** 20
-const RIGHT_BYTES = 32 * 2 ** 20
+const STRIPS = { left: 16 * 2 ** 20, right: 32 * 2 ** 20 }
 /** Rows of a panel of columns that a lane takes at a time: enough that packing the panel costs little beside, and lanes end together. */
 const CHUNK_ROWS = 256
 
@@ -32,11 +31,13 @@ export class DenseProducts {
   readonly #lanes: Lanes
   readonly #job: number
   readonly #panels: number
+  readonly #strips: typeof STRIPS
   #left = { at: 0, bytes: 0 }
   #right = { at: 0, bytes: 0 }
   #out = { at: 0, bytes: 0 }
 
-  private constructor(module: WebAssembly.Module, threads: number) {
+  private constructor(module: WebAssembly.Module, threads: number, strips: typeof STRIPS) {
+    this.#strips = strips
     const control = this.#arena.take(CONTROL_BYTES)
     this.#job = this.#arena.take(JOB * 4)
     this.#panels = this.#arena.take(threads * panelColumns * panelDepth * 4)
@@ -45,8 +46,8 @@ export class DenseProducts {
   }
 
   /** RunError when the module is missing. */
-  static async open(threads: number): Promise<DenseProducts> {
-    return new DenseProducts(await loadModule(), threads)
+  static async open(threads: number, strips = STRIPS): Promise<DenseProducts> {
+    return new DenseProducts(await loadModule(), threads, strips)
   }
 
   get threads(): number {
@@ -56,8 +57,8 @@ export class DenseProducts {
   /** a·b into `out` [rows, columns]. Large matrices go by strips, which no result depends on. RunError where memory does not suffice. */
   multiply(a: Float32Array, b: Float32Array, out: Float32Array, shape: DenseShape): void {
     const { rows, depth, columns } = shape
-    const someRows = Math.min(rows, Math.max(tileRows, Math.floor(LEFT_BYTES / 4 / depth / tileRows) * tileRows))
-    const someColumns = Math.min(columns, Math.max(panelColumns, Math.floor(RIGHT_BYTES / 4 / depth / panelColumns) * panelColumns))
+    const someRows = Math.min(rows, Math.max(tileRows, Math.floor(this.#strips.left / 4 / depth / tileRows) * tileRows))
+    const someColumns = Math.min(columns, Math.max(panelColumns, Math.floor(this.#strips.right / 4 / depth / panelColumns) * panelColumns))
     this.#left = this.#room(this.#left, roundUp(someRows, tileRows) * depth)
     this.#right = this.#room(this.#right, someColumns * depth)
     this.#out = this.#room(this.#out, roundUp(someRows, tileRows) * roundUp(someColumns, 8))

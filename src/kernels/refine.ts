@@ -2,7 +2,7 @@ import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { RefineInput, RefineResult } from './kernels.ts'
 import { smallFloats } from './small-floats.ts'
-import { panelColumns, panelDepth, tileRows, refineStep } from './tiles.ts'
+import { panelColumns, panelDepth, refineStep, tileRows } from './tiles.ts'
 
 /** Rows are taken through the wasm memory in strips of about this size. */
 const stripBytes = 64 * 2 ** 20
