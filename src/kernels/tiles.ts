@@ -30,4 +30,4 @@ export const candidateStretch = 1024
 
 /** Most candidates for a scale in `roundGroups`, and bytes of scratch that each lane needs for them. */
 export const mostCandidates = 32
-export const candidateScratch = 832 + candidateStretch * 6
+export const candidateScratch = 848 + candidateStretch * 6
