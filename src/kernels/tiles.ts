@@ -24,3 +24,10 @@ export const productColumns = 32
 
 /** Columns of integers that are summed before they become floats: 256 products a sum, of 255 by 32767 at most, are less than 2^31. */
 export const productSegment = 1024
+
+/** Columns whose errors `roundGroups` estimates at a time: the squares of so many fractions of 12 bits add up to less than 2^31. */
+export const candidateStretch = 1024
+
+/** Most candidates for a scale in `roundGroups`, and bytes of scratch that each lane needs for them. */
+export const mostCandidates = 32
+export const candidateScratch = 848 + candidateStretch * 6
