@@ -16,6 +16,7 @@ import type { LinearReport } from '../modifiers/modifier.ts'
 import { PAGE_FILE, reportPage } from '../report/page.ts'
 import { REPORT_FILE, type RunRecord } from '../report/record.ts'
 import { reportRun } from '../report/run-data.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { span } from '../util/span.ts'
@@ -241,6 +242,7 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   if (rows) await span('io', 'check', () => requireCopyable(plan.source.reader, uncopied(run), signal))
   const { result, sources } = await withSourceHashes(plan.source, signal, () => computeOn(run, options, rows))
   const { progress, engine, threads, scratch, warnings: passedOver } = result
+  if (rows) collectGarbage()
 
   const { name, text } = plan.recipe
   const linears = [...progress.reports]
@@ -332,6 +334,8 @@ async function computeLayers(
       file = await ScratchFile.create(join(writer.staging, SCRATCH_FILE))
       onProgress({ type: 'scratch', path: file.path, bytes: placement.scratch })
     }
+    // Of the tokenizer and the texts above all: beside the engine's memory it would stay for minutes.
+    if (rows) collectGarbage()
     const store = file ? new ScratchStore(file) : inMemory
     const allowFallback = options.allowFallback ?? false
     const save = (tensor: TensorData) => span('io', 'write', () => writer.write(tensor))

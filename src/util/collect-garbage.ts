@@ -6,7 +6,25 @@ import { runInNewContext } from 'node:vm'
  * WebAssembly and TensorFlow take: beside 0.8 GB that await collection they would take as much again. Some 10 ms, so for large things only.
  */
 export function collectGarbage(): void {
+  collector()?.()
+}
+
+/**
+ * The same of what has been made since the last call or two: some milliseconds, as the rest of the heap is not looked at.
+ */
+export function collectNewGarbage(): void {
+  collector()?.({ type: 'minor' })
+}
+
+type Collect = (options?: { readonly type: 'minor' }) => void
+
+let found: Collect | null = null
+
+/** V8's own function, which is hidden by default. */
+function collector(): Collect | null {
+  if (found) return found
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
-  if (typeof collect === 'function') collect()
+  if (typeof collect === 'function') found = collect as Collect
+  return found
 }

@@ -106,7 +106,7 @@ describe('oneshot: killed', () => {
     expect(events[2].record).toEqual(JSON.parse(before))
     expect(await readdir(output)).not.toContain('.llmpress')
     expect(await readFile(join(output, 'llmpress-report.json'), 'utf8')).toBe(before)
-    expect((await run(output, flags)).stdout).toContain('report.html')
+    expect((await run(output, flags)).stdout).toMatch(/^Checkpoint +\S+out$/m)
     expect(await runCli(['verify', output, '--against', TINY])).toMatchObject({ code: 0 })
     const other = await run(output, ['--recipe', 'W8A16'])
     expect(other.stderr).toMatch(/^error: .* not empty .*--overwrite.* Another run made what is there: the recipe/m)
