@@ -17,7 +17,7 @@ export function collectNewGarbage(): void {
 }
 
 /** Bytes of arrays that may await collection, about what a layer of SmolLM2-135M leaves behind in half its stages. */
-const MUCH = 16e6
+const MUCH = 32e6
 
 /** Bytes of arrays that were left by the last collection, as far as is known. */
 let left = Number.POSITIVE_INFINITY
