@@ -3,6 +3,7 @@ import { readdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
 import { makeFolder } from '../util/make-folder.ts'
+import { CONFIG_FILE } from './config.ts'
 import { replaceDurably } from './durable.ts'
 import { looksLikeCheckpoint } from './old-checkpoint.ts'
 import { lockFile } from './output-lock.ts'
@@ -44,14 +45,16 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
     const publishing = await publishingNames(output)
     const beginPublishing = (names: readonly string[]) => replaceDurably(join(staging, PUBLISHING), JSON.stringify(names))
     const clear = async (keep: ReadonlySet<string>) => {
-      for (const name of publishing ?? []) await rm(join(output, name), { force: true })
+      // Once config.json is up it is a checkpoint, which stays until the next is whole.
+      const moved = isPublished(await readdir(output), publishing) ? [] : (publishing ?? [])
+      for (const name of moved) await rm(join(output, name), { force: true })
       for (const name of await readdir(staging)) {
         if (name !== LOCK && !keep.has(name)) await rm(join(staging, name), { recursive: true, force: true })
       }
     }
     const discard = async () => {
       if (!(await lock.isHeld())) return
-      await rm(staging, { recursive: true, force: true })
+      await removeStaging(staging)
       if (isNew && (await readdir(output).catch(absent))?.length === 0) await rmdir(output)
     }
     const requireHeld = async () => {
@@ -74,7 +77,8 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
 export async function requireUsableOutput(output: string, overwrite: boolean): Promise<'new' | 'there'> {
   try {
     const entries = await readdir(output).catch(absent)
-    const moved = new Set(await publishingNames(output))
+    const publishing = await publishingNames(output)
+    const moved = new Set(isPublished(entries ?? [], publishing) ? [] : publishing)
     if (overwrite) assertReplaceable(output, entries ?? [])
     else
       assertUnused(
@@ -86,6 +90,36 @@ export async function requireUsableOutput(output: string, overwrite: boolean): P
   } catch (cause) {
     throw writeError(cause, output)
   }
+}
+
+/**
+ * Takes away what a run that was killed at its very end left beside its finished checkpoint. What another one that was stopped left stays, where
+ * `isJournalled` says that it can be gone on with. Errors: UserError where another run is writing there.
+ */
+export async function tidyFinished(output: string, isJournalled: (staging: string) => boolean): Promise<void> {
+  const staging = join(output, STAGING)
+  if (!existsSync(staging)) return
+  try {
+    const lock = await lockFile(join(staging, LOCK), output)
+    const isOver = isPublished(await readdir(output), await publishingNames(output))
+    if (isOver || !isJournalled(staging)) await removeStaging(staging)
+    else await lock.release()
+  } catch (cause) {
+    throw writeError(cause, output)
+  }
+}
+
+/** Removes a staging folder. The list of moved files goes last: as long as there is something else, it tells that this is over. */
+async function removeStaging(staging: string): Promise<void> {
+  for (const name of (await readdir(staging).catch(absent)) ?? []) {
+    if (name !== LOCK && name !== PUBLISHING) await rm(join(staging, name), { recursive: true, force: true })
+  }
+  await rm(staging, { recursive: true, force: true })
+}
+
+/** Whether all files that were to be moved up are there: config.json comes last. */
+function isPublished(entries: readonly string[], publishing: readonly string[] | null): boolean {
+  return entries.includes(CONFIG_FILE) && publishing?.includes(CONFIG_FILE) === true
 }
 
 async function publishingNames(output: string): Promise<readonly string[] | null> {

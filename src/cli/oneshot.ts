@@ -30,7 +30,9 @@ export function addOneshot(program: Command): void {
   const command = program
     .command('oneshot')
     .summary('compress a model')
-    .description('Compresses a model as a recipe says and writes a compressed-tensors checkpoint.')
+    .description(
+      'Compresses a model as a recipe says and writes a compressed-tensors checkpoint. Where a run was stopped the same command goes on, where it has finished it gives what is there.',
+    )
     .argument('<model>', MODEL_HELP)
     .addOption(recipeOption())
     .addOption(modifiersOption())

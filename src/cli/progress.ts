@@ -13,6 +13,7 @@ export function runProgress(display: Display, now: () => number = () => performa
   let resumed = 0
   let label = ''
   let uploading = false
+  let found = false
   let started: number | null = null
   let layersSeconds = 0
   let result = ''
@@ -44,6 +45,10 @@ export function runProgress(display: Display, now: () => number = () => performa
         done = linears
         display.say(`going on after layer ${layers} of ${of}, where a run was stopped`)
       })
+      .with({ type: 'found' }, ({ output }) => {
+        found = true
+        display.say(`${output} has the result of this very run already, whole: nothing to compute (--overwrite does it again)`)
+      })
       .with({ type: 'warning' }, ({ message }) => warn(message))
       .with({ type: 'layer:start' }, () => {
         started ??= now()
@@ -70,7 +75,7 @@ export function runProgress(display: Display, now: () => number = () => performa
       })
       .with({ type: 'done' }, ({ record }) => {
         display.stop()
-        display.log(`done in ${formatSeconds(record.seconds.total)}: ${formatBytes(record.size.after)} in ${record.output}`)
+        if (!found) display.log(`done in ${formatSeconds(record.seconds.total)}: ${formatBytes(record.size.after)} in ${record.output}`)
       })
       .exhaustive()
 }

@@ -64,7 +64,10 @@ export function addRunOptions(command: Command, folder: string): Command {
     .addOption(maxMemoryOption())
     .addOption(localFilesOption())
     .addOption(formatOption())
-    .option('--overwrite', 'replace a checkpoint in the output folder')
+    .option(
+      '--overwrite',
+      'replace a checkpoint in the output folder; without it, one that this same run has made there is the result as it is',
+    )
     .option('--push-to-hub <repo>', 'upload the result to org/name on the hub; needs HF_TOKEN')
     .option('--private', 'with --push-to-hub: into a private repository')
     .option('--restart', 'begin again where a run was stopped in the output folder, instead of going on with it')

@@ -11,11 +11,13 @@ import {
   disposeLinear,
   disposeParameters,
   embedBatches,
+  headTensors,
   type LinearTensors,
   linearTensors,
   loadBias,
   loadParameters,
 } from '../models/weights.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { fakeQuantize, fakeQuantizeCache } from './fake-quantize.ts'
 import {
@@ -96,7 +98,7 @@ export class ForwardPass {
     const hooks = cacheHooks(this.#caches.get(layer))
     try {
       parameters = await loadParameters(source, model.parameters(layer))
-      await this.#serve(model.linears(layer), linears)
+      await this.#serve(model.linears(layer), linears, linearTensors)
       for (const [i, { shape }] of batches.entries()) {
         outputs.push(
           await finishWalk(model.walk(layer, hidden[i], parameters, shared, shape, hooks), hidden[i], linears, prefix, this.#outliers),
@@ -124,7 +126,9 @@ export class ForwardPass {
       disposeParameters(parameters)
     }
     try {
-      await this.#serve([model.head()], linears)
+      await this.#serve([model.head()], linears, headTensors)
+      // What it was read into: for large vocabularies as much as all else.
+      collectGarbage()
     } catch (error) {
       dispose()
       throw error
@@ -133,7 +137,7 @@ export class ForwardPass {
   }
 
   /** Puts linears on the engine and into `linears`, whose owner disposes of them, also of some when there is an error at another. */
-  async #serve(specs: readonly LinearSpec[], linears: ServedLinears): Promise<void> {
+  async #serve(specs: readonly LinearSpec[], linears: ServedLinears, load: typeof linearTensors): Promise<void> {
     for (const spec of specs) {
       const inputs = this.#inputs.get(spec.name) ?? null
       if (inputs?.args.outlier_threshold !== undefined) {
@@ -141,7 +145,7 @@ export class ForwardPass {
         linears.set(spec.name, { inputs, floats: null, codes: llmInt8Tensors(new Float32Array(weight.codes), weight, spec) })
         continue
       }
-      const floats = linearTensors(await readWeight(this.source, spec), await loadBias(this.source, spec), spec)
+      const floats = load(await readWeight(this.source, spec), await loadBias(this.source, spec), spec)
       linears.set(spec.name, { inputs, floats, codes: null })
     }
   }

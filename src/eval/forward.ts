@@ -13,8 +13,8 @@ export interface ForwardOptions {
   onLogits?(logits: Tensor2D, batch: Batch, start: number): void | Promise<void>
 }
 
-/** Logits of this many elements at a time: 64 MB of float32. */
-export const LOGITS = 16_000_000
+/** Logits of this many elements at a time: 32 MB of float32, and what they are summed from is there three times. */
+export const LOGITS = 8_000_000
 
 /**
  * Runs token rows through a checkpoint, original or compressed, one layer in memory at a time. Inputs of linears are quantized where the

@@ -7,10 +7,11 @@ import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
 import type { Batch } from './batches.ts'
 import type { OpenModel } from './open-model.ts'
 
-/** A linear ready to multiply: y = x · transposed + bias. */
+/** A linear ready to multiply: y = x · weightᵀ + bias. */
 export interface LinearTensors {
-  /** [columns, rows] */
-  readonly transposed: Tensor2D
+  /** [columns, rows], or [rows, columns] as it is stored. */
+  readonly matrix: Tensor2D
+  readonly isStored: boolean
   readonly bias: Tensor1D | null
 }
 
@@ -42,20 +43,32 @@ export async function loadBias({ reader }: OpenModel, { name, bias }: LinearSpec
 
 /** Puts a weight [rows, columns] and a bias [rows] on the engine, transposed once for all batches. */
 export function linearTensors(weight: Float32Array, bias: Float32Array | null, { rows, columns }: LinearSpec): LinearTensors {
-  const transposed = tf.tidy(() => tf.transpose(tf.tensor2d(weight, [rows, columns])))
-  return { transposed, bias: bias ? tf.tensor1d(bias) : null }
+  const matrix = tf.tidy(() => tf.transpose(tf.tensor2d(weight, [rows, columns])))
+  return { matrix, isStored: false, bias: bias ? tf.tensor1d(bias) : null }
 }
 
-/** Disposes of what linearTensors made. */
-export function disposeLinear({ transposed, bias }: LinearTensors): void {
-  transposed.dispose()
+/**
+ * The same for the largest, a head: on TensorFlow the weight stays as it is, since beside its transpose it would take as much memory again as all
+ * that is made of it.
+ */
+export function headTensors(weight: Float32Array, bias: Float32Array | null, spec: LinearSpec): LinearTensors {
+  if (tf.getBackend() !== 'tensorflow') return linearTensors(weight, bias, spec)
+  const matrix = tf.tensor2d(weight, [spec.rows, spec.columns])
+  // The array is let go of at the first operation: at once, lest it lies beside the first outputs.
+  tf.slice(matrix, [0, 0], [1, 1]).dispose()
+  return { matrix, isStored: true, bias: bias ? tf.tensor1d(bias) : null }
+}
+
+/** Disposes of what linearTensors or headTensors made. */
+export function disposeLinear({ matrix, bias }: LinearTensors): void {
+  matrix.dispose()
   bias?.dispose()
 }
 
 /** x [tokens, columns] through a linear: [tokens, rows]. */
-export function applyLinear(x: Tensor2D, { transposed, bias }: LinearTensors): Tensor2D {
+export function applyLinear(x: Tensor2D, { matrix, isStored, bias }: LinearTensors): Tensor2D {
   return tf.tidy(() => {
-    const y = linearMatMul(x, transposed) as Tensor2D
+    const y = linearMatMul(x, matrix, false, isStored) as Tensor2D
     return bias ? tf.add(y, bias) : y
   })
 }

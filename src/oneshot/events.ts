@@ -10,6 +10,8 @@ export type ProgressEvent =
   | { type: 'scratch'; path: string; bytes: number }
   /** `layers` of `of`, with so many compressed linears, are taken over from a run that was stopped. */
   | { type: 'resume'; layers: number; of: number; linears: number }
+  /** The finished checkpoint of this very run stands in the output folder: nothing is computed. */
+  | { type: 'found'; output: string }
   | { type: 'layer:start'; name: string; index: number; of: number }
   | { type: 'stage'; layer: string; stage: string; index: number; of: number }
   | { type: 'linear'; report: LinearReport }

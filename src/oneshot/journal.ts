@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { env } from 'node:process'
@@ -65,9 +66,21 @@ const PARTS: Readonly<Record<keyof Fingerprint, string>> = {
 export async function readJournal(staging: string, fingerprint: Fingerprint, output: string): Promise<Resumable | null> {
   const stored = await read(join(staging, JOURNAL))
   if (!stored) return null
-  const differing = (Object.keys(PARTS) as (keyof Fingerprint)[]).filter((part) => stored.fingerprint?.[part] !== fingerprint[part])
-  if (differing.length > 0) throw mismatch(output, stored.progress, differing.map((part) => PARTS[part]).join(' and '))
+  const differing = differingParts(stored.fingerprint, fingerprint)
+  if (differing.length > 0) throw mismatch(output, stored.progress, differing.join(' and '))
   return stored.progress
+}
+
+/** The parts in which two fingerprints differ, in words. */
+export function differingParts(then: Partial<Fingerprint> | undefined, now: Partial<Fingerprint>): string[] {
+  return (Object.keys(PARTS) as (keyof Fingerprint)[])
+    .filter((part) => part in now && then?.[part] !== now[part])
+    .map((part) => PARTS[part])
+}
+
+/** Whether what a staging folder holds is to be gone on with. */
+export function hasJournal(staging: string): boolean {
+  return existsSync(join(staging, JOURNAL))
 }
 
 /** Why a stopped run cannot be gone on with. */

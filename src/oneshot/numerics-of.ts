@@ -1,6 +1,4 @@
-import type { Engine } from '../engine/engine.ts'
-
-/** What a result's bytes depend on of an engine: which one it is, not its threads. */
-export function numericsOf({ name, detail }: Pick<Engine, 'name' | 'detail'>): string {
+/** What a result's bytes depend on of an engine, or of what a record says of one: which one it is, not its threads. */
+export function numericsOf({ name, detail }: { readonly name: string; readonly detail: string }): string {
   return `${name}, ${detail.replace(/, \d+ threads?/, '')}`
 }

@@ -6,7 +6,7 @@ import { CheckpointWriter, type Leftover } from '../checkpoint/writer.ts'
 import type { Rows } from '../data/rows.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
 import type { Precision } from '../engine/precision.ts'
-import { withEngine } from '../engine/with-engine.ts'
+import { type TurnOptions, withEngine } from '../engine/with-engine.ts'
 import type { PushedRepo } from '../hub/push-folder.ts'
 import type { RepoId } from '../hub/repo-id.ts'
 import { requirePushable } from '../hub/require-pushable.ts'
@@ -17,16 +17,19 @@ import type { LinearReport } from '../modifiers/modifier.ts'
 import { PAGE_FILE, reportPage } from '../report/page.ts'
 import { REPORT_FILE, type RunRecord } from '../report/record.ts'
 import { reportRun } from '../report/run-data.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { DataError, UserError } from '../util/errors.ts'
 import { packageVersion } from '../util/package-version.ts'
 import { span } from '../util/span.ts'
 import { type CalibrationOptions, calibrationRows, rowsWanted } from './calibration.ts'
 import { checkSaved } from './check-saved.ts'
+import { requireCopyable } from './checked-chunks.ts'
 import { companionFiles } from './companions.ts'
 import type { OnProgress } from './events.ts'
 import { withExactSizes } from './exact-sizes.ts'
 import { starvedExperts } from './expert-tokens.ts'
 import { type Fingerprint, fingerprintOf } from './fingerprint.ts'
+import { foundFinished } from './finished.ts'
 import { requireMemory } from './forecast.ts'
 import { readHidden } from './hidden-file.ts'
 import { Journal, journalFiles, mismatch, type Progress, type Resumable, readJournal } from './journal.ts'
@@ -35,7 +38,7 @@ import { memoryBudget } from './memory-budget.ts'
 import { modelCard } from './model-card.ts'
 import { numericsOf } from './numerics-of.ts'
 import { checkOneshot } from './options.ts'
-import { type Plan, type PlanOptions, planRun } from './plan.ts'
+import { type Plan, type PlanOptions, planAgain } from './plan.ts'
 import { remarksOf, skippedStages } from './remarks.ts'
 import type { Run } from './run.ts'
 import { ScratchFile } from './scratch-file.ts'
@@ -77,7 +80,8 @@ export interface OneshotOptions extends PlanOptions, CalibrationOptions {
 }
 
 /**
- * Compresses a model as a recipe says and writes a compressed-tensors checkpoint, or a GPTQ or AWQ one.
+ * Compresses a model as a recipe says and writes a compressed-tensors checkpoint, or a GPTQ or AWQ one. Where the output folder has the
+ * finished checkpoint of the same run, from the same files, recipe, data, engine and version, its record is the result and nothing is computed.
  * Runs with data take turns where a process starts several, since they share one engine.
  * Errors: UserError and its kinds before any compute; RunError for what goes wrong later; the signal's reason when it is aborted.
  */
@@ -108,7 +112,7 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   const target = options.pushToHub === undefined ? null : requirePushable(options.pushToHub, settings)
   if (options.private && !target)
     throw new UserError('Cannot run oneshot: private says who may see what is pushed, expected pushToHub (--push-to-hub) with it.')
-  const plan = await span('step', 'plan', () => planRun(options))
+  const plan = await span('step', 'plan', () => planAgain(options))
   try {
     const record = await compressInto(plan, options, signal, onProgress, started)
     if (target) record.pushed = await push(target, record, options, settings)
@@ -119,16 +123,27 @@ async function run(options: OneshotOptions): Promise<RunRecord> {
   }
 }
 
-/** Compresses into the plan's output folder; gives the record that stands there. */
-async function compressInto(
-  planned: Plan,
-  options: OneshotOptions,
-  signal: AbortSignal,
-  onProgress: OnProgress,
-  started: number,
-): Promise<RunRecord> {
-  requireMemory(planned, options)
-  const plan = await withExactSizes(planned, signal)
+/** What a run with data computes on. */
+function engineWanted(options: OneshotOptions, source: Plan['source'], signal: AbortSignal): TurnOptions {
+  return {
+    engine: options.engine ?? 'auto',
+    precision: options.precision ?? 'float32',
+    givesBack: options.maxMemory !== undefined || isWide(source),
+    ...withThreads(options),
+    signal,
+  }
+}
+
+/** The calibration rows of a plan; null where it needs none. Errors: as `calibrationRows`; DataError for its warnings under --strict. */
+async function rowsOf(plan: Plan, options: OneshotOptions, onProgress: OnProgress): Promise<Rows | null> {
+  if (plan.needs === 'weights') return null
+  const rows = await span('step', 'rows', () => calibrationRows(plan, options))
+  for (const message of rows.warnings) onProgress({ type: 'warning', message })
+  if (options.strict && rows.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
+  return rows
+}
+
+function announce(plan: Plan, onProgress: OnProgress): void {
   onProgress({
     type: 'plan',
     model: plan.origin.reference,
@@ -138,9 +153,31 @@ async function compressInto(
     needsInputs: plan.needs !== 'weights',
   })
   for (const message of plan.warnings) onProgress({ type: 'warning', message })
-  const rows = plan.needs !== 'weights' ? await span('step', 'rows', () => calibrationRows(plan, options)) : null
-  for (const message of rows?.warnings ?? []) onProgress({ type: 'warning', message })
-  if (options.strict && rows?.warnings.length) throw new DataError(`Cannot calibrate under --strict: ${rows.warnings.join('; ')}`)
+}
+
+/** Compresses into the plan's output folder; gives the record that stands there. */
+async function compressInto(
+  planned: Plan,
+  options: OneshotOptions,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+  started: number,
+): Promise<RunRecord> {
+  const found = await foundFinished(planned, {
+    announce: () => announce(planned, onProgress),
+    rows: () => rowsOf(planned, options, onProgress),
+    numerics: (rows) =>
+      rows ? withEngine(engineWanted(options, planned.source, signal), async (engine) => numericsOf(engine)) : numericsOf(NO_ENGINE),
+  })
+  if (found) {
+    signal.throwIfAborted()
+    onProgress({ type: 'found', output: planned.output })
+    return found
+  }
+  requireMemory(planned, options)
+  const plan = await withExactSizes(planned, signal)
+  announce(plan, onProgress)
+  const rows = await rowsOf(plan, options, onProgress)
   const fingerprint = await fingerprintOf(planned, rows?.rows ?? null)
   const { writer, journal, resumed } = await openOutput(plan, fingerprint, options)
   try {
@@ -204,8 +241,10 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   const config = await configText(plan.source.path, plan.config)
   for await (const { name, bytes } of companionFiles(plan.source)) await writer.writeFile(name, bytes)
 
+  if (rows) await span('io', 'check', () => requireCopyable(plan.source.reader, uncopied(run), signal))
   const { result, sources } = await withSourceHashes(plan.source, signal, () => computeOn(run, options, rows))
   const { progress, engine, threads, scratch, warnings: passedOver } = result
+  if (rows) collectGarbage()
 
   const { name, text } = plan.recipe
   const linears = [...progress.reports]
@@ -257,17 +296,16 @@ async function compress(run: Run, options: OneshotOptions, rows: Rows | null, st
   return record
 }
 
+/** Names of the tensors that stay as they are and are still to be copied. */
+function uncopied({ plan, resumed }: Run): string[] {
+  const written = new Set(resumed?.tensors)
+  return plan.passThrough.flatMap(({ info: { name } }) => (written.has(name) ? [] : [name]))
+}
+
 /** The layers, on an engine where there are rows. */
 function computeOn(run: Run, options: OneshotOptions, rows: Rows | null): ReturnType<typeof computeLayers> {
   if (!rows) return computeLayers(run, options, NO_ENGINE, null)
-  const opened = {
-    engine: options.engine ?? 'auto',
-    precision: options.precision ?? 'float32',
-    givesBack: options.maxMemory !== undefined || isWide(run.plan.source),
-    ...withThreads(options),
-    signal: run.signal,
-  }
-  return withEngine(opened, (engine) => computeLayers(run, options, engine, rows.rows))
+  return withEngine(engineWanted(options, run.plan.source, run.signal), (engine) => computeLayers(run, options, engine, rows.rows))
 }
 
 /** In the staging folder, which a later run clears of what a killed one left. */
@@ -298,6 +336,8 @@ async function computeLayers(
       file = await ScratchFile.create(join(writer.staging, SCRATCH_FILE))
       onProgress({ type: 'scratch', path: file.path, bytes: placement.scratch })
     }
+    // Of the tokenizer and the texts above all: beside the engine's memory it would stay for minutes.
+    if (rows) collectGarbage()
     const store = file ? new ScratchStore(file) : inMemory
     const allowFallback = options.allowFallback ?? false
     const save = (tensor: TensorData) => span('io', 'write', () => writer.write(tensor))

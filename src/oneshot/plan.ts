@@ -11,12 +11,13 @@ import type { ModifierDefinition, Needs } from '../modifiers/modifier.ts'
 import type { FloatDType } from '../numerics/dtype.ts'
 import { loadRecipe } from '../recipe/parse.ts'
 import type { Recipe } from '../recipe/recipe.ts'
-import type { KindSize } from '../report/record.ts'
+import type { KindSize, RunRecord } from '../report/record.ts'
 import { resolveKvCacheScheme } from '../schemes/kv-cache.ts'
 import { needsInputs } from '../schemes/observers.ts'
 import { CheckpointError, UserError } from '../util/errors.ts'
 import { remembered } from '../util/remembered.ts'
 import { assign, type PlannedModifier } from './assign.ts'
+import { finishedRecord } from './finished-record.ts'
 import { checkOneshot } from './options.ts'
 import { requireSpace, requireTarget } from './output-target.ts'
 import { type PassThrough, resultTensors, untouchedTensors } from './plan-tensors.ts'
@@ -51,6 +52,8 @@ export interface Plan {
   readonly origin: ModelFolder
   readonly recipe: Recipe
   readonly output: string
+  /** The record of a finished run in the output folder, of this one or of another; only where a plan may have one. */
+  readonly finished: RunRecord | null
   readonly format: Method
   readonly modifiers: readonly PlannedModifier[]
   /** In the order of the walk; lm_head last. */
@@ -85,12 +88,17 @@ export interface Plan {
  */
 export async function planRun(options: PlanOptions): Promise<Plan> {
   checkOneshot(options, 'planRun')
-  return planned(options, true)
+  return planned(options, 'unused')
+}
+
+/** As `planRun`, of a run that may have come to its end before: a checkpoint in the output folder is left to the caller to judge. */
+export async function planAgain(options: PlanOptions & { readonly restart?: boolean }): Promise<Plan> {
+  return planned(options, options.overwrite || options.restart ? 'unused' : 'finished')
 }
 
 /** As `planRun`, for a run that compares what it makes and writes nothing: no output folder is looked at. */
 export async function planRebuild(options: Omit<PlanOptions, 'output' | 'overwrite'>): Promise<Plan> {
-  return planned(options, false)
+  return planned(options, 'none')
 }
 
 /**
@@ -103,15 +111,18 @@ export async function planDescribed(
 ): Promise<Plan> {
   const { path, name } = source
   const origin = { path, name, id: name, commit: null, reference: path, warnings: [], remote: null }
-  return settle(source, origin, await loadRecipe(recipe, { modifiers }), { model: path, recipe }, false)
+  return settle(source, origin, await loadRecipe(recipe, { modifiers }), { model: path, recipe }, 'none')
 }
 
-async function planned(options: PlanOptions, writes: boolean): Promise<Plan> {
+/** What the output folder may be: none at all is looked at, one that can be written to, or one with a finished checkpoint as well. */
+type Target = 'none' | 'unused' | 'finished'
+
+async function planned(options: PlanOptions, allowed: Target): Promise<Plan> {
   const recipe = await loadRecipe(options.recipe, { modifiers: options.modifiers ?? [] })
   const origin = await modelFolder(options.model, options)
   const original = { ...(await openModel(origin.path)), name: origin.name }
   try {
-    return await settle(await rewritten(original, recipe), origin, recipe, options, writes)
+    return await settle(await rewritten(original, recipe), origin, recipe, options, allowed)
   } catch (error) {
     await original.close()
     throw error
@@ -138,7 +149,7 @@ async function settle(
   origin: ModelFolder,
   recipe: Recipe,
   { output, overwrite = false, strict = false, format: asked }: PlanOptions,
-  writes: boolean,
+  allowed: Target,
 ): Promise<Plan> {
   if (source.config.quantization_config) {
     throw new CheckpointError(
@@ -147,6 +158,8 @@ async function settle(
   }
   const format = formatOf(recipe, asked)
   const target = resolve(output ?? `${source.name}-${recipe.name}`)
+  const finished = allowed === 'finished' ? await finishedRecord(target) : null
+  const writes = allowed !== 'none' && !finished
   if (writes) await requireTarget(target, source.path, overwrite)
   const staged = stagedLinears(source)
   const { modifiers, schemes, groups, warnings } = await assign(source, recipe, staged, format, strict)
@@ -180,6 +193,7 @@ async function settle(
     origin,
     recipe,
     output: target,
+    finished,
     format,
     modifiers,
     linears,

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { seededUint32 } from '../../src/util/rng.ts'
 import { TINY } from './model-copy.ts'
-import { runCli, said, startCli } from './run-cli.ts'
+import { eventsOf, runCli, said, startCli } from './run-cli.ts'
 
 let dir: string
 let output: string
@@ -88,6 +88,31 @@ describe('oneshot: asked to stop', { timeout: 180_000 }, () => {
 })
 
 describe('oneshot: killed', () => {
+  test.each([
+    ['GPTQ', GPTQ],
+    ['rounding', RTN],
+  ])('%s: once the checkpoint is up, the same command gives it and computes nothing', { timeout: 180_000 }, async (_, flags) => {
+    const process = start(output, flags)
+    while (!existsSync(join(output, 'config.json'))) await setTimeout(1)
+    process.child.kill('SIGKILL')
+    await process.result
+    const before = await readFile(join(output, 'llmpress-report.json'), 'utf8')
+    const { code, stdout, stderr } = await run(output, [...flags, '--json'])
+    expect(stderr).toContain(`${output} has the result of this very run already, whole: nothing to compute`)
+    expect(stderr).not.toMatch(/^layer|^done in/m)
+    expect(code).toBe(0)
+    const events = eventsOf<{ type: string; record?: unknown }>(stdout)
+    expect(events.map(({ type }) => type)).toEqual(['plan', 'found', 'done'])
+    expect(events[2].record).toEqual(JSON.parse(before))
+    expect(await readdir(output)).not.toContain('.llmpress')
+    expect(await readFile(join(output, 'llmpress-report.json'), 'utf8')).toBe(before)
+    expect((await run(output, flags)).stdout).toMatch(/^Checkpoint +\S+out$/m)
+    expect(await runCli(['verify', output, '--against', TINY])).toMatchObject({ code: 0 })
+    const other = await run(output, ['--recipe', 'W8A16'])
+    expect(other.stderr).toMatch(/^error: .* not empty .*--overwrite.* Another run made what is there: the recipe/m)
+    expect(other.code).toBe(2)
+  })
+
   // LLMPRESS_TEST_KILLS=40 for the long proof.
   const KILLS = Number(process.env.LLMPRESS_TEST_KILLS ?? 4) / 2
   // An entry after every layer: the runs of this test last seconds.

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test, vi } from 'vitest'
 import { perplexity } from '../../src/eval/perplexity.ts'
 import { defineModifier } from '../../src/modifiers/define.ts'
+import type { ProgressEvent } from '../../src/oneshot/events.ts'
 import { minMaxGrid } from '../../src/schemes/qparams.ts'
 import { quantizeToGrid } from '../../src/schemes/quantize.ts'
 import { CheckpointError } from '../../src/util/errors.ts'
@@ -51,6 +52,20 @@ describe('oneshot', () => {
     const failure = runTiny(RTN, { model: await brokenAt(tensor, element, bits), output: join(folder, 'out') })
     await expect(failure).rejects.toThrow(CheckpointError)
     await expect(failure).rejects.toThrow(`Cannot copy ${tensor}: found ${value} at element ${element}`)
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test.each([
+    ['model.embed_tokens.weight', 40_959],
+    ['model.norm.weight', 3],
+    ['model.layers.1.post_attention_layernorm.weight', 5],
+  ])('with data finds what is not finite outside the targets before the first layer: %s', async (tensor, element) => {
+    const folder = await temporaryFolder()
+    const types: string[] = []
+    const onProgress = ({ type }: ProgressEvent) => types.push(type)
+    const failure = runTiny(GPTQ, { model: await brokenAt(tensor, element, 0x7fc0), output: join(folder, 'out'), onProgress })
+    await expect(failure).rejects.toThrow(`Cannot copy ${tensor}: found NaN at element ${element}, expected finite numbers`)
+    expect(types).not.toContain('layer:start')
     expect(await readdir(folder)).toEqual([])
   })
 

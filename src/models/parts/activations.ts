@@ -10,7 +10,7 @@ export interface Activation {
 }
 
 /** x * sigmoid(x), also called swish (arXiv 1702.03118). */
-export const silu: Activation = { apply: (x) => tf.mul(x, tf.sigmoid(x)), homogeneous: false }
+export const silu: Activation = { apply: (x) => tf.tidy(() => tf.mul(x, tf.sigmoid(x))), homogeneous: false }
 
 const relu: Activation = { apply: (x) => tf.relu(x), homogeneous: true }
 
