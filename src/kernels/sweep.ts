@@ -54,12 +54,24 @@ function transpose(
 /** Rows of the strip [.., columns] of a matrix with `padded` columns, in sweep order; zero beyond the last row and column. */
 function copyRows(input: SweepInput, from: number, stride: number, padded: number, out: Float32Array): void {
   const { rows, columns, weight, order } = input
+  if (!order && padded === columns) {
+    const strip = weight.subarray(from * columns, Math.min(rows, from + stride) * columns)
+    out.set(strip)
+    out.fill(0, strip.length)
+    return
+  }
   out.fill(0)
   for (let row = 0; row < Math.min(stride, rows - from); row++) {
     const at = (from + row) * columns
     if (order) for (let j = 0, to = row * padded; j < columns; j++) out[to + j] = weight[at + order[j]]
     else out.set(weight.subarray(at, at + columns), row * padded)
   }
+}
+
+/** Rows [.., columns] of a strip with `padded` columns. */
+function takeRows(strip: Float32Array, padded: number, columns: number, out: Float32Array): void {
+  if (padded === columns) return out.set(strip)
+  for (let at = 0, to = 0; at < strip.length; at += padded, to += columns) out.set(strip.subarray(at, at + columns), to)
 }
 
 /** `SweepInput` through the wasm export `sweep`. */
@@ -77,7 +89,8 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
   const groupOf = arena.take(padded * 4)
   const codes = arena.take(stride * padded)
   const loss = arena.take(stride * 4)
-  const errors = arena.take(crew.lanes * padded * sweepRows * 4)
+  const scratch = arena.take(crew.lanes * padded * sweepRows * 4)
+  const errors = input.errors ? arena.take(stride * padded * 4) : 0
   const { buffer } = memory
 
   packFactor(input.factor, columns, new Float32Array(buffer, factor, packedLength))
@@ -87,6 +100,7 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
 
   const found = new Uint8Array(rows * columns)
   const losses = new Float32Array(rows)
+  const allErrors = input.errors ? new Float32Array(rows * columns) : null
   for (let from = 0; from < rows; from += stride) {
     copyRows(input, from, stride, padded, new Float32Array(buffer, weight, stride * padded))
     transpose(input.scale, input, from, stride, 1, new Float32Array(buffer, scale, groups * stride))
@@ -96,7 +110,7 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
     const calls: Call[] = []
     for (let top = 0; top < count; top += step) {
       const end = Math.min(top + step, roundUp(count, sweepRows))
-      calls.push([weight, factor, scale, zero, groupOf, codes, loss, errors, padded, stride * 4, kind, min, max, top, end])
+      calls.push([weight, factor, scale, zero, groupOf, codes, loss, scratch, errors, padded, stride * 4, kind, min, max, top, end])
     }
     await crew.run('sweep', calls)
     const codesView = new Uint8Array(buffer, codes, stride * padded)
@@ -106,6 +120,7 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
       else found.set(codesView.subarray(row * padded, row * padded + columns), at)
     }
     losses.set(new Float32Array(buffer, loss, count), from)
+    if (allErrors) takeRows(new Float32Array(buffer, errors, count * padded), padded, columns, allErrors.subarray(from * columns))
   }
-  return { codes: float ? found : new Int8Array(found.buffer), loss: losses }
+  return { codes: float ? found : new Int8Array(found.buffer), loss: losses, errors: allErrors }
 }
