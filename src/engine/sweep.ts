@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { Kernels, SweepInput, SweepResult } from '../kernels/kernels.ts'
-import { collectGarbage } from '../util/collect-garbage.ts'
 import { matMul } from './mat-mul.ts'
 
 /** Columns that the kernel sweeps by itself: about so many, since blocks are halves of halves. */
@@ -8,9 +7,6 @@ const BLOCK = Number(process.env.SWEEP_BLOCK ?? 160)
 
 /** Elements of W that are on the engine at a time: some rows of it. */
 const STRIP = Number(process.env.SWEEP_STRIP ?? 2 ** 23)
-
-/** Bytes of a panel of U beyond which what is copied for the engine is given back at once. */
-const LARGE = 64 * 2 ** 20
 
 /**
  * As Kernels.sweep, with most of the work in products: the kernel sweeps blocks of columns and gives their errors, the engine takes them out of the columns
@@ -22,7 +18,7 @@ export async function sweep(kernels: Kernels, input: SweepInput, block = BLOCK, 
   const { rows, columns } = input
   if (columns <= block) return kernels.sweep(input)
   const height = Math.max(1, Math.min(rows, Math.floor(strip / columns)))
-  const work = new BlockSweep(kernels, input, block, height < rows)
+  const work = new BlockSweep(kernels, input, block, height)
   try {
     for (let top = 0; top < rows; top += height) await work.sweepRows(top, Math.min(rows, top + height))
     return work.result
@@ -41,16 +37,19 @@ class BlockSweep {
   readonly #keepsPanels: boolean
   readonly #panels = new Map<number, tf.Tensor2D>()
   readonly #order: tf.Tensor1D | null
+  /** The errors of a block. The engine has its own copy of them before the next one is swept. */
+  readonly #errors: Float32Array
 
-  constructor(kernels: Kernels, input: SweepInput, block: number, keepsPanels: boolean) {
+  constructor(kernels: Kernels, input: SweepInput, block: number, height: number) {
     const { rows, columns, float, order } = input
     this.#kernels = kernels
     this.#input = input
     this.#block = block
-    this.#keepsPanels = keepsPanels
+    this.#keepsPanels = height < rows
+    this.#errors = new Float32Array(height * block)
     this.#order = order ? tf.tensor1d(order, 'int32') : null
     const codes = float ? new Uint8Array(rows * columns) : new Int8Array(rows * columns)
-    this.result = { codes, loss: new Float32Array(rows), errors: null }
+    this.result = { codes, loss: new Float32Array(rows) }
   }
 
   dispose(): void {
@@ -62,7 +61,8 @@ class BlockSweep {
     const { columns, weight } = this.#input
     const w = tf.tidy(() => {
       const rows = tf.tensor2d(weight.subarray(top * columns, bottom * columns), [bottom - top, columns])
-      return this.#order ? tf.gather(rows, this.#order, 1) : rows
+      // Whole rows of the transposed matrix: columns one by one take three times as long.
+      return this.#order ? tf.transpose(tf.gather(tf.transpose(rows), this.#order)) : rows
     })
     await this.#sweepColumns(w, top, 0, columns)
   }
@@ -98,24 +98,44 @@ class BlockSweep {
   }
 
   async #sweepBlock(w: tf.Tensor2D, top: number, from: number, to: number): Promise<tf.Tensor2D | null> {
-    const { columns, factor, scale, zeroPoint, groups, float, min, max } = this.#input
+    const { columns, factor, float, min, max } = this.#input
     const rows = w.shape[0]
     const weight = await w.data<'float32'>()
     w.dispose()
-    const { errors, codes, loss } = await this.#kernels.sweep({
+    const errors = to < columns ? this.#errors.subarray(0, weight.length) : undefined
+    const { codes, loss } = await this.#kernels.sweep({
       rows,
       columns: to - from,
       weight,
       factor: part(factor, columns, [from, to], [from, to]),
-      scale: scale.subarray(top * groups, (top + rows) * groups),
-      zeroPoint: zeroPoint?.subarray(top * groups, (top + rows) * groups) ?? null,
-      groups,
-      groupOf: this.#input.groupOf.subarray(from, to),
-      ...{ float, min, max, errors: to < columns },
+      ...this.#scalesOf(top, rows, from, to),
+      ...{ float, min, max },
+      ...(errors && { errors }),
     })
     this.#take(codes, top, from, to)
     for (let row = 0; row < rows; row++) this.result.loss[top + row] += loss[row]
-    return errors && tf.tensor2d(errors, [rows, to - from])
+    return errors ? tf.tensor2d(errors, [rows, to - from]) : null
+  }
+
+  /** Those that the columns use: of fewer groups than there are, where columns are in the model's order. */
+  #scalesOf(top: number, rows: number, from: number, to: number): Pick<SweepInput, 'scale' | 'zeroPoint' | 'groups' | 'groupOf'> {
+    const { scale, zeroPoint, groups } = this.#input
+    const groupOf = this.#input.groupOf.subarray(from, to)
+    const used = [...new Set(groupOf)]
+    const rowsOf = <T extends Float32Array | Int8Array>(values: T): T => {
+      const all = values.subarray(top * groups, (top + rows) * groups) as T
+      if (used.length === groups) return all
+      const few = all.slice(0, rows * used.length) as T
+      for (let row = 0, at = 0, to = 0; row < rows; row++, at += groups) for (const group of used) few[to++] = all[at + group]
+      return few
+    }
+    const place = used.length === groups ? null : new Map(used.map((group, i) => [group, i]))
+    return {
+      scale: rowsOf(scale),
+      zeroPoint: zeroPoint && rowsOf(zeroPoint),
+      groups: used.length,
+      groupOf: place ? groupOf.map((group) => place.get(group) ?? 0) : groupOf,
+    }
   }
 
   #take(codes: SweepResult['codes'], top: number, from: number, to: number): void {

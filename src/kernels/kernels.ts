@@ -27,8 +27,8 @@ export interface SweepInput {
   /** Smallest and largest code; of floats their values: ±448, ±6. */
   min: number
   max: number
-  /** Whether the errors e_j are wanted as well. */
-  errors?: boolean
+  /** [rows, columns] where the errors e_j go, in sweep order, if they are wanted. */
+  errors?: Float32Array
 }
 
 export interface SweepResult {
@@ -36,8 +36,6 @@ export interface SweepResult {
   codes: Int8Array | Uint8Array
   /** Per row Σ_j e_j², e_j = (w_j - q_j) / U_jj: the growth of tr(E H Eᵀ) that the sweep accepted. */
   loss: Float32Array
-  /** e_j [rows, columns], in sweep order, where asked for. */
-  errors: Float32Array | null
 }
 
 /** A choice among candidate scales for every group of every row, judged by what rounding alone costs. */

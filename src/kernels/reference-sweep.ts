@@ -29,7 +29,6 @@ export function sweep(input: SweepInput): SweepResult {
   const { rows, columns, float, order } = input
   const codes = float ? new Uint8Array(rows * columns) : new Int8Array(rows * columns)
   const loss = new Float32Array(rows)
-  const errors = input.errors ? new Float32Array(rows * columns) : null
   for (let row = 0; row < rows; row++) {
     const from = row * columns
     const weight = input.weight.subarray(from, from + columns)
@@ -38,7 +37,7 @@ export function sweep(input: SweepInput): SweepResult {
     const swept = order ? own.slice() : own
     loss[row] = sweepRow(input, row, w, swept)
     if (order) for (let j = 0; j < columns; j++) own[order[j]] = swept[j]
-    errors?.set(w, from)
+    input.errors?.set(w, from)
   }
-  return { codes, loss, errors }
+  return { codes, loss }
 }

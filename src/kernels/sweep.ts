@@ -43,10 +43,14 @@ function transpose(
   out: Float32Array,
 ): void {
   const { rows, groups } = input
+  if (!source) {
+    out.fill(filler)
+    return
+  }
   for (let group = 0; group < groups; group++) {
     for (let row = 0; row < stride; row++) {
       const at = from + row
-      out[group * stride + row] = at < rows && source ? (source[at * groups + group] ?? 0) : filler
+      out[group * stride + row] = at < rows ? (source[at * groups + group] ?? 0) : filler
     }
   }
 }
@@ -100,7 +104,6 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
 
   const found = new Uint8Array(rows * columns)
   const losses = new Float32Array(rows)
-  const allErrors = input.errors ? new Float32Array(rows * columns) : null
   for (let from = 0; from < rows; from += stride) {
     copyRows(input, from, stride, padded, new Float32Array(buffer, weight, stride * padded))
     transpose(input.scale, input, from, stride, 1, new Float32Array(buffer, scale, groups * stride))
@@ -120,7 +123,7 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
       else found.set(codesView.subarray(row * padded, row * padded + columns), at)
     }
     losses.set(new Float32Array(buffer, loss, count), from)
-    if (allErrors) takeRows(new Float32Array(buffer, errors, count * padded), padded, columns, allErrors.subarray(from * columns))
+    if (input.errors) takeRows(new Float32Array(buffer, errors, count * padded), padded, columns, input.errors.subarray(from * columns))
   }
-  return { codes: float ? found : new Int8Array(found.buffer), loss: losses, errors: allErrors }
+  return { codes: float ? found : new Int8Array(found.buffer), loss: losses }
 }
