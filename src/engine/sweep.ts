@@ -37,7 +37,7 @@ class BlockSweep {
   readonly #keepsPanels: boolean
   readonly #panels = new Map<number, tf.Tensor2D>()
   readonly #order: tf.Tensor1D | null
-  /** The errors of a block. The engine has its own copy of them before the next one is swept. */
+  /** The errors of a block. */
   readonly #errors: Float32Array
 
   constructor(kernels: Kernels, input: SweepInput, block: number, height: number) {
@@ -67,7 +67,7 @@ class BlockSweep {
     await this.#sweepColumns(w, top, 0, columns)
   }
 
-  /** Sweeps columns `from` to `to` of the rows from `top` on, which are disposed of; their errors, where columns follow. */
+  /** Sweeps columns `from` to `to` of the rows from `top` on, which are disposed of; their errors, negative, where columns follow. */
   async #sweepColumns(w: tf.Tensor2D, top: number, from: number, to: number): Promise<tf.Tensor2D | null> {
     if (to - from <= this.#block) return this.#sweepBlock(w, top, from, to)
     const { columns } = this.#input
@@ -78,7 +78,7 @@ class BlockSweep {
     w.dispose()
     const first = (await this.#sweepColumns(left, top, from, middle)) as tf.Tensor2D
     const panel = this.#panel(from, middle, to)
-    const rest = tf.tidy(() => tf.sub<tf.Tensor2D>(right, matMul(first, panel)))
+    const rest = tf.tidy(() => tf.add<tf.Tensor2D>(right, matMul(first, panel)))
     right.dispose()
     if (!this.#keepsPanels) panel.dispose()
     const second = await this.#sweepColumns(rest, top, middle, to)
@@ -114,7 +114,8 @@ class BlockSweep {
     })
     this.#take(codes, top, from, to)
     for (let row = 0; row < rows; row++) this.result.loss[top + row] += loss[row]
-    return errors ? tf.tensor2d(errors, [rows, to - from]) : null
+    // TensorFlow takes an array that happens to be aligned as it is, and this one is filled again.
+    return errors ? tf.tidy(() => tf.neg<tf.Tensor2D>(tf.tensor2d(errors, [rows, to - from]))) : null
   }
 
   /** Those that the columns use: of fewer groups than there are, where columns are in the model's order. */
