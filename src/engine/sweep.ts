@@ -2,11 +2,21 @@ import * as tf from '@tensorflow/tfjs-core'
 import type { Kernels, SweepInput, SweepResult } from '../kernels/kernels.ts'
 import { matMul } from './mat-mul.ts'
 
-/** Columns that the kernel sweeps by itself: about so many, since blocks are halves of halves. */
-const BLOCK = Number(process.env.SWEEP_BLOCK ?? 160)
+/** Below so many columns the kernel by itself is as fast: 1536 x 576 takes 11 to 12 ms either way, 576 x 1536 takes 24 or 16. */
+const FEWEST_COLUMNS = 1024
 
-/** Elements of W that are on the engine at a time: some rows of it. */
-const STRIP = Number(process.env.SWEEP_STRIP ?? 2 ** 23)
+/** The most columns that the kernel sweeps by itself. Blocks are halves of halves of the columns: 192 of 1536, 256 of 4096, 224 of 14336. */
+const BLOCK = 256
+
+/** Elements of W that are on the engine at a time, 64 MB: rows of it, which come out the same whatever the others are. */
+const STRIP = 2 ** 24
+
+/** What decides how a sweep is cut. */
+interface Cuts {
+  readonly fewest: number
+  readonly block: number
+  readonly strip: number
+}
 
 /**
  * As Kernels.sweep, with most of the work in products: the kernel sweeps blocks of columns and gives their errors, the engine takes them out of the columns
@@ -14,9 +24,10 @@ const STRIP = Number(process.env.SWEEP_STRIP ?? 2 ** 23)
  * with W = [A, B] and U = [[T, P], [0, V]] the errors E of A are found first, then B - E P is swept with V. Sums are taken in the order of
  * the engine's products, so a weight in some thousands is rounded to another code than the kernel's own.
  */
-export async function sweep(kernels: Kernels, input: SweepInput, block = BLOCK, strip = STRIP): Promise<SweepResult> {
+export async function sweep(kernels: Kernels, input: SweepInput, cuts: Partial<Cuts> = {}): Promise<SweepResult> {
   const { rows, columns } = input
-  if (columns <= block) return kernels.sweep(input)
+  const { fewest = FEWEST_COLUMNS, block = BLOCK, strip = STRIP } = cuts
+  if (columns < fewest || columns <= block) return kernels.sweep(input)
   const height = Math.max(1, Math.min(rows, Math.floor(strip / columns)))
   const work = new BlockSweep(kernels, input, block, height)
   try {
