@@ -74,7 +74,10 @@ function copyRows(input: SweepInput, from: number, stride: number, padded: numbe
 
 /** Rows [.., columns] of a strip with `padded` columns. */
 function takeRows(strip: Float32Array, padded: number, columns: number, out: Float32Array): void {
-  if (padded === columns) return out.set(strip)
+  if (padded === columns) {
+    out.set(strip)
+    return
+  }
   for (let at = 0, to = 0; at < strip.length; at += padded, to += columns) out.set(strip.subarray(at, at + columns), to)
 }
 
