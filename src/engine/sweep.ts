@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { checkSweepInput } from '../kernels/check.ts'
 import type { Kernels, SweepInput, SweepResult } from '../kernels/kernels.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { matMul } from './mat-mul.ts'
 
 /** Below so many columns the kernel by itself is as fast: 1536 x 576 takes 11 to 12 ms either way, 576 x 1536 takes 24 or 16. */
@@ -10,6 +12,9 @@ const BLOCK = 256
 
 /** Elements of W that are on the engine at a time, 64 MB: rows of it, which come out the same whatever the others are. */
 const STRIP = 2 ** 24
+
+/** Elements of a panel of U beyond which memory is worth collecting: 64 MB. */
+const LARGE = 2 ** 24
 
 /** What decides how a sweep is cut. */
 interface Cuts {
@@ -25,6 +30,7 @@ interface Cuts {
  * the engine's products, so a weight in some thousands is rounded to another code than the kernel's own.
  */
 export async function sweep(kernels: Kernels, input: SweepInput, cuts: Partial<Cuts> = {}): Promise<SweepResult> {
+  checkSweepInput(input)
   const { rows, columns } = input
   const { fewest = FEWEST_COLUMNS, block = BLOCK, strip = STRIP } = cuts
   if (columns < fewest || columns <= block) return kernels.sweep(input)
@@ -46,7 +52,10 @@ class BlockSweep {
   readonly #block: number
   /** Whether panels are asked for again. */
   readonly #keepsPanels: boolean
+  /** By the column that they end before. */
   readonly #panels = new Map<number, tf.Tensor2D>()
+  /** Tensors that are in hand. */
+  readonly #held = new Set<tf.Tensor>()
   readonly #order: tf.Tensor1D | null
   /** The errors of a block. */
   readonly #errors: Float32Array
@@ -58,14 +67,23 @@ class BlockSweep {
     this.#block = block
     this.#keepsPanels = height < rows
     this.#errors = new Float32Array(height * block)
-    this.#order = order ? tf.tensor1d(order, 'int32') : null
+    this.#order = order ? this.#hold(tf.tensor1d(order, 'int32')) : null
     const codes = float ? new Uint8Array(rows * columns) : new Int8Array(rows * columns)
     this.result = { codes, loss: new Float32Array(rows) }
   }
 
   dispose(): void {
-    this.#order?.dispose()
-    for (const panel of this.#panels.values()) panel.dispose()
+    tf.dispose([...this.#held])
+  }
+
+  #hold<T extends tf.Tensor>(tensor: T): T {
+    this.#held.add(tensor)
+    return tensor
+  }
+
+  #drop(tensor: tf.Tensor): void {
+    this.#held.delete(tensor)
+    tensor.dispose()
   }
 
   async sweepRows(top: number, bottom: number): Promise<void> {
@@ -75,26 +93,28 @@ class BlockSweep {
       // Whole rows of the transposed matrix: columns one by one take three times as long.
       return this.#order ? tf.transpose(tf.gather(tf.transpose(rows), this.#order)) : rows
     })
-    await this.#sweepColumns(w, top, 0, columns)
+    await this.#sweepColumns(this.#hold(w), top, 0, columns)
   }
 
   /** Sweeps columns `from` to `to` of the rows from `top` on, which are disposed of; their errors, negative, where columns follow. */
   async #sweepColumns(w: tf.Tensor2D, top: number, from: number, to: number): Promise<tf.Tensor2D | null> {
     if (to - from <= this.#block) return this.#sweepBlock(w, top, from, to)
-    const { columns } = this.#input
     const rows = w.shape[0]
     const middle = from + Math.ceil((to - from) / 32) * 16
-    const left = tf.slice(w, [0, 0], [rows, middle - from])
-    const right = tf.slice(w, [0, middle - from], [rows, to - middle])
-    w.dispose()
+    const left = this.#hold(tf.slice(w, [0, 0], [rows, middle - from]))
+    const right = this.#hold(tf.slice(w, [0, middle - from], [rows, to - middle]))
+    this.#drop(w)
     const first = (await this.#sweepColumns(left, top, from, middle)) as tf.Tensor2D
     const panel = this.#panel(from, middle, to)
-    const rest = tf.tidy(() => tf.add<tf.Tensor2D>(right, matMul(first, panel)))
-    right.dispose()
-    if (!this.#keepsPanels) panel.dispose()
+    const rest = this.#hold(tf.tidy(() => tf.add<tf.Tensor2D>(right, matMul(first, panel))))
+    this.#drop(right)
+    if (!this.#keepsPanels) this.#drop(panel)
+    // The engine has its own copy of what was cut out for it.
+    if (top === 0 && panel.size > LARGE) collectGarbage()
     const second = await this.#sweepColumns(rest, top, middle, to)
-    const errors = to < columns ? tf.concat([first, second as tf.Tensor2D], 1) : null
-    tf.dispose([first, second ?? []])
+    const errors = second && this.#hold(tf.concat([first, second], 1))
+    this.#drop(first)
+    if (second) this.#drop(second)
     return errors
   }
 
@@ -103,7 +123,7 @@ class BlockSweep {
     const { factor, columns } = this.#input
     const known = this.#panels.get(middle)
     if (known) return known
-    const panel = tf.tensor2d(part(factor, columns, [from, middle], [middle, to]), [middle - from, to - middle])
+    const panel = this.#hold(tf.tensor2d(part(factor, columns, [from, middle], [middle, to]), [middle - from, to - middle]))
     if (this.#keepsPanels) this.#panels.set(middle, panel)
     return panel
   }
@@ -112,7 +132,7 @@ class BlockSweep {
     const { columns, factor, float, min, max } = this.#input
     const rows = w.shape[0]
     const weight = await w.data<'float32'>()
-    w.dispose()
+    this.#drop(w)
     const errors = to < columns ? this.#errors.subarray(0, weight.length) : undefined
     const { codes, loss } = await this.#kernels.sweep({
       rows,
@@ -126,7 +146,7 @@ class BlockSweep {
     this.#take(codes, top, from, to)
     for (let row = 0; row < rows; row++) this.result.loss[top + row] += loss[row]
     // TensorFlow takes an array that happens to be aligned as it is, and this one is filled again.
-    return errors ? tf.tidy(() => tf.neg<tf.Tensor2D>(tf.tensor2d(errors, [rows, to - from]))) : null
+    return errors ? this.#hold(tf.tidy(() => tf.neg<tf.Tensor2D>(tf.tensor2d(errors, [rows, to - from])))) : null
   }
 
   /** Those that the columns use: of fewer groups than there are, where columns are in the model's order. */

@@ -109,14 +109,14 @@ describe.runIf(hasNative)('sweep on TensorFlow', () => {
     expect(await sweep(kernels, input)).toEqual(await kernels.sweep(input))
   })
 
-  it('shows a NaN weight in the loss of its row and of no other, and a failing kernel as its error', async () => {
+  it('shows a NaN weight in the loss of its row and of no other', async () => {
     const input = await randomSweep({ rows: 5, columns: 100, groups: 1, seed: 7, asymmetric: false, ordered: true, codes: 4 })
     input.weight[2 * 100 + 4] = Number.NaN
     const { loss } = await sweep(kernels, input, small)
     expect(Array.from(loss, Number.isNaN)).toEqual([false, false, true, false, false])
   })
 
-  it('leaves no tensor behind, neither where the kernel fails', async () => {
+  it('leaves no tensor behind, nor where the kernel fails', async () => {
     const before = tf.memory().numTensors
     const input = await randomSweep({ rows: 70, columns: 150, groups: 1, seed: 8, asymmetric: false, ordered: true, codes: 4 })
     await sweep(kernels, input, small)
