@@ -24,7 +24,7 @@ export interface Engine {
    * a factor it stands in the same memory.
    */
   inverseFactor?(h: Float32Array, n: number): Promise<Float32Array | null>
-  /** As Kernels.sweep, which it makes use of, with products; absent where products are no faster. */
+  /** As Kernels.sweep, on `kernels` with most of the work in products: to the last bits of sums. Absent where products are no faster. */
   sweep?(kernels: Kernels, input: SweepInput): Promise<SweepResult>
 }
 
