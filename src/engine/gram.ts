@@ -76,29 +76,44 @@ export async function readBands(bands: readonly tf.Tensor2D[]): Promise<Symmetri
  */
 export async function quadraticForms(errors: readonly Float32Array[], hessian: SymmetricMatrix): Promise<Float32Array[]> {
   const { n } = hessian
-  const parts = errors.flatMap((e, i) => Array.from(strips(e, n, FORMS_STRIP), ([top, part]) => ({ i, top, part })))
+  const size = errors.reduce((sum, e) => sum + e.length, 0)
+  const isSmall = size <= FORMS_STRIP
+  // Small ones are one matrix: each by itself, they were half of all operations of a run of GPTQ on SmolLM2-135M.
+  const parts = isSmall ? [joined(errors, size)] : errors.flatMap((e) => Array.from(strips(e, n, FORMS_STRIP), ([, part]) => part))
   const load = (part: Float32Array) => tf.tensor2d(part, [part.length / n, n])
-  const isSmall = errors.reduce((sum, e) => sum + e.length, 0) <= FORMS_STRIP
-  const loaded = isSmall ? parts.map(({ part }) => load(part)) : []
+  const loaded = isSmall ? parts.map(load) : []
   let sums: tf.Tensor1D[] = []
   try {
     for (const band of hessian.bands()) {
       const before = sums
       sums = tf.tidy(() => {
         const values = twiceBeyond(tf.tensor2d(band.values, [band.to - band.from, n - band.from]))
-        return parts.map(({ part }, i) => {
+        return parts.map((part, i) => {
           const own = tf.tidy(() => formsOf(loaded[i] ?? load(part), values, band.from))
           return before.length === 0 ? own : tf.add<tf.Tensor1D>(before[i], own)
         })
       })
       tf.dispose(before)
     }
-    const found = errors.map((e) => new Float32Array(e.length / n))
-    for (const [at, { i, top }] of parts.entries()) found[i].set(await sums[at].data<'float32'>(), top)
-    return found
+    const found = await Promise.all(sums.map((sum) => sum.data<'float32'>()))
+    const all = joined(found, size / n)
+    let from = 0
+    return errors.map((e) => all.subarray(from, (from += e.length / n)))
   } finally {
     tf.dispose([...loaded, ...sums])
   }
+}
+
+/** Arrays one after the other, `size` values in all. */
+function joined(arrays: readonly Float32Array[], size: number): Float32Array {
+  if (arrays.length === 1) return arrays[0]
+  const out = new Float32Array(size)
+  let from = 0
+  for (const array of arrays) {
+    out.set(array, from)
+    from += array.length
+  }
+  return out
 }
 
 /** Some rows after the others of a matrix [rows, n], with the number of the first. */
@@ -110,7 +125,7 @@ function* strips(e: Float32Array, n: number, most = STRIP): Generator<readonly [
 /** A band [height, width] with the columns beyond its diagonal block doubled. */
 function twiceBeyond(band: tf.Tensor2D): tf.Tensor2D {
   const [height, width] = band.shape
-  return height === width ? band : tf.mul(band, tf.concat([tf.ones([height]), tf.fill([width - height], 2)]))
+  return height === width ? band : tf.mul(band, tf.tensor1d(new Float32Array(width).fill(2).fill(1, 0, height)))
 }
 
 /** What a band [height, n - from] of H, doubled beyond its diagonal block, adds to the forms of e [rows, n]: [rows]. */

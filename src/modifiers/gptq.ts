@@ -93,15 +93,15 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       const schemes = [...targets.values()].flatMap(({ weights }) => weights ?? [])
       const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening)
       const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
-      const members = []
+      const members: Member[] = []
       for (const [linear, scheme] of targets) {
         const { name, weight } = linear
         const args = scheme.weights
         if (!args) continue
         assertFinite(weight, `${name}.weight`)
-        const factor = factors.get(args.actorder !== null) ?? null
-        members.push({ linear, scheme, args, factor, ...(await aimed(weight, moments, factor, goal)) })
+        members.push({ linear, scheme, args, factor: factors.get(args.actorder !== null) ?? null, weight, target: null })
       }
+      if (goal) await aimAt(goal, members, moments)
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
       const globalScale = stageGlobalScale(members)
       const plainGlobalScale = stageGlobalScale(members.map(({ linear: { weight }, args }) => ({ weight, args })))
@@ -136,17 +136,23 @@ function goalOf(stage: Stage, levers: Levers): Goal | null {
   return choice.most > 0 ? choice : null
 }
 
-/** What to round instead of a weight, with what the report says about it. */
-async function aimed(
-  weight: Float32Array,
-  moments: StageMoments,
-  factor: Factor | null,
-  goal: Goal | null,
-): Promise<Pick<Task, 'weight' | 'target'>> {
-  if (!factor || !goal) return { weight, target: null }
-  const { target, most } = goal
-  const found = await span('step', 'target', () => aim(target, weight, moments, factor, most))
-  return { weight: found.weight, target: { kind: target.kind, step: found.step } }
+/** A linear of the stage, and what of it is rounded. */
+interface Member extends Pick<Task, 'linear' | 'scheme' | 'args' | 'factor'> {
+  weight: Task['weight']
+  target: Task['target']
+}
+
+/** Has those members that have a factor round what the goal makes of their weights. */
+async function aimAt({ target, most }: Goal, members: readonly Member[], moments: StageMoments): Promise<void> {
+  for (const factor of new Set(members.flatMap((member) => member.factor ?? []))) {
+    const own = members.filter((member) => member.factor === factor)
+    const weights = own.map(({ weight }) => weight)
+    const aimed = await span('step', 'target', () => aim(target, weights, moments, factor, most))
+    for (const [i, { weight, step }] of aimed.entries()) {
+      own[i].weight = weight
+      own[i].target = { kind: target.kind, step }
+    }
+  }
 }
 
 /** What a stage's inputs tell, and its factor in each order that the schemes ask for. */

@@ -51,7 +51,10 @@ export interface LinearReport {
   /** `GPTQ`, `RTN`. */
   method: string
   scheme: string
-  /** Relative squared error: of the outputs on the calibration rows (`outputs`), or of the weights where there are no inputs. */
+  /**
+   * Relative squared error: of the outputs on the calibration rows (`outputs`), where a linear has many by one in four, or of the weights
+   * where there are no inputs.
+   */
   error: number
   errorOf: 'outputs' | 'weights'
   /** The error on calibration rows that were held back from the method, where there are any. */

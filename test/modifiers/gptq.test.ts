@@ -13,9 +13,9 @@ const W4 = scheme({ weights: args({ num_bits: 4, strategy: 'group', group_size: 
 const ROWS = 16
 const COLUMNS = 64
 
-/** Rounds a random matrix [16, 64] with GPTQ for the given inputs. */
-async function round(input: Float32Array, options: object = {}, engine: Partial<Engine> = {}) {
-  const linear = linearOf('model.layers.0.mlp.up_proj', ROWS, COLUMNS, random(ROWS * COLUMNS, 1))
+/** Rounds a random matrix [16, 64], or of more rows, with GPTQ for the given inputs. */
+async function round(input: Float32Array, options: object = {}, engine: Partial<Engine> = {}, rows = ROWS) {
+  const linear = linearOf('model.layers.0.mlp.up_proj', rows, COLUMNS, random(rows * COLUMNS, 1))
   await applyTo(gptq.create(options as never), [linear], W4, input, 'model.layers.0 · mlp inputs', engine)
   const { quantized, report } = linear
   if (!quantized || !report) throw new Error('nothing was compressed')
@@ -33,6 +33,20 @@ describe('GPTQModifier', () => {
     expect(report.error).toBeLessThan(report.rtnError ?? 0)
     expect(report).not.toHaveProperty('deadColumns')
     expect(report).not.toHaveProperty('fallback')
+  })
+
+  test('judges one row in four where there are many', async () => {
+    const input = random(200 * COLUMNS, 2)
+    const rows = 258
+    const { weight, quantized, report } = await round(input, {}, {}, rows)
+    const moments = secondMoments(input, COLUMNS)
+    const some = (matrix: Float32Array) => matrix.filter((_, i) => Math.floor(i / COLUMNS) % 4 === 0)
+    const lost = outputError(some(weight), some(dequantize(quantized)), moments)
+    const total = outputError(new Float32Array(some(weight).length), some(weight), moments)
+    expect(report.error / (lost / total)).toBeCloseTo(1, 4)
+    // Close to that of all rows.
+    const all = outputError(weight, dequantize(quantized), moments) / outputError(new Float32Array(weight.length), weight, moments)
+    expect(Math.abs(report.error / all - 1)).toBeLessThan(0.1)
   })
 
   test('raises the damping where there are fewer tokens than columns, and records what it took', async () => {

@@ -20,24 +20,35 @@ function more(sum: v128, c: v128, h: v128): v128 {
 
 /** 4 rows x 8 columns of sums at `out`, rows `pitch` bytes apart; codes of the 4 rows from `codes` on, `width` bytes apart. */
 @inline
-function tile(codes: usize, width: usize, panel: usize, out: usize, pitch: usize, depth: usize): void {
+function tile(codes: usize, width: usize, panel: usize, out: usize, pitch: usize, depth: usize, fresh: bool): void {
   const row1 = out + pitch
   const row2 = row1 + pitch
   const row3 = row2 + pitch
-  let a0 = v128.load(out)
-  let b0 = v128.load(out, 16)
-  let a1 = v128.load(row1)
-  let b1 = v128.load(row1, 16)
-  let a2 = v128.load(row2)
-  let b2 = v128.load(row2, 16)
-  let a3 = v128.load(row3)
-  let b3 = v128.load(row3, 16)
+  let a0 = f32x4.splat(0)
+  let b0 = a0
+  let a1 = a0
+  let b1 = a0
+  let a2 = a0
+  let b2 = a0
+  let a3 = a0
+  let b3 = a0
+  if (!fresh) {
+    a0 = v128.load(out)
+    b0 = v128.load(out, 16)
+    a1 = v128.load(row1)
+    b1 = v128.load(row1, 16)
+    a2 = v128.load(row2)
+    b2 = v128.load(row2, 16)
+    a3 = v128.load(row3)
+    b3 = v128.load(row3, 16)
+  }
   let c1 = codes + width
   let c2 = c1 + width
   let c3 = c2 + width
-  for (const end = codes + depth * 4; codes < end; codes += 16, c1 += 16, c2 += 16, c3 += 16, panel += PANEL * 4) {
-    let h0 = v128.load(panel)
-    let h1 = v128.load(panel, 16)
+  // Not unrolled: V8 would bring all loads forward and have no registers left for the sums.
+  for (const end = codes + depth * 4; codes < end; codes += 4, c1 += 4, c2 += 4, c3 += 4, panel += PANEL) {
+    const h0 = v128.load(panel)
+    const h1 = v128.load(panel, 16)
     let x = v128.load_splat<f32>(codes)
     a0 = more(a0, x, h0)
     b0 = more(b0, x, h1)
@@ -48,48 +59,6 @@ function tile(codes: usize, width: usize, panel: usize, out: usize, pitch: usize
     a2 = more(a2, x, h0)
     b2 = more(b2, x, h1)
     x = v128.load_splat<f32>(c3)
-    a3 = more(a3, x, h0)
-    b3 = more(b3, x, h1)
-    h0 = v128.load(panel, PANEL * 1)
-    h1 = v128.load(panel, PANEL * 1 + 16)
-    x = v128.load_splat<f32>(codes, 4)
-    a0 = more(a0, x, h0)
-    b0 = more(b0, x, h1)
-    x = v128.load_splat<f32>(c1, 4)
-    a1 = more(a1, x, h0)
-    b1 = more(b1, x, h1)
-    x = v128.load_splat<f32>(c2, 4)
-    a2 = more(a2, x, h0)
-    b2 = more(b2, x, h1)
-    x = v128.load_splat<f32>(c3, 4)
-    a3 = more(a3, x, h0)
-    b3 = more(b3, x, h1)
-    h0 = v128.load(panel, PANEL * 2)
-    h1 = v128.load(panel, PANEL * 2 + 16)
-    x = v128.load_splat<f32>(codes, 8)
-    a0 = more(a0, x, h0)
-    b0 = more(b0, x, h1)
-    x = v128.load_splat<f32>(c1, 8)
-    a1 = more(a1, x, h0)
-    b1 = more(b1, x, h1)
-    x = v128.load_splat<f32>(c2, 8)
-    a2 = more(a2, x, h0)
-    b2 = more(b2, x, h1)
-    x = v128.load_splat<f32>(c3, 8)
-    a3 = more(a3, x, h0)
-    b3 = more(b3, x, h1)
-    h0 = v128.load(panel, PANEL * 3)
-    h1 = v128.load(panel, PANEL * 3 + 16)
-    x = v128.load_splat<f32>(codes, 12)
-    a0 = more(a0, x, h0)
-    b0 = more(b0, x, h1)
-    x = v128.load_splat<f32>(c1, 12)
-    a1 = more(a1, x, h0)
-    b1 = more(b1, x, h1)
-    x = v128.load_splat<f32>(c2, 12)
-    a2 = more(a2, x, h0)
-    b2 = more(b2, x, h1)
-    x = v128.load_splat<f32>(c3, 12)
     a3 = more(a3, x, h0)
     b3 = more(b3, x, h1)
   }
@@ -118,7 +87,6 @@ export function partsOf(
   width: usize,
   pitch: usize,
 ): void {
-  memory.fill(parts, 0, rows * groups * width)
   for (let group: usize = 0; group < groups; group++) {
     const last = (group + 1) * groupSize
     for (let top = group * groupSize; top < last; top += DEPTH) {
@@ -135,7 +103,7 @@ export function partsOf(
         for (let row: usize = 0; row < rows; row += ROWS) {
           const c = codes + row * width + top * 4
           const out = parts + (row * groups + group) * width + column
-          for (let at: usize = 0; at < bytes; at += TILE) tile(c, width, panel + at, out + at, groups * width, depth)
+          for (let at: usize = 0; at < bytes; at += TILE) tile(c, width, panel + at, out + at, groups * width, depth, top == group * groupSize)
         }
       }
     }

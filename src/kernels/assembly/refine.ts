@@ -40,6 +40,23 @@ function subtract(y: usize, a: f32, x: usize, width: usize): void {
   }
 }
 
+/** y less the sum of a_g x_g, one after the other, in one pass; x [count, width] of `width` bytes, a multiple of 32, a [count] float32. */
+@inline
+function subtractAll(y: usize, a: usize, x: usize, count: usize, width: usize): void {
+  const last = a + count * 4
+  for (const end = y + width; y < end; y += 32, x += 32) {
+    let y0 = v128.load(y)
+    let y1 = v128.load(y, 16)
+    for (let at = a, from = x; at < last; at += 4, from += width) {
+      const factor = v128.load_splat<f32>(at)
+      y0 = f32x4.sub(y0, f32x4.mul(factor, v128.load(from)))
+      y1 = f32x4.sub(y1, f32x4.mul(factor, v128.load(from, 16)))
+    }
+    v128.store(y, y0)
+    v128.store(y, y1, 16)
+  }
+}
+
 /** product -= step h and part += delta h in one pass. */
 @inline
 function follow(product: usize, step: f32, part: usize, delta: f32, h: usize, width: usize): void {
@@ -105,10 +122,10 @@ function refit(
   for (let g: usize = 0; g < groups; g++) {
     // New and old are within a factor of two of each other, so their difference is a float32.
     const step = <f32>load<f64>(moved + g * 8)
-    if (step == 0) continue
-    subtract(product, step, parts + g * width, width)
+    store<f32>(right + g * 4, step)
     store<f32>(scale + g * 4, load<f32>(scale + g * 4) + step)
   }
+  subtractAll(product, right, parts, groups, width)
   return true
 }
 

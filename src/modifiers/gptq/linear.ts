@@ -2,11 +2,13 @@ import type { Quantized } from '../../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../../checkpoint/quantization-config.ts'
 import { timesSymmetric } from '../../engine/gram.ts'
 import type { FloatDType } from '../../numerics/dtype.ts'
+import { firstNonFinite } from '../../numerics/finite.ts'
 import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
+import { bytesOf } from '../../numerics/view.ts'
 import { codeRange } from '../../schemes/grid.ts'
 import { observedGrid } from '../../schemes/observed-grid.ts'
 import { type Grid, minMaxGrid } from '../../schemes/qparams.ts'
-import { dequantize, quantizeToGrid } from '../../schemes/quantize.ts'
+import { dequantize, dequantizeRows, quantizeToGrid } from '../../schemes/quantize.ts'
 import { roundedValues } from '../../schemes/round-to-grid.ts'
 import { rowScales } from '../../schemes/row-scales.ts'
 import { schemeLabel } from '../../schemes/scheme.ts'
@@ -45,14 +47,14 @@ export async function compressLinear(task: Task): Promise<void> {
   const { linear, scheme, args, factor, moments, weight, target } = task
   const { name, rows, columns } = linear
   const grid = await span('step', 'scales', () => gridOf(task))
-  linear.quantized = factor
+  const quantized = factor
     ? await refine(task, await span('step', 'sweep', () => sweep(task, grid, factor)), factor)
     : quantizeToGrid(weight, rows, columns, args, grid)
-  const values = dequantize(linear.quantized)
-  correctBias(linear, weight, values, moments.fitted.mean)
+  if (linear.bias) correctBias(linear, weight, dequantize(quantized), moments.fitted.mean)
+  linear.quantized = quantized
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
-    ...(await span('step', 'errors', () => errorsOf(task, values))),
+    ...(await span('step', 'errors', () => errorsOf(task, quantized))),
     ...(target && { target }),
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
@@ -128,28 +130,36 @@ function fittedScales({ args: { type, strategy }, scaleDtype }: Quantized): Floa
   return scaleDtype
 }
 
-/** One row in so many is judged by what plain rounding and the rows held back make of it, where there are many: all cost as much as the sweep. */
+/** One row in so many is judged, where there are many: all would take as long as the sweep. */
 const JUDGED_ROWS = 4
 const MANY_ROWS = 256
 
 /**
- * Squared errors of the outputs relative to the outputs of what the codes stand for, on the rows fitted to and, of `JUDGED_ROWS`, on those
- * held back; and the error of plain rounding, from minimum and maximum, of the original weight (of `JUDGED_ROWS`).
+ * Squared errors of the outputs relative to the outputs, of one row in `JUDGED_ROWS`: of what the codes stand for, on the rows of tokens that
+ * were fitted to and on those held back, and of plain rounding from minimum and maximum of the original weight.
  */
-async function errorsOf(task: Task, values: Float32Array): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
+async function errorsOf(task: Task, quantized: Quantized): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
   const { fitted, heldBack } = task.moments
   const { columns } = task.linear
-  const { weight } = task
-  const error = difference(values, weight)
-  const { step, lost } = await plainRounding(task)
-  const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, lost])
-  const found = { error: relative(errors, outputs), rtnError: relative(rounded, outputs, step) }
+  const step = stepOf(task)
+  const weight = everyRow(step, task.weight, columns)
+  const error = difference(dequantizeRows(quantized, step), weight)
+  const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, await plainlyLost(task, step)])
+  // Rows that are not judged have no error to show a target that is no number.
+  const found = {
+    error: firstNonFinite(bytesOf(task.weight), 'F32') < 0 ? relative(errors, outputs) : Number.NaN,
+    rtnError: relative(rounded, outputs),
+  }
   if (!heldBack) return found
   await heldBack.hessian.matrix.restore()
-  const judged = [everyRow(step, weight, columns), everyRow(step, error, columns)]
-  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, judged)
+  const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
   if (!task.lastSweep) await setAside(heldBack, task.stage)
   return { ...found, heldBackError: relative(heldBackErrors, heldBackOutputs) }
+}
+
+/** Rows that share a scale are all judged. */
+function stepOf({ linear, args }: Task): number {
+  return linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? JUDGED_ROWS : 1
 }
 
 /** Every `step`-th row of a matrix. */
@@ -160,21 +170,20 @@ function everyRow(step: number, matrix: Float32Array, columns: number): Float32A
   return out
 }
 
-/** What rounding loses of every `step`-th row of the original weight. Rows that share a scale are all rounded. */
-async function plainRounding({ stage, linear, args, plainGlobalScale }: Task): Promise<{ step: number; lost: Float32Array }> {
+/** What plain rounding loses of every `step`-th row of the original weight. */
+async function plainlyLost({ stage, linear, args, plainGlobalScale }: Task, step: number): Promise<Float32Array> {
   const { columns, dtype } = linear
-  const step = linear.rows >= MANY_ROWS && (args.strategy === 'group' || args.strategy === 'channel') ? JUDGED_ROWS : 1
   const rows = Math.ceil(linear.rows / step)
   const weight = everyRow(step, linear.weight, columns)
   const grid = minMaxGrid(weight, rows, columns, args, dtype, plainGlobalScale)
-  return { step, lost: difference(await roundedValues(stage.kernels, weight, rows, columns, args, grid), weight) }
+  return difference(await roundedValues(stage.kernels, weight, rows, columns, args, grid), weight)
 }
 
-/** The sum of `lost` relative to that of every `step`-th of `whole`. */
-function relative(lost: Float32Array, whole: Float32Array, step = 1): number {
-  let all = 0
-  for (let row = 0; row < whole.length; row += step) all += whole[row]
-  return all > 0 ? lost.reduce((sum, value) => sum + value, 0) / all : 0
+/** The sum of `lost` relative to that of `whole`. */
+function relative(lost: Float32Array, whole: Float32Array): number {
+  const sum = (values: Float32Array) => values.reduce((total, value) => total + value, 0)
+  const all = sum(whole)
+  return all > 0 ? sum(lost) / all : 0
 }
 
 function difference(values: Float32Array, weight: Float32Array): Float32Array {
