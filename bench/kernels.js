@@ -1,5 +1,5 @@
 // Speed of the hot loops: `npm run build && node bench/kernels.js [--quick]`. Best of three, in GFLOPS (multiply and add counted
-// separately), but for searchScales: errors of one weight with one scale, in thousand millions a second.
+// separately), but for searchScales and roundGroups: errors of one weight with one scale, in thousand millions a second.
 import { referenceKernels } from '../dist/kernels/reference.js'
 import { wasmKernels } from '../dist/kernels/wasm.js'
 import { SymmetricMatrix } from '../dist/numerics/symmetric-matrix.js'
@@ -146,6 +146,16 @@ for (const [height, columns] of sweeps.slice(0, 2)) {
       work: (kernels) => kernels.searchScales(input),
     })
   }
+}
+for (const [height, columns] of sweeps.slice(0, 2)) {
+  const { weight, signed, min, max } = searchInput(height, columns, 2)
+  const ratios = [1, 1.1, 1.05, 0.97, 0.94, 0.91, 0.88, 0.85, 0.82, 0.79, 0.75, 0.7]
+  const shape = { rows: height, columns, weight, groupSize: 64, scaleDtype: /** @type {const} */ ('BF16'), float: null, min, max }
+  rows.push({
+    name: `roundGroups ${height} x ${columns} x 24`,
+    flop: height * columns * 24,
+    work: (kernels) => kernels.roundGroups({ ...shape, ratios, signed }),
+  })
 }
 for (const [height, columns] of sweeps.slice(0, 2)) {
   const input = refineInput(height, columns)

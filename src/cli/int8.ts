@@ -69,7 +69,7 @@ async function runInt8(
   { json = false, quiet = false, profile, samplePrompt = [], use_bnb: useBnb, ...flags }: Flags,
   command: Command,
 ): Promise<void> {
-  const { oneshot } = await import('../index.ts')
+  const { oneshot } = await import('../oneshot/oneshot.ts')
   const { model_name: model, symmetry_threshold, epsilon, calibration_samples, strategy, scale_dtype, llm_int8_threshold, ...run } = flags
   const recipe = useBnb
     ? `BitsAndBytesModifier: ${JSON.stringify({ load_in_8bit: true, llm_int8_threshold })}\n`

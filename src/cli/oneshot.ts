@@ -44,7 +44,7 @@ export async function compressModel(
   model: string,
   { json = false, quiet = false, profile, samplePrompt = [], ...flags }: Flags,
 ): Promise<void> {
-  const { oneshot } = await import('../index.ts')
+  const { oneshot } = await import('../oneshot/oneshot.ts')
   const display = openDisplay({ quiet })
   const show = runProgress(display)
   let inLayers = false

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { type HubRepo, openRepo } from '../hub/open-repo.ts'
+import type { HubRepo } from '../hub/open-repo.ts'
 import type { RepoId } from '../hub/repo-id.ts'
 import { type HubOptions, hubSettings } from '../hub/settings.ts'
 import { DataError } from '../util/errors.ts'
@@ -26,6 +26,7 @@ export interface HubDataset {
 
 /** Opens a split of a dataset of the hub. Errors: DataError where no file of it is found, UserError and RunError as `openRepo`. */
 export async function openHubDataset(repo: RepoId, part: DatasetPart, options: HubOptions): Promise<HubDataset> {
+  const { openRepo } = await import('../hub/open-repo.ts')
   const hub = await openRepo(repo, hubSettings(options))
   const paths = await partFiles(hub, part)
   if (paths.length === 0) throw noFiles(hub, part)

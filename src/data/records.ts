@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream'
-import { parse } from 'csv-parse'
 import { match } from 'ts-pattern'
 import { DataError } from '../util/errors.ts'
 import type { DataFile } from './data-file.ts'
@@ -78,6 +77,7 @@ function parseJson(json: string, where: string, expected: string): unknown {
 
 /** RFC 4180 with a line of names first. */
 async function* table(file: DataFile, delimiter: string): AsyncGenerator<DataRecord> {
+  const { parse } = await import('csv-parse')
   const parser = parse({ columns: true, delimiter, info: true, skip_empty_lines: true })
   const source = Readable.from(textPieces(file), { objectMode: true })
   // An error of the source would not reach the parser through a pipe.

@@ -28,8 +28,8 @@ function bandCuts(n: number): number[] {
 
 /**
  * The bands of xᵀx of x [rows, columns], added to those of `before`, which are disposed of one by one: with wide inputs the sums are most
- * of what a run holds. TensorFlow gets both operands as rows of xᵀ, which are cut out in one piece; wasm the right one as columns of x,
- * since it is slow at transposed operands. 2048 rows of 1536 columns on TensorFlow: 40 ms, in square blocks 47, whole 50.
+ * of what a run holds. Both operands are rows of xᵀ, which are cut out in one piece. On TensorFlow, 2048 rows of 1536 columns: 40 ms, in
+ * square blocks 47, whole 50.
  * `rounded`: sums may be rounded to bfloat16, batch by batch, where the run's precision does that (`roundsOutputs`): half the time.
  */
 export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = [], rounded = false): tf.Tensor2D[] {
@@ -53,8 +53,6 @@ function eachBand(x: tf.Tensor2D, cuts: readonly number[], visit: (make: () => t
     const width = cuts[i + 1] - from
     visit(() => {
       const left = width === columns ? turned : tf.slice(turned, [from, 0], [width, rows])
-      if (tf.getBackend() === 'wasm')
-        return quickMatMul(left, from === 0 ? x : tf.slice(x, [0, from], [rows, columns - from])) as tf.Tensor2D
       return quickMatMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
     })
   }
@@ -98,7 +96,11 @@ export async function quadraticForms(errors: readonly Float32Array[], hessian: S
     const found = await Promise.all(sums.map((sum) => sum.data<'float32'>()))
     const all = joined(found, size / n)
     let from = 0
-    return errors.map((e) => all.subarray(from, (from += e.length / n)))
+    return errors.map((e) => {
+      const top = from
+      from += e.length / n
+      return all.subarray(top, from)
+    })
   } finally {
     tf.dispose([...loaded, ...sums])
   }

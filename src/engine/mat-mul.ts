@@ -3,11 +3,12 @@ import { span } from '../util/span.ts'
 import { bfloat16Product } from './bfloat16-product.ts'
 import { roundsOutputs, roundsProducts } from './precision.ts'
 import { tensorflowKernel } from './tensorflow-kernel.ts'
+import { wasmProduct } from './wasm-product.ts'
 
 /**
  * a·b on the current backend, a and b [..., rows, columns] with equal leading dimensions, or b one matrix for every matrix of a.
  * Each backend gets the form it is fast and repeatable in:
- * - wasm: only 2-D products without transposes reach XNNPACK (12-18 GFLOPS against 1.3-1.6 for batched or transposed ones, one core);
+ * - wasm: the kernels' own (`wasmProduct`), three times as fast as XNNPACK on one core, which takes 2-D products without transposes alone;
  * - TensorFlow: oneDNN splits a transposed `a` along the summed dimension by the number of threads, so the last bits of the result
  *   would depend on `threads`. With `a` transposed beforehand, 1 to 4 threads gave the same bytes for every shape tried.
  */
@@ -47,9 +48,7 @@ function product(a: tf.Tensor, b: tf.Tensor, transposeA: boolean, transposeB: bo
   return tf.tidy(() => {
     const left = transposeA ? swapLast(a) : a
     if (b.rank === 2 && left.rank > 2) return foldBatch(left, b, transposeB, multiply)
-    if (tf.getBackend() !== 'wasm') return timed(left, b, transposeB, multiply)
-    const right = transposeB ? swapLast(b) : b
-    return left.rank === 2 ? timed(left, right, false, multiply) : sliceBySlice(left, right, multiply)
+    return timed(left, b, transposeB, tf.getBackend() === 'wasm' && inPairs(left, b) ? wasmProduct : multiply)
   })
 }
 
@@ -72,10 +71,15 @@ function foldBatch(a: tf.Tensor, b: tf.Tensor, transposeB: boolean, multiply: Mu
   return tf.reshape(found, [...a.shape.slice(0, -1), ...found.shape.slice(-1)])
 }
 
+/** Whether each matrix of a has its own of b. */
+function inPairs(a: tf.Tensor, b: tf.Tensor): boolean {
+  return a.rank === b.rank && a.shape.slice(0, -2).every((size, i) => size === b.shape[i])
+}
+
 /** A batched product as 2-D ones. Unstack and stack cost 6 % of the products at [9, 512, 64]; explicit slices cost twice that. */
 function sliceBySlice(a: tf.Tensor, b: tf.Tensor, multiply: Multiply): tf.Tensor {
   const batch = a.shape.slice(0, -2)
-  if (b.rank !== a.rank || batch.some((size, i) => size !== b.shape[i])) return timed(a, b, false, (left, right) => tf.matMul(left, right))
+  if (!inPairs(a, b)) return timed(a, b, false, (left, right) => tf.matMul(left, right))
   const lefts = tf.unstack(tf.reshape(a, [-1, ...a.shape.slice(-2)]))
   const rights = tf.unstack(tf.reshape(b, [-1, ...b.shape.slice(-2)]))
   const products = lefts.map((left, i) => timed(left, rights[i], false, multiply))

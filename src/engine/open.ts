@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import * as tf from '@tensorflow/tfjs-core'
 import { match } from 'ts-pattern'
+import { MOST_THREADS } from '../kernels/open.ts'
 import type { Rule } from '../util/check-options.ts'
 import { RunError, UserError } from '../util/errors.ts'
 import { captureConsole } from './capture-console.ts'
@@ -11,12 +12,13 @@ import { keepProcessListeners } from './keep-process-listeners.ts'
 import { type Precision, requirePrecision, roundsOutputs } from './precision.ts'
 import { sweep } from './sweep.ts'
 import { loadTensorflow, type TensorflowSettings } from './tensorflow.ts'
+import { openWasmProducts } from './wasm-product.ts'
 import { loadWebgpu } from './webgpu.ts'
 
 export interface OpenOptions {
   /** `auto` takes the best that works, in the order of ENGINES. */
   engine: EngineName | 'auto'
-  /** CPU threads of TensorFlow; as many as there are cores by default. The wasm engine has one. */
+  /** CPU threads of TensorFlow, or of the products of the wasm engine; as many as there are cores by default. */
   threads?: number
   /** What the large products are taken in; `bfloat16` on the native engine alone. */
   precision?: Precision
@@ -61,7 +63,7 @@ async function open(name: EngineName, { software, ...settings }: Settings): Prom
     .with('gpu', () => openGpu(settings))
     .with('webgpu', () => openWebgpu(software))
     .with('native', () => openNative(settings))
-    .with('wasm', () => openWasm())
+    .with('wasm', () => openWasm(settings.threads))
     .exhaustive()
 }
 
@@ -83,13 +85,14 @@ async function openNative(settings: TensorflowSettings): Promise<Omit<OpenedEngi
   return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor, sweep }
 }
 
-async function openWasm(): Promise<Omit<OpenedEngine, 'rejected'>> {
+async function openWasm(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {
   await captureConsole(() => import('@tensorflow/tfjs-backend-wasm'))
   if (!(await keepProcessListeners(() => captureConsole(() => tf.setBackend('wasm')))))
     throw new RunError('WebAssembly could not be started')
   await tf.ready()
-  const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')
-  return { name: 'wasm', detail: `WebAssembly${simd ? ' SIMD' : ''}, 1 thread` }
+  const used = Math.min(threads, MOST_THREADS)
+  await openWasmProducts(used)
+  return { name: 'wasm', detail: `WebAssembly SIMD, ${used} ${used === 1 ? 'thread' : 'threads'}` }
 }
 
 function cannotOpen(engine: EngineName | 'auto', why: string): Error {

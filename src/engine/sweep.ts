@@ -24,10 +24,11 @@ interface Cuts {
 }
 
 /**
- * As Kernels.sweep, with most of the work in products: the kernel sweeps blocks of columns and gives their errors, the engine takes them out of the columns
- * that follow. By halves, so that products are as large as they can be and each weight is moved a few times, not once for each block:
- * with W = [A, B] and U = [[T, P], [0, V]] the errors E of A are found first, then B - E P is swept with V. Sums are taken in the order of
- * the engine's products, so a few weights are rounded to other codes than by the kernel alone: one in 80,000 of 1024 x 2048, with a millionth of the loss between them.
+ * As Kernels.sweep, with most of the work in products: the kernel sweeps blocks of columns and gives their errors, the engine takes them out
+ * of the columns that follow. By halves, so that products are as large as they can be and each weight is moved a few times, not once for
+ * each block: with W = [A, B] and U = [[T, P], [0, V]] the errors E of A are found first, then B - E P is swept with V. Sums are taken in the
+ * order of the engine's products, so a few weights are rounded to other codes than by the kernel alone: of 1024 x 2048 one in 80,000, and
+ * the losses differ by a millionth.
  */
 export async function sweep(kernels: Kernels, input: SweepInput, cuts: Partial<Cuts> = {}): Promise<SweepResult> {
   checkSweepInput(input)

@@ -8,7 +8,7 @@ import { nameSays } from '../checkpoint/name-hint.ts'
 import { INDEX_FILE, SINGLE_FILE } from '../checkpoint/shards.ts'
 import { CheckpointError, RunError, UserError } from '../util/errors.ts'
 import { nearest } from '../util/nearest.ts'
-import { type HubRepo, openRepo } from './open-repo.ts'
+import type { HubRepo } from './open-repo.ts'
 import { parseRepoId } from './repo-id.ts'
 import type { Patience } from './retrying-fetch.ts'
 import { type HubOptions, hubSettings } from './settings.ts'
@@ -46,6 +46,8 @@ export async function modelFolder(
     const name = basename(resolve(model))
     return { path: model, name, id: name, commit: null, reference: model, warnings: [], remote: null }
   }
+  // The hub's library only where there is something to ask: it is a tenth of what a command takes to start.
+  const { openRepo } = await import('./open-repo.ts')
   const hub = await openRepo(repo, hubSettings(options), patience).catch((error: unknown) => {
     throw localHint(error, model)
   })

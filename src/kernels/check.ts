@@ -1,6 +1,7 @@
 import { RunError } from '../util/errors.ts'
-import type { RefineInput, RoundInput, SearchInput, SweepInput } from './kernels.ts'
+import type { RefineInput, RoundGroupsInput, RoundInput, SearchInput, SweepInput } from './kernels.ts'
 import { smallFloats } from './small-floats.ts'
+import { mostCandidates } from './tiles.ts'
 
 /** Every column once: kernels write codes where it says. */
 function expectOrder(action: string, order: Int32Array, columns: number): void {
@@ -106,6 +107,22 @@ export function checkRoundInput(input: RoundInput): void {
   expectLength(action, 'scale', input.scale.length, tiles)
   if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, tiles)
   checkCodes(action, input)
+}
+
+/** RunError unless groups of whole vectors divide the columns, weights have the size that follows, and a search is one among few codes. */
+export function checkRoundGroupsInput(input: RoundGroupsInput): void {
+  const { rows, columns, groupSize, ratios, signed, float, min, max } = input
+  const action = `round a matrix of ${rows} x ${columns} by groups`
+  groupCount(action, columns, groupSize)
+  if (groupSize % 8 !== 0) throw new RunError(`Cannot ${action}: groups of ${groupSize}, expected a multiple of 8`)
+  expectLength(action, 'weight', input.weight.length, rows * columns)
+  if (ratios.length < 1 || ratios.length > mostCandidates || !ratios.every((ratio) => ratio > 0 && ratio < 2))
+    throw new RunError(`Cannot ${action}: ratios ${ratios.join(', ')}, expected 1 to ${mostCandidates} above 0 and below 2`)
+  checkCodes(action, { float, min, max, zeroPoint: null })
+  if ((ratios.length > 1 || signed) && (float || max > 7 || min > -max))
+    throw new RunError(
+      `Cannot ${action}: a search with codes ${min} to ${max}, expected integers of up to 4 bits that reach as far below zero`,
+    )
 }
 
 /** RunError unless groups divide the columns, the arrays have the sizes that follow and the diagonal of H is positive. */

@@ -98,6 +98,36 @@ export interface RoundResult {
   power: Float64Array
 }
 
+/**
+ * Weights to the nearest codes of their group, with the scale that its largest magnitude asks for, or the best of some fractions of that.
+ */
+export interface RoundGroupsInput {
+  rows: number
+  columns: number
+  /** W [rows, columns] */
+  weight: Float32Array
+  /** Neighbours in a row that share a scale: divides `columns`, a multiple of 8. */
+  groupSize: number
+  /** One to 32 fractions of the largest magnitude; more than one only of integers of up to 4 bits. */
+  ratios: readonly number[]
+  /** Whether each scale is tried negated as well, after all others; of such integers only, `min` <= -`max`. */
+  signed: boolean
+  /** What scales are rounded to before anything is computed from them. */
+  scaleDtype: FloatDType
+  /** What codes are: floats of this kind, or integers (null). */
+  float: SmallFloat | null
+  /** Smallest and largest code; of floats their values: ±448, ±6. */
+  min: number
+  max: number
+  /** Where codes may lie. */
+  memory?: SpareMemory
+}
+
+export interface RoundGroupsResult extends Omit<RoundResult, 'values'> {
+  /** [rows, groups] */
+  scale: Float32Array
+}
+
 /** Codes and scales to better without other weights taking part: groups of neighbouring columns, in the model's order. */
 export interface RefineInput {
   rows: number
@@ -160,6 +190,11 @@ export interface Kernels {
    * where `columns` or `columnSpan` are no multiples of 4).
    */
   roundWeights(input: RoundInput): Promise<RoundResult>
+  /**
+   * `searchScales` (norm 2, all columns alike) among the scales largest * ratio / ((max - min) / 2), rounded to their type, 0 to its epsilon;
+   * then `roundWeights`, while the group is in the cache.
+   */
+  roundGroups(input: RoundGroupsInput): Promise<RoundGroupsResult>
   /**
    * Lowers (w - q)ᵀ H (w - q) of every row by turns: all scales of the row by least squares, kept only if the loss falls, then each code in
    * order by the best step for it alone (cyclic coordinate descent). Neither step raises the loss, but for float32 rounding. The first is

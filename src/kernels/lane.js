@@ -1,4 +1,4 @@
-// A helper of products (lanes.ts): joins in wherever a job is open, and sleeps where none comes for a while.
+// A helper of lanes (lanes.ts): joins in wherever a job is open, and sleeps where none comes for a while.
 import { workerData } from 'node:worker_threads'
 
 // Places in the control words; lanes.ts has the same.
@@ -8,10 +8,10 @@ const AT_WORK = 2
 /** Looks at the number of jobs before it sleeps: about a tenth of a millisecond, which is what lies between two products of a token. */
 const LOOKS = 10_000
 
-/** @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, control: number, job: number }} */
-const { module, memory, control, job } = workerData
+/** @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, name: string, control: number, job: number }} */
+const { module, memory, name, control, job } = workerData
 const { exports } = new WebAssembly.Instance(module, { env: { memory } })
-const products = /** @type {(job: number) => void} */ (exports.products)
+const work = /** @type {(job: number) => void} */ (exports[name])
 const words = new Int32Array(memory.buffer, control, 4)
 
 for (let seen = 0; ; ) {
@@ -19,6 +19,6 @@ for (let seen = 0; ; ) {
   Atomics.wait(words, JOBS, seen)
   seen = Atomics.load(words, JOBS)
   Atomics.add(words, AT_WORK, 1)
-  if (Atomics.load(words, OPEN) === 1) products(job)
+  if (Atomics.load(words, OPEN) === 1) work(job)
   Atomics.sub(words, AT_WORK, 1)
 }

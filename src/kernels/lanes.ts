@@ -12,6 +12,9 @@ export const CONTROL_BYTES = 64
 /** How long a helper may be at the rows that it has taken, in milliseconds: they are some microseconds' work. */
 const PATIENCE = 60_000
 
+/** Exports that take chunks of a job until there is none left. */
+export type JobExport = 'products' | 'dense'
+
 /**
  * Lanes that work on one job after another, this thread the first of them. A job costs a few microseconds, not the round trip of a message:
  * helpers look at a word of the shared memory, and only sleep when nothing comes. Who has not woken by the time all is taken is not waited
@@ -20,19 +23,22 @@ const PATIENCE = 60_000
 export class Lanes {
   readonly count: number
   readonly #words: Int32Array
-  readonly #products: (job: number) => void
+  readonly #work: (job: number) => void
   readonly #job: number
   readonly #workers: Worker[]
   #failure: RunError | undefined
 
-  /** `control`: the address of CONTROL_BYTES zeros; `job`: that of the job, which is filled before each `run`. */
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, control: number, job: number, count: number) {
+  /**
+   * `name`: the export that works on a job, which all lanes call with its address at once. `control`: the address of CONTROL_BYTES zeros; `job`:
+   * that of the job, which is filled before each `run`.
+   */
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, name: JobExport, control: number, job: number, count: number) {
     const { exports } = new WebAssembly.Instance(module, { env: { memory } })
     this.count = count
-    this.#products = exports.products as (job: number) => void
+    this.#work = exports[name] as (job: number) => void
     this.#job = job
     this.#words = new Int32Array(memory.buffer, control, 4)
-    const workerData = { module, memory, control, job }
+    const workerData = { module, memory, name, control, job }
     this.#workers = Array.from({ length: count - 1 }, () => this.#open(workerData))
   }
 
@@ -43,7 +49,7 @@ export class Lanes {
     Atomics.store(words, OPEN, 1)
     Atomics.add(words, JOBS, 1)
     if (this.#workers.length > 0) Atomics.notify(words, JOBS)
-    this.#products(this.#job)
+    this.#work(this.#job)
     Atomics.store(words, OPEN, 0)
     if (Atomics.load(words, AT_WORK) === 0) return
     const until = performance.now() + PATIENCE

@@ -1,8 +1,9 @@
 import { RunError } from '../util/errors.ts'
-import { checkFactorInput, checkRefineInput, checkRoundInput, checkSearchInput, checkSweepInput } from './check.ts'
+import { checkFactorInput, checkRefineInput, checkRoundGroupsInput, checkRoundInput, checkSearchInput, checkSweepInput } from './check.ts'
 import type { Kernels } from './kernels.ts'
 import { refine } from './reference-refine.ts'
 import { roundWeights } from './reference-round.ts'
+import { roundGroups } from './reference-round-groups.ts'
 import { searchScales } from './reference-search.ts'
 import { sweep } from './reference-sweep.ts'
 
@@ -66,6 +67,11 @@ export function referenceKernels(): Kernels {
       check()
       checkRoundInput(input)
       return roundWeights(input)
+    },
+    async roundGroups(input) {
+      check()
+      checkRoundGroupsInput(input)
+      return roundGroups(input)
     },
     async refine(input) {
       check()

@@ -2,7 +2,7 @@ import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { RefineInput, RefineResult } from './kernels.ts'
 import { smallFloats } from './small-floats.ts'
-import { refineColumns, refineDepth, refineRows, refineStep } from './tiles.ts'
+import { panelColumns, panelDepth, refineStep, tileRows } from './tiles.ts'
 
 /** Rows are taken through the wasm memory in strips of about this size. */
 const stripBytes = 64 * 2 ** 20
@@ -87,9 +87,9 @@ function copyHessian({ columns, hessian }: RefineInput, layout: Layout, pitch: n
 /** Rows that share a pass over H: fewer where H c of their groups would take too much. No result depends on it. */
 function stripRows(layout: Layout, rows: number): number {
   const { groups, width } = layout
-  const fitting = Math.floor(laneLimit / (groups * width * 4) / refineRows) * refineRows
+  const fitting = Math.floor(laneLimit / (groups * width * 4) / tileRows) * tileRows
   const wanted = width * width * 4 <= cacheBytes ? cachedRows : streamedRows
-  return Math.max(refineRows, Math.min(wanted, fitting, roundUp(rows, refineRows)))
+  return Math.max(tileRows, Math.min(wanted, fitting, roundUp(rows, tileRows)))
 }
 
 /** What each byte stands for as a code. */
@@ -107,8 +107,8 @@ export async function wasmRefine(memory: WebAssembly.Memory, crew: Crew, input: 
   const layout = { groups, groupSize, padded, width }
   // Rows of H that are a multiple of 4 KiB apart would share the same few lines of the cache.
   const pitch = width % 1024 === 0 ? width + refineStep * 2 : width
-  const strip = scaleDtype ? stripRows(layout, rows) : refineRows
-  const fitBytes = refineDepth * refineColumns * 4 + roundUp(groups, 2) * 8 * (2 * groups + 2) + strip * groups * width * 4
+  const strip = scaleDtype ? stripRows(layout, rows) : tileRows
+  const fitBytes = panelDepth * panelColumns * 4 + roundUp(groups, 2) * 8 * (2 * groups + 2) + strip * groups * width * 4
   const laneBytes = roundUp(strip * width * 4 + (scaleDtype ? fitBytes : 0), 64)
   const lanes = Math.max(1, Math.min(crew.lanes, Math.floor(lanesLimit / laneBytes)))
   const stride = Math.min(rows, roundUp(Math.max(1, Math.floor(stripBytes / (width * 9 + groups * 8))), strip))

@@ -7,6 +7,18 @@ import { stripBytes, throughStrips } from './strips.ts'
 /** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
 const callsPerLane = 2
 
+/** Of the sums of a row: four numbers of what was lost, four of all (assembly/round.ts). */
+export const sumsBytes = 64
+
+/** Puts the sums of rows from `top` on, as the kernel has them, into a result. */
+export function addSums(sums: Float64Array, top: number, { loss, power }: Pick<RoundResult, 'loss' | 'power'>): void {
+  const total = (at: number) => sums[at] + sums[at + 1] + (sums[at + 2] + sums[at + 3])
+  for (let at = 0; at < sums.length; at += 8) {
+    loss[top + at / 8] = total(at)
+    power[top + at / 8] = total(at + 4)
+  }
+}
+
 /** Where a strip lies in the wasm memory. */
 interface Place {
   readonly weight: number
@@ -19,7 +31,7 @@ interface Place {
 /** `RoundInput` through the wasm export `roundWeights`. */
 export async function wasmRoundWeights(memory: WebAssembly.Memory, crew: Crew, input: RoundInput): Promise<RoundResult> {
   const { rows, columns, rowSpan, columnSpan, min, max, float } = input
-  const stride = Math.min(rows, Math.max(1, Math.floor(stripBytes / (columns * (input.values ? 9 : 5) + 16))))
+  const stride = Math.min(rows, Math.max(1, Math.floor(stripBytes / (columns * (input.values ? 9 : 5) + sumsBytes))))
   const arena = new Arena(memory, `round a matrix of ${rows} x ${columns}`)
   const scale = arena.take(input.scale.length * 4)
   const zero = arena.take(input.scale.length)
@@ -27,7 +39,7 @@ export async function wasmRoundWeights(memory: WebAssembly.Memory, crew: Crew, i
     weight: arena.take(stride * columns * 4),
     codes: arena.take(stride * columns),
     values: input.values ? arena.take(stride * columns * 4) : 0,
-    sums: arena.take(stride * 16),
+    sums: arena.take(stride * sumsBytes),
   }))
   const { buffer } = memory
 
@@ -56,11 +68,7 @@ export async function wasmRoundWeights(memory: WebAssembly.Memory, crew: Crew, i
       const { codes, values, sums } = places[place]
       bytes.set(new Uint8Array(buffer, codes, count * columns), top * columns)
       found.values?.set(new Float32Array(buffer, values, count * columns), top * columns)
-      const pairs = new Float64Array(buffer, sums, count * 2)
-      for (let row = 0; row < count; row++) {
-        found.loss[top + row] = pairs[2 * row]
-        found.power[top + row] = pairs[2 * row + 1]
-      }
+      addSums(new Float64Array(buffer, sums, count * 8), top, found)
     },
   })
   return found

@@ -56,7 +56,7 @@ class WasmMatrices implements Matrices {
     const control = this.#arena.take(CONTROL_BYTES)
     this.#job = this.#arena.take((JOB + 3 * MOST) * 4)
     new Int32Array(this.#memory.buffer, this.#job, JOB).fill(0)
-    this.#lanes = new Lanes(module, this.#memory, control, this.#job, threads)
+    this.#lanes = new Lanes(module, this.#memory, 'products', control, this.#job, threads)
   }
 
   get bytes(): number {

@@ -3,12 +3,24 @@ import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { sharedMemory } from './arena.ts'
-import { checkFactorInput, checkRefineInput, checkRoundInput, checkSearchInput, checkSweepInput } from './check.ts'
+import { checkFactorInput, checkRefineInput, checkRoundGroupsInput, checkRoundInput, checkSearchInput, checkSweepInput } from './check.ts'
 import { type Crew, localCrew } from './crew.ts'
 import { wasmInverseFactor } from './inverse-factor.ts'
-import type { Kernels, RefineInput, RefineResult, RoundInput, RoundResult, SearchInput, SweepInput, SweepResult } from './kernels.ts'
+import type {
+  Kernels,
+  RefineInput,
+  RefineResult,
+  RoundGroupsInput,
+  RoundGroupsResult,
+  RoundInput,
+  RoundResult,
+  SearchInput,
+  SweepInput,
+  SweepResult,
+} from './kernels.ts'
 import { WorkerPool } from './pool.ts'
 import { wasmRefine } from './refine.ts'
+import { wasmRoundGroups } from './round-groups.ts'
 import { wasmRoundWeights } from './round-weights.ts'
 import { wasmSearchScales } from './search-scales.ts'
 import { wasmSweep } from './sweep.ts'
@@ -70,6 +82,11 @@ class WasmKernels implements Kernels {
   async roundWeights(input: RoundInput): Promise<RoundResult> {
     checkRoundInput(input)
     return this.#inTurn('roundWeights', ({ memory, crew }) => wasmRoundWeights(memory, crew, input))
+  }
+
+  async roundGroups(input: RoundGroupsInput): Promise<RoundGroupsResult> {
+    checkRoundGroupsInput(input)
+    return this.#inTurn('roundGroups', ({ memory, crew }) => wasmRoundGroups(memory, crew, input))
   }
 
   async refine(input: RefineInput): Promise<RefineResult> {

@@ -3,9 +3,9 @@ import type { QuantizationArgs, QuantizationScheme } from '../checkpoint/quantiz
 import { needsInputs } from '../schemes/observers.ts'
 import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite } from '../schemes/quantize.ts'
-import { roundToGrid } from '../schemes/round-to-grid.ts'
+import { roundWeight } from '../schemes/round-weight.ts'
 import { schemeLabel } from '../schemes/scheme.ts'
-import { type GridOptions, weightGrid } from '../schemes/weight-grid.ts'
+import type { GridOptions } from '../schemes/weight-grid.ts'
 import type { Linear, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
 import { measureChannels } from './statistics/channels.ts'
@@ -49,9 +49,8 @@ export const modifier: ModifierDefinition<Options> = {
 
 async function round(stage: Stage, linear: Linear, scheme: QuantizationScheme, args: QuantizationArgs, shared: GridOptions): Promise<void> {
   const started = performance.now()
-  const { name, weight, rows, columns } = linear
-  const grid = await weightGrid(stage.kernels, linear, scheme, args, shared)
-  const { quantized, error } = await roundToGrid(stage.kernels, weight, rows, columns, args, grid, stage.memory)
+  const { name, weight } = linear
+  const { quantized, error } = await roundWeight(stage.kernels, linear, scheme, args, shared, stage.memory)
   // A weight that is not finite shows in the error; which one it is, is asked only then.
   if (!Number.isFinite(error)) assertFinite(weight, `${name}.weight`)
   linear.quantized = quantized

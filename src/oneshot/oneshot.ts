@@ -7,8 +7,9 @@ import type { Rows } from '../data/rows.ts'
 import { type Engine, type EngineName, NO_ENGINE } from '../engine/engine.ts'
 import type { Precision } from '../engine/precision.ts'
 import { withEngine } from '../engine/with-engine.ts'
-import { type PushedRepo, pushFolder, requirePushable } from '../hub/push-folder.ts'
+import type { PushedRepo } from '../hub/push-folder.ts'
 import type { RepoId } from '../hub/repo-id.ts'
+import { requirePushable } from '../hub/require-pushable.ts'
 import { type HubSettings, hubSettings } from '../hub/settings.ts'
 import { openKernels } from '../kernels/open.ts'
 import { isWide } from '../models/open-model.ts'
@@ -167,6 +168,7 @@ async function push(
 ): Promise<PushedRepo> {
   const files = [...record.files.map(({ name }) => name), REPORT_FILE, PAGE_FILE]
   const title = `${basename(record.output)}, compressed with llmpress ${record.llmpress}`
+  const { pushFolder } = await import('../hub/push-folder.ts')
   return pushFolder({ repo, folder: record.output, files, title, isPrivate }, settings, (progress) =>
     onProgress?.({ type: 'upload', repo: repo.name, ...progress }),
   )

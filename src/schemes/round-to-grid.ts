@@ -30,8 +30,13 @@ export async function roundToGrid(
 ): Promise<Rounded> {
   const input = { ...roundInput(weight, rows, columns, args, grid), values: false, ...(memory && { memory }) }
   const { codes, loss, power } = await kernels.roundWeights(input)
+  return { quantized: { args, rows, columns, codes, ...grid }, error: shareLost(loss, power) }
+}
+
+/** Rows' sums of what was lost and of all as one share. */
+export function shareLost(loss: Float64Array, power: Float64Array): number {
   const [lost, all] = [loss, power].map((rows) => rows.reduce((sum, value) => sum + value, 0))
-  return { quantized: { args, rows, columns, codes, ...grid }, error: lost === 0 ? 0 : lost / all }
+  return lost === 0 ? 0 : lost / all
 }
 
 /** What `dequantize` gives for a weight [rows, columns] after `quantizeToGrid`, by the kernels. */

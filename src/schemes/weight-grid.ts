@@ -27,11 +27,11 @@ export async function weightGrid(
 }
 
 /** Whether a scheme can have negative scales: kernels that quantize activations derive further scales from them and take maxima. */
-function allowsSignedScales({ weights, input_activations: inputs }: QuantizationScheme): boolean {
+export function allowsSignedScales({ weights, input_activations: inputs }: QuantizationScheme): boolean {
   return weights !== null && weights.type === 'int' && weights.symmetric && inputs === null
 }
 
 /** Whether a search of scales can gain anything: eight bits lose next to nothing, and an observer that the recipe names is obeyed. */
-function isSearched({ type, num_bits: bits, observer, strategy }: QuantizationArgs): boolean {
+export function isSearched({ type, num_bits: bits, observer, strategy }: QuantizationArgs): boolean {
   return observer === null && type === 'int' && bits < 8 && (strategy === 'group' || strategy === 'channel')
 }

@@ -22,9 +22,9 @@ describe('openEngine', () => {
 
   it('opens wasm from npm alone, without a word on the console', async () => {
     const spies = (['log', 'info', 'warn', 'error'] as const).map((method) => vi.spyOn(console, method))
-    const engine = await openEngine({ engine: 'wasm' })
+    const engine = await openEngine({ engine: 'wasm', threads: 3 })
     expect(engine.name).toBe('wasm')
-    expect(engine.detail).toBe('WebAssembly SIMD, 1 thread')
+    expect(engine.detail).toBe('WebAssembly SIMD, 3 threads')
     expect(engine.rejected).toEqual([])
     expect(engine.inverseFactor).toBeUndefined()
     expect(tf.getBackend()).toBe('wasm')

@@ -7,6 +7,7 @@ import { RunError } from '../../src/util/errors.ts'
 import { bytes, type Codes, codesOf, distance, generator, randomHessian } from './random.ts'
 import { refineContract } from './refine-contract.ts'
 import { roundContract } from './round-contract.ts'
+import { roundGroupsContract } from './round-groups-contract.ts'
 import { searchContract } from './search-contract.ts'
 
 interface Golden {
@@ -285,6 +286,7 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
     searchContract(() => kernels, twin)
     refineContract(() => kernels, twin)
     roundContract(() => kernels, twin)
+    roundGroupsContract(() => kernels, twin)
     if (twin) equalityContract(() => kernels, twin)
   })
 }

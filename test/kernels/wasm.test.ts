@@ -115,3 +115,24 @@ test('wasm searchScales and refine: more rows than fit the memory at a time are 
   expect(refined.loss.findIndex((value) => value !== 0)).toBe(-1)
   await kernels.close()
 })
+
+test('wasm roundGroups: strips of more rows than fit and any number of threads give the bytes of rows one by one', async () => {
+  // Strips of 8 MiB: 77672 rows of 8 columns, each with codes, a scale and 64 bytes of sums.
+  const [rows, columns] = [200_000, 8]
+  const weight = Float32Array.from({ length: rows * columns }, (_, at) => Math.fround(Math.sin(at * 12.9898) * (1 + (at % 11))))
+  const search = { columns, groupSize: 8, ratios: [1, 1.05, 0.9, 0.8], signed: true, scaleDtype: 'BF16' as const, ...codesOf(4) }
+  const results: Buffer[] = []
+  for (const threads of [1, 2, 4]) {
+    const kernels = await wasmKernels({ threads })
+    const { codes, scale, loss, power } = await kernels.roundGroups({ ...search, rows, weight, memory: new SpareMemory() })
+    results.push(Buffer.concat([codes, scale, loss, power].map(({ buffer }) => Buffer.from(buffer))))
+    for (const row of [0, 1, 99_999, 140_000, 180_000, rows - 1]) {
+      const alone = await kernels.roundGroups({ ...search, rows: 1, weight: weight.subarray(row * columns, (row + 1) * columns) })
+      expect(alone.codes).toEqual(codes.subarray(row * columns, (row + 1) * columns))
+      expect([alone.scale[0], alone.loss[0], alone.power[0]]).toEqual([scale[row], loss[row], power[row]])
+    }
+    await kernels.close()
+  }
+  expect(results[1]?.equals(results[0] ?? Buffer.alloc(0))).toBe(true)
+  expect(results[2]?.equals(results[0] ?? Buffer.alloc(0))).toBe(true)
+})

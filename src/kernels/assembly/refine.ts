@@ -1,4 +1,4 @@
-import { refineColumns, refineDepth, refineRows } from '../tiles'
+import { panelColumns, panelDepth, tileRows } from '../tiles'
 import { formatOf, nearestFloat, patternOf } from './floats'
 import { partsOf } from './parts'
 import { choleskySolve, pitchOf } from './solve'
@@ -224,7 +224,7 @@ function lossOf(weight: usize, codes: usize, scale: usize, product: usize, group
  * Rows `from` .. `to` of weight, product [rows, width] float32 (both used up), codes [rows, width] bytes, scale, zero [rows, groups]
  * float32, loss [rows]. `values` [256] float32: what codes stand for. `hessian`: rows `pitch` bytes apart; `diagonal` [width].
  * `groupSize` is a multiple of 4, `width` of 8. `dtype`: see stored.ts; less than 0: scales stay. `float`: the kind of float that codes
- * are (floats.ts), 0 for integers. `scratch`: `lane` of `laneBytes` says whose; it holds `strip` rows (a multiple of refineRows) of codes
+ * are (floats.ts), 0 for integers. `scratch`: `lane` of `laneBytes` says whose; it holds `strip` rows (a multiple of tileRows) of codes
  * and, where scales are fitted, a panel, two matrices of groups x groups with two vectors, and `strip` rows of parts.
  */
 export function refine(
@@ -259,14 +259,14 @@ export function refine(
   const fits = dtype >= 0
   const work = scratch + lane * laneBytes
   const panel = work + strip * bytes
-  const matrix = panel + <usize>(refineDepth * refineColumns * 4)
+  const matrix = panel + <usize>(panelDepth * panelColumns * 4)
   const factor = matrix + groups * pitchOf(groups)
   const right = factor + groups * pitchOf(groups)
   const moved = right + pitchOf(groups)
   const parts = moved + pitchOf(groups)
   for (let top = from; top < to; top += strip) {
     const count = min(strip, to - top)
-    const tiled = (count + refineRows - 1) & ~(refineRows - 1)
+    const tiled = (count + tileRows - 1) & ~(tileRows - 1)
     for (let row: usize = 0; row < count; row++) {
       openCodes(codes + (top + row) * width, values, zero + (top + row) * groups * 4, work + row * bytes, groups, group, bytes)
     }
