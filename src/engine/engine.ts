@@ -1,3 +1,5 @@
+import type { Kernels, SweepInput, SweepResult } from '../kernels/kernels.ts'
+
 export const ENGINES = ['gpu', 'webgpu', 'native', 'wasm'] as const
 export type EngineName = (typeof ENGINES)[number]
 
@@ -22,6 +24,8 @@ export interface Engine {
    * a factor it stands in the same memory.
    */
   inverseFactor?(h: Float32Array, n: number): Promise<Float32Array | null>
+  /** As Kernels.sweep, on `kernels` with most of the work in products: to the last bits of sums. Absent where products are no faster. */
+  sweep?(kernels: Kernels, input: SweepInput): Promise<SweepResult>
 }
 
 /** An engine that is there. */

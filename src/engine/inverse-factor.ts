@@ -46,8 +46,8 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
   for (let top = middle; top < to; top += STRIP) strips.push([top, Math.min(to, top + STRIP)])
   const first = matrix.read(from, middle, from, middle)
   const across = strips.map(([top, bottom]) => {
-    const strip = tf.tidy(() => matMul(matrix.read(top, bottom, from, middle), first, false, true) as tf.Tensor2D)
-    matrix.write(top, from, () => matMul(strip, first) as tf.Tensor2D)
+    const strip = tf.tidy(() => timesTurned(matrix.read(top, bottom, from, middle), first))
+    matrix.write(top, from, () => timesLower(strip, first))
     // The engine has its own copy of what was read: of 14336 columns 0.4 GB would await collection.
     collectGarbage()
     return strip
@@ -64,11 +64,35 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
   invertInPlace(matrix, middle, to, largestWhole)
   const product = matrix.read(middle, to, from, middle)
   for (const [top, bottom] of strips) {
-    matrix.write(top, from, () => tf.neg(matMul(matrix.read(top, bottom, middle, to), product) as tf.Tensor2D))
+    matrix.write(top, from, () => {
+      const above = tf.slice(product, [0, 0], [bottom - middle, product.shape[1]])
+      return tf.neg(matMul(matrix.read(top, bottom, middle, bottom), above) as tf.Tensor2D)
+    })
     collectGarbage()
   }
   product.dispose()
   matrix.clear(from, middle, middle, to)
+}
+
+/*
+ * Products with a lower triangular matrix, by blocks of its columns, without most of its zeros: of 7 blocks 4 sevenths of the work.
+ */
+
+/** a·bᵀ */
+function timesTurned(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
+  return byBlocks(b, (from, to) => matMul(tf.slice(a, [0, 0], [a.shape[0], to]), tf.slice(b, [from, 0], [to - from, to]), false, true))
+}
+
+/** a·b */
+function timesLower(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
+  const [n] = b.shape
+  return byBlocks(b, (from, to) => matMul(tf.slice(a, [0, from], [a.shape[0], n - from]), tf.slice(b, [from, from], [n - from, to - from])))
+}
+
+function byBlocks({ shape: [n] }: tf.Tensor2D, columns: (from: number, to: number) => tf.Tensor): tf.Tensor2D {
+  const parts: tf.Tensor[] = []
+  for (let from = 0; from < n; from += STRIP) parts.push(tf.tidy(() => columns(from, Math.min(n, from + STRIP))))
+  return (parts.length === 1 ? parts[0] : tf.concat(parts, 1)) as tf.Tensor2D
 }
 
 /** A square matrix in memory whose blocks go to the engine and come back. */

@@ -10,6 +10,7 @@ import { EngineAbsent } from './engine-absent.ts'
 import { inverseFactor } from './inverse-factor.ts'
 import { keepProcessListeners } from './keep-process-listeners.ts'
 import { type Precision, requirePrecision, roundsOutputs } from './precision.ts'
+import { sweep } from './sweep.ts'
 import { loadTensorflow, type TensorflowSettings } from './tensorflow.ts'
 import { openWasmProducts } from './wasm-product.ts'
 import { loadWebgpu } from './webgpu.ts'
@@ -69,7 +70,7 @@ async function open(name: EngineName, { software, ...settings }: Settings): Prom
 async function openGpu(settings: TensorflowSettings): Promise<Omit<OpenedEngine, 'rejected'>> {
   const { version, usesGpu } = await loadTensorflow('@tensorflow/tfjs-node-gpu', settings)
   if (!usesGpu) throw new UserError(`TensorFlow ${version} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES`)
-  return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor }
+  return { name: 'gpu', detail: `TensorFlow ${version}, GPU`, inverseFactor, sweep }
 }
 
 async function openWebgpu(software: boolean): Promise<Omit<OpenedEngine, 'rejected'>> {
@@ -81,7 +82,7 @@ async function openNative(settings: TensorflowSettings): Promise<Omit<OpenedEngi
   // What counts is what TensorFlow was loaded with, which an earlier call in this process may have decided.
   const used = Number(process.env.TF_NUM_INTRAOP_THREADS ?? settings.threads)
   const products = settings.precision === 'bfloat16' ? `, bfloat16 products${roundsOutputs() ? ' and outputs' : ''}` : ''
-  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor }
+  return { name: 'native', detail: `TensorFlow ${version}, ${used} ${used === 1 ? 'thread' : 'threads'}${products}`, inverseFactor, sweep }
 }
 
 async function openWasm(threads: number): Promise<Omit<OpenedEngine, 'rejected'>> {

@@ -63,6 +63,7 @@ export function checkSweepInput(input: SweepInput): void {
   if (input.zeroPoint) expectLength(action, 'zeroPoint', input.zeroPoint.length, rows * groups)
   expectLength(action, 'groupOf', groupOf.length, columns)
   if (input.order) expectOrder(action, input.order, columns)
+  if (input.errors) expectLength(action, 'errors', input.errors.length, rows * columns)
   const stray = groupOf.findIndex((group) => group < 0 || group >= groups)
   if (stray >= 0) throw new RunError(`Cannot ${action}: column ${stray} is in group ${groupOf[stray]}, expected 0 to ${groups - 1}`)
   checkCodes(action, input)

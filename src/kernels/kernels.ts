@@ -27,6 +27,8 @@ export interface SweepInput {
   /** Smallest and largest code; of floats their values: ±448, ±6. */
   min: number
   max: number
+  /** [rows, columns] where the errors e_j go, in sweep order, if they are wanted. */
+  errors?: Float32Array
 }
 
 export interface SweepResult {

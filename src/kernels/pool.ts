@@ -2,36 +2,36 @@ import { Worker } from 'node:worker_threads'
 import { RunError } from '../util/errors.ts'
 import type { Call, Crew } from './crew.ts'
 
-interface Lane {
-  worker: Worker
-  /** The call it is at work on, as an index into the batch. */
-  index: number
-}
+/** What a lane answers: the calls that it took, and their results. */
+type Answer = readonly (readonly [index: number, result: number])[]
 
 interface Batch {
   name: string
-  calls: readonly Call[]
   results: number[]
-  /** The next call to hand out, and how many have come back. */
-  next: number
-  done: number
+  /** Calls that have not come back. */
+  left: number
   resolve(results: number[]): void
   reject(error: Error): void
 }
 
 /**
- * Worker threads that share one wasm memory. Calls are handed out one by one, so a slow core does not hold up the others. Idle workers do
- * not keep the process alive. A worker that dies rejects what is running, with RunError, and closes the pool.
+ * Worker threads that share one wasm memory. They take calls one by one from a counter that they share, so a slow core does not hold up the
+ * others and a batch is one message to each. Idle workers do not keep the process alive. A worker that dies rejects what is running, with
+ * RunError, and closes the pool.
  */
 export class WorkerPool implements Crew {
   readonly lanes: number
-  readonly #lanes: Lane[]
+  readonly #workers: Worker[]
+  /** The number of calls that have been taken, over all batches: who comes too late for a batch finds it past its end. */
+  readonly #taken = new Int32Array(new SharedArrayBuffer(4))
+  /** The number that are taken when what was handed out is done. */
+  #given = 0
   #batch: Batch | undefined
   #failure: RunError | undefined
 
   constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, lanes: number) {
     this.lanes = lanes
-    this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#open({ module, memory, lane }))
+    this.#workers = Array.from({ length: lanes }, (_, lane) => this.#open({ module, memory, lane, taken: this.#taken }))
   }
 
   /** One batch at a time: callers wait for the one before. */
@@ -40,49 +40,40 @@ export class WorkerPool implements Crew {
     if (this.#batch)
       return Promise.reject(new RunError(`Cannot run the kernel ${name}: ${this.#batch.name} is running, expected an idle pool`))
     if (calls.length === 0) return Promise.resolve([])
+    const first = this.#given
+    this.#given = (first + calls.length) | 0
     return new Promise((resolve, reject) => {
-      this.#batch = { name, calls, results: new Array(calls.length).fill(0), next: 0, done: 0, resolve, reject }
-      for (const lane of this.#lanes) {
-        lane.worker.ref()
-        this.#give(lane)
+      this.#batch = { name, results: new Array(calls.length).fill(0), left: calls.length, resolve, reject }
+      for (const worker of this.#workers) {
+        worker.ref()
+        worker.postMessage({ name, calls, first })
       }
     })
   }
 
   async close(): Promise<void> {
     this.#fail('the pool was closed')
-    await Promise.all(this.#lanes.map((lane) => lane.worker.terminate()))
+    await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 
-  #open(workerData: { module: WebAssembly.Module; memory: WebAssembly.Memory; lane: number }): Lane {
+  #open(workerData: { module: WebAssembly.Module; memory: WebAssembly.Memory; lane: number; taken: Int32Array }): Worker {
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, execArgv: [] })
-    const lane = { worker, index: -1 }
     worker.unref()
-    worker.on('message', (value: number) => {
-      this.#take(lane, value)
-      this.#give(lane)
-    })
+    worker.on('message', (answer: Answer) => this.#take(answer))
     worker.on('error', (error) => this.#fail(`worker ${workerData.lane} failed (${error.message})`, error))
     worker.on('exit', (code) => this.#fail(`worker ${workerData.lane} ended with exit code ${code}`))
-    return lane
+    return worker
   }
 
-  #give(lane: Lane): void {
+  /** An answer of nothing may be to an earlier batch. */
+  #take(answer: Answer): void {
     const batch = this.#batch
-    const call = batch?.calls[batch.next]
-    if (!batch || !call) return
-    lane.index = batch.next++
-    lane.worker.postMessage({ name: batch.name, call })
-  }
-
-  #take(lane: Lane, value: number): void {
-    const batch = this.#batch
-    if (!batch) return
-    batch.results[lane.index] = value
-    batch.done++
-    if (batch.done < batch.calls.length) return
+    if (!batch || answer.length === 0) return
+    for (const [index, result] of answer) batch.results[index] = result
+    batch.left -= answer.length
+    if (batch.left > 0) return
     this.#batch = undefined
-    for (const { worker } of this.#lanes) worker.unref()
+    for (const worker of this.#workers) worker.unref()
     batch.resolve(batch.results)
   }
 
@@ -91,7 +82,7 @@ export class WorkerPool implements Crew {
     this.#failure = new RunError(`Cannot run the kernels: ${reason}, expected the workers to live until close()`, { cause })
     const batch = this.#batch
     this.#batch = undefined
-    for (const { worker } of this.#lanes) void worker.terminate()
+    for (const worker of this.#workers) void worker.terminate()
     batch?.reject(this.#failure)
   }
 }

@@ -3,7 +3,7 @@ import { roundingTo } from './reference-codes.ts'
 
 const { fround } = Math
 
-/** One row: `w` [columns] is consumed, `codes` [columns] filled; returns the loss, summed in float64. */
+/** One row: `w` [columns] becomes the errors, `codes` [columns] are filled; returns the loss, summed in float64. */
 function sweepRow(input: SweepInput, row: number, w: Float32Array, codes: Int8Array | Uint8Array): number {
   const { columns, factor, scale, zeroPoint, groups, groupOf, float, min, max } = input
   const { nearest, codeOf } = roundingTo(float)
@@ -18,6 +18,7 @@ function sweepRow(input: SweepInput, row: number, w: Float32Array, codes: Int8Ar
     const e = fround(fround(w[j] - fround(fround(q - z) * s)) / factor[u + j])
     for (let k = j + 1; k < columns; k++) w[k] = fround(w[k] - fround(e * factor[u + k]))
     codes[j] = codeOf(q)
+    w[j] = e
     loss += e * e
   }
   return loss
@@ -32,18 +33,11 @@ export function sweep(input: SweepInput): SweepResult {
     const from = row * columns
     const weight = input.weight.subarray(from, from + columns)
     const own = codes.subarray(from, from + columns)
-    if (!order) {
-      loss[row] = sweepRow(input, row, weight.slice(), own)
-      continue
-    }
-    const swept = own.slice()
-    loss[row] = sweepRow(
-      input,
-      row,
-      Float32Array.from(order, (column) => weight[column]),
-      swept,
-    )
-    for (let j = 0; j < columns; j++) own[order[j]] = swept[j]
+    const w = order ? Float32Array.from(order, (column) => weight[column]) : weight.slice()
+    const swept = order ? own.slice() : own
+    loss[row] = sweepRow(input, row, w, swept)
+    if (order) for (let j = 0; j < columns; j++) own[order[j]] = swept[j]
+    input.errors?.set(w, from)
   }
   return { codes, loss }
 }

@@ -43,10 +43,14 @@ function transpose(
   out: Float32Array,
 ): void {
   const { rows, groups } = input
+  if (!source) {
+    out.fill(filler)
+    return
+  }
   for (let group = 0; group < groups; group++) {
     for (let row = 0; row < stride; row++) {
       const at = from + row
-      out[group * stride + row] = at < rows && source ? (source[at * groups + group] ?? 0) : filler
+      out[group * stride + row] = at < rows ? (source[at * groups + group] ?? 0) : filler
     }
   }
 }
@@ -54,12 +58,27 @@ function transpose(
 /** Rows of the strip [.., columns] of a matrix with `padded` columns, in sweep order; zero beyond the last row and column. */
 function copyRows(input: SweepInput, from: number, stride: number, padded: number, out: Float32Array): void {
   const { rows, columns, weight, order } = input
+  if (!order && padded === columns) {
+    const strip = weight.subarray(from * columns, Math.min(rows, from + stride) * columns)
+    out.set(strip)
+    out.fill(0, strip.length)
+    return
+  }
   out.fill(0)
   for (let row = 0; row < Math.min(stride, rows - from); row++) {
     const at = (from + row) * columns
     if (order) for (let j = 0, to = row * padded; j < columns; j++) out[to + j] = weight[at + order[j]]
     else out.set(weight.subarray(at, at + columns), row * padded)
   }
+}
+
+/** Rows [.., columns] of a strip with `padded` columns. */
+function takeRows(strip: Float32Array, padded: number, columns: number, out: Float32Array): void {
+  if (padded === columns) {
+    out.set(strip)
+    return
+  }
+  for (let at = 0, to = 0; at < strip.length; at += padded, to += columns) out.set(strip.subarray(at, at + columns), to)
 }
 
 /** `SweepInput` through the wasm export `sweep`. */
@@ -77,7 +96,8 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
   const groupOf = arena.take(padded * 4)
   const codes = arena.take(stride * padded)
   const loss = arena.take(stride * 4)
-  const errors = arena.take(crew.lanes * padded * sweepRows * 4)
+  const scratch = arena.take(crew.lanes * padded * sweepRows * 4)
+  const errors = input.errors ? arena.take(stride * padded * 4) : 0
   const { buffer } = memory
 
   packFactor(input.factor, columns, new Float32Array(buffer, factor, packedLength))
@@ -96,7 +116,7 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
     const calls: Call[] = []
     for (let top = 0; top < count; top += step) {
       const end = Math.min(top + step, roundUp(count, sweepRows))
-      calls.push([weight, factor, scale, zero, groupOf, codes, loss, errors, padded, stride * 4, kind, min, max, top, end])
+      calls.push([weight, factor, scale, zero, groupOf, codes, loss, scratch, errors, padded, stride * 4, kind, min, max, top, end])
     }
     await crew.run('sweep', calls)
     const codesView = new Uint8Array(buffer, codes, stride * padded)
@@ -106,6 +126,7 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
       else found.set(codesView.subarray(row * padded, row * padded + columns), at)
     }
     losses.set(new Float32Array(buffer, loss, count), from)
+    if (input.errors) takeRows(new Float32Array(buffer, errors, count * padded), padded, columns, input.errors.subarray(from * columns))
   }
   return { codes: float ? found : new Int8Array(found.buffer), loss: losses }
 }

@@ -43,7 +43,8 @@ const schema = {
       type: 'integer',
       minimum: 1,
       default: 128,
-      description: 'Columns per lazy update. Accepted for compatibility: the kernels give the same codes for every block size.',
+      description:
+        'Columns per lazy update. Accepted for compatibility: how columns are cut into blocks is decided here, and changes codes by rounding alone.',
     },
     batched_quantization: {
       anyOf: [{ type: 'integer', minimum: 1 }, { const: 'auto' }, { type: 'null' }],

@@ -99,17 +99,14 @@ export class SymmetricMatrix {
     const place = new Int32Array(n)
     for (let i = 0; i < n; i++) place[order[i]] = i
     const out = new Float32Array(n * n)
-    for (const [i, band] of this.#bands.entries()) {
-      const from = this.#cuts[i]
-      const to = this.#cuts[i + 1]
-      for (let row = from, at = 0; row < to; row++) {
-        const mine = place[row]
-        for (let column = from; column < n; column++) {
-          const value = band[at++]
-          const other = place[column]
-          out[mine * n + other] = value
-          if (column >= to) out[other * n + mine] = value
-        }
+    // Some rows at a time, so that what is scattered stays within a row of `out`, and in a cache.
+    const rows = new Float32Array(Math.min(n, MIRROR) * n)
+    for (let top = 0; top < n; top += MIRROR) {
+      const bottom = Math.min(n, top + MIRROR)
+      this.block(top, bottom, 0, n, rows)
+      for (let row = top, at = 0; row < bottom; row++) {
+        const to = place[row] * n
+        for (let column = 0; column < n; column++) out[to + place[column]] = rows[at++]
       }
     }
     return out

@@ -131,7 +131,7 @@ function compressSteps(square: number, largest: number, streams: number, engine:
     isTensorflow ? 1.75 * square : 4 * square,
     // The factor, and H where a target needs it, in memory and on the engine.
     streams === 2 ? 5 * square + 3 * largest : 0,
-    // The factor, its upper half in the kernels' memory, the permuted weight, codes.
+    // The factor, its upper half on the engine or in the kernels' memory, of the weight what is swept at a time, codes.
     1.5 * square + 1.75 * largest,
     // H in the kernels' memory; the product, codes, what they stand for.
     square + 3.5 * largest,

@@ -185,6 +185,17 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
       expect(Array.from(input.weight)).toEqual([0.75, 0, 0])
     })
 
+    test('sweep gives the errors of its columns where they are wanted, in sweep order', async () => {
+      const factor = Float32Array.of(0.5, 1, -1, 0, 1, 0, 0, 0, 1)
+      const problem = { rows: 2, columns: 3, factor, scale: Float32Array.of(1, 1), zeroPoint: null, groups: 1, groupOf: new Int32Array(3) }
+      const errors = new Float32Array(6).fill(Number.NaN)
+      await kernels.sweep({ ...problem, weight: Float32Array.of(0.75, 0, 0, 0, 0.25, 0), ...codesOf(4), errors })
+      expect(Array.from(errors)).toEqual([-0.5, 0.5, -0.5, 0, 0.25, 0])
+      const weight = Float32Array.of(0, 0, 0.75, 0, 0, 0.25)
+      await kernels.sweep({ ...problem, weight, order: Int32Array.of(2, 0, 1), ...codesOf(4), errors })
+      expect(Array.from(errors)).toEqual([-0.5, 0.5, -0.5, 0.5, -0.5, 0.5])
+    })
+
     test.each([4, 'E2M1'] as const)('sweep in an order is the sweep of columns put in it, for codes %s', async (codes) => {
       const input = randomSweep({ rows: 37, columns: 9, groups: 1, seed: 11, asymmetric: false, shuffled: false, codes })
       const order = Int32Array.of(4, 0, 8, 2, 7, 1, 3, 6, 5)
@@ -259,6 +270,7 @@ export function kernelContract(name: string, make: () => Promise<Kernels>, twin?
       )
       await expect(kernels.sweep({ ...input, order: Int32Array.of(0, 1, 1, 2) })).rejects.toThrow('order has column 1 twice')
       await expect(kernels.sweep({ ...input, order: Int32Array.of(0, 1, 4, 2) })).rejects.toThrow('order has column 4, expected')
+      await expect(kernels.sweep({ ...input, errors: new Float32Array(9) })).rejects.toThrow('errors has 9 values, expected 8')
       await expect(kernels.sweep({ ...input, max: 255 })).rejects.toThrow('codes -8 to 255')
       const float = { ...input, float: 'E4M3' as const }
       await expect(kernels.sweep(float)).rejects.toThrow('codes -8 to 7, expected -448 to 448 for E4M3')
@@ -302,7 +314,9 @@ function equalityContract(opened: () => Kernels, twin: Kernels): void {
     await fc.assert(
       fc.asyncProperty(shape, async (value) => {
         const input = randomSweep(value)
-        expectSame(await opened().sweep(input), await twin.sweep(input))
+        const [found, expected] = [new Float32Array(input.weight.length), new Float32Array(input.weight.length)]
+        expectSame(await opened().sweep({ ...input, errors: found }), await twin.sweep({ ...input, errors: expected }))
+        expect(bytes(found).equals(bytes(expected))).toBe(true)
       }),
       { numRuns: 40 },
     )

@@ -237,6 +237,29 @@ function losses(errors: usize, columns: usize, loss: usize): void {
   v128.store(loss, first(f32x4.demote_f64x2_zero(c), f32x4.demote_f64x2_zero(d)), 16)
 }
 
+/** The errors of 8 rows, row after row: [8, columns] at `out`. */
+function turned(errors: usize, columns: usize, out: usize): void {
+  const row = columns * 4
+  for (let e = errors, end = errors + columns * ERROR; e < end; e += ERROR * 4, out += 16) {
+    for (let half: usize = 0; half < 2; half++) {
+      const from = e + half * 16
+      const to = out + half * row * 4
+      const e0 = v128.load(from)
+      const e1 = v128.load(from, ERROR)
+      const e2 = v128.load(from, ERROR * 2)
+      const e3 = v128.load(from, ERROR * 3)
+      const l0 = low(e0, e1)
+      const l1 = low(e2, e3)
+      const h0 = high(e0, e1)
+      const h1 = high(e2, e3)
+      v128.store(to, first(l0, l1))
+      v128.store(to + row, second(l0, l1))
+      v128.store(to + row * 2, first(h0, h1))
+      v128.store(to + row * 3, second(h0, h1))
+    }
+  }
+}
+
 /** Rows `from` .. `to` of `sweep`. */
 @inline
 function strips<C>(
@@ -248,6 +271,7 @@ function strips<C>(
   codes: usize,
   loss: usize,
   scratch: usize,
+  out: usize,
   columns: usize,
   stride: usize,
   min: v128,
@@ -280,14 +304,18 @@ function strips<C>(
       }
       panel += (k + sweepColumns) * PANEL
     }
-    for (let sub: usize = 0; sub < SUBTILES; sub++) losses(scratch + sub * bytes, columns, loss + (top + sub * LANES) * 4)
+    for (let sub: usize = 0; sub < SUBTILES; sub++) {
+      const row = top + sub * LANES
+      losses(scratch + sub * bytes, columns, loss + row * 4)
+      if (out) turned(scratch + sub * bytes, columns, out + row * columns * 4)
+    }
   }
 }
 
 /**
  * Rows `from` .. `to` (multiples of sweepRows) of the padded matrix. `columns` is a multiple of 4. `factor`: panels of 4 columns, panel p
  * holding rows 0 .. 4p+3 of U. `scale`, `zero`: float32 [groups, stride / 4], so that the scales of neighbouring rows lie side by side.
- * `errors`: [lanes, columns, sweepRows] of scratch, `lane` says whose. `float`: the kind of float that codes are (floats.ts), 0 for
+ * `scratch`: [lanes, columns, sweepRows], `lane` says whose. `errors`: where they are wanted row by row as the weights, else 0. `float`: the kind of float that codes are (floats.ts), 0 for
  * integers.
  */
 export function sweep(
@@ -298,6 +326,7 @@ export function sweep(
   groupOf: usize,
   codes: usize,
   loss: usize,
+  scratch: usize,
   errors: usize,
   columns: usize,
   stride: usize,
@@ -310,8 +339,8 @@ export function sweep(
 ): void {
   const least = f32x4.splat(min)
   const most = f32x4.splat(max)
-  const scratch = errors + lane * columns * ERROR * SUBTILES
+  const own = scratch + lane * columns * ERROR * SUBTILES
   const format = formatOf(float)
-  if (format) strips<f32>(weight, factor, scale, zero, groupOf, codes, loss, scratch, columns, stride, least, most, format, from, to)
-  else strips<i32>(weight, factor, scale, zero, groupOf, codes, loss, scratch, columns, stride, least, most, format, from, to)
+  if (format) strips<f32>(weight, factor, scale, zero, groupOf, codes, loss, own, errors, columns, stride, least, most, format, from, to)
+  else strips<i32>(weight, factor, scale, zero, groupOf, codes, loss, own, errors, columns, stride, least, most, format, from, to)
 }

@@ -77,7 +77,7 @@ async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Gri
   const { order } = factor
   const { rows, columns } = linear
   const { groupSize, ...scales } = rowScales(args, rows, columns, grid)
-  const result = await stage.kernels.sweep({
+  const input = {
     rows,
     columns,
     weight,
@@ -87,7 +87,8 @@ async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Gri
     // A column keeps the scale of its original group, so that no order has to be stored.
     groupOf: order.map((column) => Math.floor(column / groupSize)),
     ...codeRange(args),
-  })
+  }
+  const result = await (stage.engine.sweep?.(stage.kernels, input) ?? stage.kernels.sweep(input))
   if (lastSweep) {
     const isLarge = factor.values.byteLength > LARGE
     factor.values = new Float32Array(0)
