@@ -2,7 +2,6 @@ import type { FromSchema } from 'json-schema-to-ts'
 import type { QuantizationArgs } from '../checkpoint/quantization-config.ts'
 import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite } from '../schemes/quantize.ts'
-import { collectNewGarbage } from '../util/collect-garbage.ts'
 import { UserError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { inputTarget } from './gptq/input-target.ts'
@@ -93,7 +92,6 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       const goal = goalOf(stage, levers)
       const schemes = [...targets.values()].flatMap(({ weights }) => weights ?? [])
       const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening)
-      collectNewGarbage()
       const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
       const members: Member[] = []
       for (const [linear, scheme] of targets) {
@@ -111,7 +109,6 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
         stage.signal.throwIfAborted()
         const lastSweep = members.findLastIndex(({ factor }) => factor === member.factor) === i
         await compressLinear({ stage, moments, levers, ...member, lastSweep, globalScale, plainGlobalScale })
-        collectNewGarbage()
         const { report } = member.linear
         if (report && dead > 0) report.deadColumns = dead
         if (report?.damping !== undefined && report.damping > dampening) report.dampingAsked = dampening

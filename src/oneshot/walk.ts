@@ -11,7 +11,7 @@ import { disposeLinear, disposeParameters, embedBatches, type LinearTensors, lin
 import type { LinearReport, Stage } from '../modifiers/modifier.ts'
 import type { ExpertTokens } from '../report/record.ts'
 import type { StageStatistics, WeightStatistics } from '../report/statistics.ts'
-import { collectGarbage, collectMuchGarbage } from '../util/collect-garbage.ts'
+import { collectGarbage } from '../util/collect-garbage.ts'
 import { RunError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
 import { SpareMemory } from '../util/spare-memory.ts'
@@ -243,7 +243,6 @@ async function throughStage(plan: Plan, context: WalkContext, layer: LayerInHand
     linear.weight = new Float32Array(0)
   }
   layer.linears.push(...inHand)
-  if (streams) collectMuchGarbage()
 }
 
 /** Lets the batches go on with the outputs of a stage's linears as they are now. */

@@ -9,37 +9,13 @@ export function collectGarbage(): void {
   collector()?.()
 }
 
-/**
- * The same of what has been made since the last call or two: some milliseconds, as the rest of the heap is not looked at.
- */
-export function collectNewGarbage(): void {
-  collector()?.({ type: 'minor' })
-}
-
-/** Bytes of arrays that may await collection, about what a layer of SmolLM2-135M leaves behind in half its stages. */
-const MUCH = 32e6
-
-/** Bytes of arrays that were left by the last collection, as far as is known. */
-let left = Number.POSITIVE_INFINITY
-
-/** As `collectGarbage`, where arrays have grown by 32 MB: by itself V8 waits for more than twice that while collections are rare. */
-export function collectMuchGarbage(): void {
-  const { arrayBuffers } = process.memoryUsage()
-  left = Math.min(left, arrayBuffers)
-  if (arrayBuffers - left < MUCH) return
-  collectGarbage()
-  left = process.memoryUsage().arrayBuffers
-}
-
-type Collect = (options?: { readonly type: 'minor' }) => void
-
-let found: Collect | null = null
+let found: (() => void) | null = null
 
 /** V8's own function, which is hidden by default. */
-function collector(): Collect | null {
+function collector(): (() => void) | null {
   if (found) return found
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
-  if (typeof collect === 'function') found = collect as Collect
+  if (typeof collect === 'function') found = collect as () => void
   return found
 }
