@@ -21,21 +21,22 @@ export async function openWasmProducts(threads: number): Promise<void> {
 
 /**
  * a·b of float32 tensors with equal leading dimensions on the wasm backend, `b` as its transpose if `transposed`, matrix by matrix in the
- * kernels' threads: 50 GFLOPS a core where XNNPACK has 12 to 18, and uses one core only. The same bytes for any number of threads.
+ * kernels' threads: 50 GFLOPS a core where XNNPACK has 12 to 18, and uses one core only. The same bytes for any number of threads. Runs within a
+ * tidy, which disposes of the output where the product fails. Errors: RunError where a thread died or memory does not suffice.
  */
 export function wasmProduct(a: Tensor, b: Tensor, transposed: boolean): Tensor {
   if (!products) throw new RangeError('Cannot multiply on the wasm backend: its products are not open, expected openEngine() before')
   const backend = tf.backend() as unknown as WasmBackend
   const [rows, depth] = a.shape.slice(-2)
   const columns = b.shape[b.rank - (transposed ? 2 : 1)]
-  const out = backend.makeOutput([...a.shape.slice(0, -1), columns], 'float32')
+  const out = tf.engine().makeTensorFromTensorInfo(backend.makeOutput([...a.shape.slice(0, -1), columns], 'float32'))
   // Only now: making room for the output may have moved the memory.
   const [left, right, found] = [a, b, out].map((tensor) => backend.typedArrayFromHeap(tensor))
   const shape = { rows, depth, columns, transposed }
   for (let i = 0; i * rows * columns < found.length; i++) {
     products.multiply(part(left, i, rows * depth), part(right, i, depth * columns), part(found, i, rows * columns), shape)
   }
-  return tf.engine().makeTensorFromTensorInfo(out)
+  return out
 }
 
 /** The i-th matrix of many. */

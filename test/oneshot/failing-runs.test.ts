@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { describe, expect, test, vi } from 'vitest'
 import { perplexity } from '../../src/eval/perplexity.ts'
+import { DenseProducts } from '../../src/kernels/dense.ts'
 import { defineModifier } from '../../src/modifiers/define.ts'
 import type { ProgressEvent } from '../../src/oneshot/events.ts'
 import { minMaxGrid } from '../../src/schemes/qparams.ts'
@@ -113,14 +114,13 @@ describe('oneshot', () => {
   })
 })
 
-/** Makes the nth product fail, as a full engine would. */
+/** Makes the nth product fail, as full memory would. */
 function failAt(nth: number) {
-  const engine = tf.engine()
-  const original = engine.runKernel.bind(engine)
+  const original = DenseProducts.prototype.multiply
   let calls = 0
-  return vi.spyOn(engine, 'runKernel').mockImplementation((name, inputs, attributes) => {
-    if (name === 'BatchMatMul' && ++calls === nth) throw new Error('out of memory')
-    return original(name, inputs, attributes)
+  return vi.spyOn(DenseProducts.prototype, 'multiply').mockImplementation(function (this: DenseProducts, ...operands) {
+    if (++calls === nth) throw new Error('out of memory')
+    original.apply(this, operands)
   })
 }
 
