@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile, rm, rmdir } from 'node:fs/promises'
+import { lstat, readdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { RunError, UserError } from '../util/errors.ts'
 import { makeFolder } from '../util/make-folder.ts'
@@ -40,6 +40,7 @@ export async function claimOutput(output: string, overwrite: boolean): Promise<C
   const isNew = (await requireUsableOutput(output, overwrite)) === 'new'
   const staging = join(output, STAGING)
   try {
+    await requireOwnFolder(staging)
     await makeFolder(staging)
     const lock = await lockFile(join(staging, LOCK), output)
     const publishing = await publishingNames(output)
@@ -100,13 +101,27 @@ export async function tidyFinished(output: string, isJournalled: (staging: strin
   const staging = join(output, STAGING)
   if (!existsSync(staging)) return
   try {
+    await requireOwnFolder(staging)
     const lock = await lockFile(join(staging, LOCK), output)
-    const isOver = isPublished(await readdir(output), await publishingNames(output))
-    if (isOver || !isJournalled(staging)) await removeStaging(staging)
-    else await lock.release()
+    try {
+      const isOver = isPublished(await readdir(output), await publishingNames(output))
+      if (isOver || !isJournalled(staging)) await removeStaging(staging)
+    } finally {
+      // Gone already where the folder is.
+      await lock.release()
+    }
   } catch (cause) {
     throw writeError(cause, output)
   }
+}
+
+/** What lies in a staging folder is removed: that must not be what a link leads to. */
+async function requireOwnFolder(staging: string): Promise<void> {
+  const found = await lstat(staging).catch(absent)
+  if (found && !found.isDirectory())
+    throw new UserError(
+      `Cannot use ${staging}: it is a ${found.isSymbolicLink() ? 'link' : 'file'}, expected a folder of a run or nothing. Remove it.`,
+    )
 }
 
 /** Removes a staging folder. The list of moved files goes last: as long as there is something else, it tells that this is over. */

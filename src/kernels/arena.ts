@@ -36,18 +36,19 @@ export class Arena {
   /** The address of `bytes` bytes. RunError when the memory cannot grow that far. What the bytes hold is not defined. */
   take(bytes: number): number {
     const at = this.#end
-    this.#end = Math.ceil((at + bytes) / alignment) * alignment
-    const missing = Math.ceil((this.#end - this.#memory.buffer.byteLength) / pageBytes)
-    if (missing > 0) this.#grow(missing)
+    const end = Math.ceil((at + bytes) / alignment) * alignment
+    const missing = Math.ceil((end - this.#memory.buffer.byteLength) / pageBytes)
+    if (missing > 0) this.#grow(missing, end)
+    this.#end = end
     return at
   }
 
-  #grow(pages: number): void {
+  #grow(pages: number, end: number): void {
     if (pages * pageBytes > largeBytes) collectGarbage()
     try {
       this.#memory.grow(pages)
     } catch (cause) {
-      const needed = (this.#end / 2 ** 30).toFixed(2)
+      const needed = (end / 2 ** 30).toFixed(2)
       throw new RunError(
         `Cannot ${this.#purpose}: it takes ${needed} GiB or more, expected 4 GiB at most and that much free memory.${seeGuide('memory')}`,
         {

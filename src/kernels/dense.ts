@@ -14,8 +14,8 @@ export interface DenseShape {
 
 /** Words of a job: see assembly/dense.ts. */
 const JOB = 12
-/** Bytes of the first factor that are in the kernels' memory at a time, and of the second. */
-const STRIPS = { left: 16 * 2 ** 20, right: 32 * 2 ** 20 }
+/** Bytes of the first factor that are in the kernels' memory at a time, of the second and of the product. */
+const STRIPS = { left: 16 * 2 ** 20, right: 32 * 2 ** 20, out: 16 * 2 ** 20 }
 /** Rows of a panel of columns that a lane takes at a time: enough that packing the panel costs little beside, and lanes end together. */
 const CHUNK_ROWS = 256
 
@@ -50,6 +50,11 @@ export class DenseProducts {
     return new DenseProducts(await loadModule(), threads, strips)
   }
 
+  /** Whether a thread died: no product is to be had any more. */
+  get isFailed(): boolean {
+    return this.#lanes.isFailed
+  }
+
   get threads(): number {
     return this.#lanes.count
   }
@@ -57,8 +62,13 @@ export class DenseProducts {
   /** a·b into `out` [rows, columns]. Large matrices go by strips, which no result depends on. RunError where memory does not suffice. */
   multiply(a: Float32Array, b: Float32Array, out: Float32Array, shape: DenseShape): void {
     const { rows, depth, columns } = shape
-    const someRows = Math.min(rows, Math.max(tileRows, Math.floor(this.#strips.left / 4 / depth / tileRows) * tileRows))
+    if (depth === 0) {
+      out.fill(0)
+      return
+    }
     const someColumns = Math.min(columns, Math.max(panelColumns, Math.floor(this.#strips.right / 4 / depth / panelColumns) * panelColumns))
+    const most = Math.min(this.#strips.left / 4 / depth, this.#strips.out / 4 / roundUp(someColumns, 8))
+    const someRows = Math.min(rows, Math.max(tileRows, Math.floor(most / tileRows) * tileRows))
     this.#left = this.#room(this.#left, roundUp(someRows, tileRows) * depth)
     this.#right = this.#room(this.#right, someColumns * depth)
     this.#out = this.#room(this.#out, roundUp(someRows, tileRows) * roundUp(someColumns, 8))
@@ -110,6 +120,9 @@ export class DenseProducts {
 
   #room(place: { at: number; bytes: number }, floats: number): { at: number; bytes: number } {
     const bytes = floats * 4
-    return bytes <= place.bytes ? place : { at: this.#arena.take(bytes), bytes }
+    if (bytes <= place.bytes) return place
+    // Nothing is freed: by doubling, all that is given up is no more than what is kept.
+    const size = Math.max(bytes, 2 * place.bytes)
+    return { at: this.#arena.take(size), bytes: size }
   }
 }

@@ -9,7 +9,7 @@ const AT_WORK = 2
 /** Bytes of the control words. */
 export const CONTROL_BYTES = 64
 
-/** How long a helper may be at the rows that it has taken, in milliseconds: they are some microseconds' work. */
+/** How long a helper may be at the rows that it has taken, in milliseconds: they are microseconds' work, of wide matrices some milliseconds'. */
 const PATIENCE = 60_000
 
 /** Exports that take chunks of a job until there is none left. */
@@ -40,6 +40,10 @@ export class Lanes {
     this.#words = new Int32Array(memory.buffer, control, 4)
     const workerData = { module, memory, name, control, job }
     this.#workers = Array.from({ length: count - 1 }, () => this.#open(workerData))
+  }
+
+  get isFailed(): boolean {
+    return this.#failure !== undefined
   }
 
   /** Works on the job until it is done. Errors: RunError where a helper died. */

@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { sha256 } from '../checkpoint/file-hash.ts'
 import { tidyFinished } from '../checkpoint/output-folder.ts'
 import type { Rows } from '../data/rows.ts'
 import type { RunRecord } from '../report/record.ts'
 import { UserError } from '../util/errors.ts'
+import { companionFiles } from './companions.ts'
 import { fingerprintOf } from './fingerprint.ts'
+import { finishedRecord } from './finished-record.ts'
 import { differingParts, hasJournal } from './journal.ts'
 import { numericsOf } from './numerics-of.ts'
 import { requireSpace, requireTarget } from './output-target.ts'
@@ -12,6 +15,8 @@ import type { Plan } from './plan.ts'
 
 /** What it takes to compare a run with a finished one, asked for only where what costs less is equal. */
 export interface Comparison {
+  /** Whether linears that were rounded plainly, in place of an error, are a result. */
+  readonly allowFallback: boolean
   /** Called once it is known that no more than data and engine can differ. */
   announce(): void
   /** The calibration rows; null for a run without data. */
@@ -25,7 +30,7 @@ export interface Comparison {
  * at its very end is tidied up. Errors: UserError where another run made it, or a file is gone or has another size; files of the size that the
  * record says are not read, that is what `verify` is for.
  */
-export async function foundFinished(plan: Plan, { announce, rows, numerics }: Comparison): Promise<RunRecord | null> {
+export async function foundFinished(plan: Plan, { allowFallback, announce, rows, numerics }: Comparison): Promise<RunRecord | null> {
   const { finished, output } = plan
   if (!finished) return null
   const { llmpress: version, hashes } = finished
@@ -37,6 +42,11 @@ export async function foundFinished(plan: Plan, { announce, rows, numerics }: Co
   if (early.length > 0) return refuse(early)
   const damage = await damageOf(finished, output)
   if (damage !== null) return requireUsable(plan, `This very run made what is there, but it is no longer whole: ${damage}.`)
+  const changed = await changedCompanion(plan, finished)
+  if (changed !== null) return refuse([changed])
+  // Plainly rounded in place of an error.
+  const fallen = finished.linears.find(({ fallback, errorOf }) => fallback !== undefined && errorOf === 'weights')
+  if (fallen && !allowFallback) return refuse([`--allow-fallback (${fallen.name} was rounded plainly)`])
   announce()
   const own = await rows()
   const late = differingParts(then, await fingerprintOf(plan, own?.rows ?? null))
@@ -44,7 +54,19 @@ export async function foundFinished(plan: Plan, { announce, rows, numerics }: Co
   const [thenEngine, nowEngine] = [numericsOf(finished.engine), await numerics(own)]
   if (thenEngine !== nowEngine) return refuse([`the engine (${thenEngine} then, ${nowEngine} now)`])
   await tidyFinished(output, hasJournal)
+  // Another run may have ended there while rows were read.
+  if (JSON.stringify(await finishedRecord(output)) !== JSON.stringify(finished))
+    return requireUsable(plan, 'Another run wrote there meanwhile.')
   return { ...finished, output }
+}
+
+/** The tokenizer's and other files that go with a checkpoint as they are: the first that the model now has otherwise; null where there is none. */
+async function changedCompanion({ source }: Plan, { files }: RunRecord): Promise<string | null> {
+  for await (const { name, bytes } of companionFiles(source)) {
+    const then = files.find((file) => file.name === name)
+    if (then?.bytes !== bytes.length || then.sha256 !== sha256(bytes)) return name
+  }
+  return null
 }
 
 /** Names a file that is gone or has another size than the record says, and what was found; null where there is none. */

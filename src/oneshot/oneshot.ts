@@ -164,6 +164,7 @@ async function compressInto(
   started: number,
 ): Promise<RunRecord> {
   const found = await foundFinished(planned, {
+    allowFallback: options.allowFallback ?? false,
     announce: () => announce(planned, onProgress),
     rows: () => rowsOf(planned, options, onProgress),
     numerics: (rows) =>

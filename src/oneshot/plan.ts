@@ -93,7 +93,9 @@ export async function planRun(options: PlanOptions): Promise<Plan> {
 
 /** As `planRun`, of a run that may have come to its end before: a checkpoint in the output folder is left to the caller to judge. */
 export async function planAgain(options: PlanOptions & { readonly restart?: boolean }): Promise<Plan> {
-  return planned(options, options.overwrite || options.restart ? 'unused' : 'finished')
+  // What modifiers of the user's own do is in no record.
+  const isOwn = (options.modifiers?.length ?? 0) > 0
+  return planned(options, options.overwrite || options.restart || isOwn ? 'unused' : 'finished')
 }
 
 /** As `planRun`, for a run that compares what it makes and writes nothing: no output folder is looked at. */

@@ -46,6 +46,10 @@ describe.each(engines)('on %s', (engine) => {
   describe('matMul', () => {
     const a = matrix(23, 41, 1)
     const b = matrix(41, 17, 2)
+    it('refuses matrices that do not fit', () => {
+      expect(() => tf.tidy(() => matMul(tensor(a), tensor(a)))).toThrow()
+    })
+
     it.each([
       [false, false],
       [true, false],

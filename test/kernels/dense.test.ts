@@ -51,8 +51,14 @@ describe('DenseProducts', () => {
 
   test.each([false, true])('the same by strips (transposed %s)', async (transposed) => {
     // 8 rows of the first factor and a panel of the second at a time.
-    opened.push(await DenseProducts.open(2, { left: 3000, right: 3000 }))
+    opened.push(await DenseProducts.open(2, { left: 3000, right: 3000, out: 3000 }))
     expectPlain({ rows: 30, depth: 90, columns: 150, transposed })
+  })
+
+  test('sums of no terms are zero', () => {
+    const out = Float32Array.of(1, 2)
+    opened[0].multiply(new Float32Array(0), new Float32Array(0), out, { rows: 1, depth: 0, columns: 2, transposed: false })
+    expect([...out]).toEqual([0, 0])
   })
 
   test('rows of many chunks', () => {

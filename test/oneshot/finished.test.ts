@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs'
-import { appendFile, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { defineModifier } from '../../src/modifiers/define.ts'
 import { type OneshotOptions, oneshot } from '../../src/oneshot/oneshot.ts'
 import type { RunRecord } from '../../src/report/record.ts'
 import { UserError } from '../../src/util/errors.ts'
+import { temporaryFolder } from '../checkpoint/folders.ts'
 import { useEngine } from '../engine/engines.ts'
 import { CALIBRATION, recipeOf, runTiny, tinyWith } from './runs.ts'
 
@@ -57,6 +59,46 @@ describe('oneshot, called again where it has finished', () => {
     await expect(failure).rejects.toThrow(/the folder is not empty \(README.md and \d+ more\).*--overwrite/)
     await expect(failure).rejects.toThrow(`Another run made what is there: ${what} differed.`)
     expect(await times(output)).toEqual(before)
+  })
+
+  test('refuses it where a file that goes with the model was changed', async () => {
+    const model = await tinyWith({})
+    const { output } = await runTiny(RTN, { model })
+    await appendFile(join(model, 'tokenizer.json'), ' ')
+    await expect(runTiny(RTN, { model, output })).rejects.toThrow(/Another run made what is there: tokenizer\.json differed\./)
+  })
+
+  test('refuses it where a linear was rounded plainly and that is not asked for', async () => {
+    const { output } = await runTiny(RTN, {})
+    const report = join(output, 'llmpress-report.json')
+    const record = JSON.parse(await readFile(report, 'utf8')) as RunRecord
+    record.linears[0].fallback = 'RTN: its modifier left it unchanged'
+    await writeFile(report, JSON.stringify(record))
+    await expect(runTiny(RTN, { output })).rejects.toThrow(/--allow-fallback \(\S+ was rounded plainly\) differed/)
+    const { events } = await called(RTN, { output, allowFallback: true })
+    expect(events).toContain('found')
+  })
+
+  test("refuses it where modifiers of the caller's own take part: what they do is in no record", async () => {
+    const { output } = await runTiny(RTN)
+    const own = defineModifier({
+      names: ['OwnModifier'],
+      description: 'Does nothing.',
+      schema: { type: 'object', additionalProperties: false, properties: {} },
+      quantizes: false,
+      needs: () => 'weights',
+      create: () => ({ async apply() {} }),
+    })
+    await expect(runTiny(RTN, { output, modifiers: [own] })).rejects.toThrow(/the folder is not empty/)
+  })
+
+  test.each([{}, { overwrite: true }])('does not follow a link in the place of its own folder (%o)', async (options) => {
+    const { output } = await runTiny(RTN)
+    const elsewhere = await temporaryFolder()
+    await writeFile(join(elsewhere, 'thesis.txt'), '')
+    await symlink(elsewhere, join(output, '.llmpress'))
+    await expect(runTiny(RTN, { output, ...options })).rejects.toThrow(/Cannot use \S+\.llmpress: it is a link/)
+    expect(await readdir(elsewhere)).toEqual(['thesis.txt'])
   })
 
   test('refuses it where the model was changed, the version or the engine is another', async () => {

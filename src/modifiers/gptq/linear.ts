@@ -2,9 +2,7 @@ import type { Quantized } from '../../checkpoint/layouts/layout.ts'
 import type { QuantizationArgs, QuantizationScheme } from '../../checkpoint/quantization-config.ts'
 import { timesSymmetric } from '../../engine/gram.ts'
 import type { FloatDType } from '../../numerics/dtype.ts'
-import { firstNonFinite } from '../../numerics/finite.ts'
 import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
-import { bytesOf } from '../../numerics/view.ts'
 import { codeRange } from '../../schemes/grid.ts'
 import { observedGrid } from '../../schemes/observed-grid.ts'
 import { type Grid, minMaxGrid } from '../../schemes/qparams.ts'
@@ -47,14 +45,13 @@ export async function compressLinear(task: Task): Promise<void> {
   const { linear, scheme, args, factor, moments, weight, target } = task
   const { name, rows, columns } = linear
   const grid = await span('step', 'scales', () => gridOf(task))
-  const quantized = factor
-    ? await refine(task, await span('step', 'sweep', () => sweep(task, grid, factor)), factor)
-    : quantizeToGrid(weight, rows, columns, args, grid)
+  const swept = factor && (await span('step', 'sweep', () => sweep(task, grid, factor)))
+  const quantized = factor && swept ? await refine(task, swept.quantized, factor) : quantizeToGrid(weight, rows, columns, args, grid)
   if (linear.bias) correctBias(linear, weight, dequantize(quantized), moments.fitted.mean)
   linear.quantized = quantized
   linear.report = {
     ...{ name, method: factor ? 'GPTQ' : 'RTN', scheme: schemeLabel(scheme), errorOf: 'outputs', seconds: 0 },
-    ...(await span('step', 'errors', () => errorsOf(task, quantized))),
+    ...(await span('step', 'errors', () => errorsOf(task, quantized, swept?.isSound ?? true))),
     ...(target && { target }),
     ...(factor ? { damping: factor.damping } : { fallback: 'RTN: the Hessian is not positive definite at any damping' }),
   }
@@ -73,7 +70,12 @@ async function gridOf({ stage, moments, factor, levers, linear, scheme, args, we
   return weightGrid(stage.kernels, matrix, scheme, args, options)
 }
 
-async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Grid, factor: Factor): Promise<Quantized> {
+/** Codes, and whether no error on the way was beyond float32. */
+async function sweep(
+  { stage, linear, args, weight, lastSweep }: Task,
+  grid: Grid,
+  factor: Factor,
+): Promise<{ quantized: Quantized; isSound: boolean }> {
   const { order } = factor
   const { rows, columns } = linear
   const { groupSize, ...scales } = rowScales(args, rows, columns, grid)
@@ -94,7 +96,7 @@ async function sweep({ stage, linear, args, weight, lastSweep }: Task, grid: Gri
     factor.values = new Float32Array(0)
     if (isLarge) collectGarbage()
   }
-  return { args, rows, columns, codes: result.codes, ...grid }
+  return { quantized: { args, rows, columns, codes: result.codes, ...grid }, isSound: result.loss.every(Number.isFinite) }
 }
 
 /** Refits scales, where they can be, and descends on codes. */
@@ -138,18 +140,19 @@ const MANY_ROWS = 256
  * Squared errors of the outputs relative to the outputs, of one row in `JUDGED_ROWS`: of what the codes stand for, on the rows of tokens that
  * were fitted to and on those held back, and of plain rounding from minimum and maximum of the original weight.
  */
-async function errorsOf(task: Task, quantized: Quantized): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
+async function errorsOf(
+  task: Task,
+  quantized: Quantized,
+  isSound: boolean,
+): Promise<Pick<LinearReport, 'error' | 'rtnError' | 'heldBackError'>> {
   const { fitted, heldBack } = task.moments
   const { columns } = task.linear
   const step = stepOf(task)
   const weight = everyRow(step, task.weight, columns)
   const error = difference(dequantizeRows(quantized, step), weight)
   const [outputs, errors, rounded] = await outputErrors(fitted.hessian, [weight, error, await plainlyLost(task, step)])
-  // Rows that are not judged have no error to show a target that is no number.
-  const found = {
-    error: firstNonFinite(bytesOf(task.weight), 'F32') < 0 ? relative(errors, outputs) : Number.NaN,
-    rtnError: relative(rounded, outputs),
-  }
+  // Rows that are not judged have no error to tell of what was beyond float32.
+  const found = { error: isSound ? relative(errors, outputs) : Number.NaN, rtnError: relative(rounded, outputs) }
   if (!heldBack) return found
   await heldBack.hessian.matrix.restore()
   const [heldBackOutputs, heldBackErrors] = await outputErrors(heldBack.hessian, [weight, error])
