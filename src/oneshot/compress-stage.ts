@@ -11,7 +11,7 @@ import type { Plan } from './plan.ts'
 /**
  * Lets the recipe's modifiers act on a stage, in recipe order.
  * Errors: RunError when a modifier leaves a linear that the recipe gives it as it was, or with a grid that is not finite; with
- * `allowFallback` such a linear is rounded plainly, and its report says so.
+ * `allowFallback` such a linear is rounded plainly, and its report says so, unless that is not finite either.
  */
 export async function compressStage(
   plan: Plan,
@@ -38,6 +38,8 @@ export async function compressStage(
       if (!allowFallback)
         throw new RunError(`Cannot compress ${linear.name}: ${problem} (--allow-fallback rounds it plainly instead, and says so).`)
       roundPlainly(planned.scheme, linear, inHand, problem)
+      const left = problemOf(linear)
+      if (left !== null) throw new RunError(`Cannot compress ${linear.name}: rounded plainly, too, ${left}.`)
     }
     if (!linear.report || !linear.quantized) continue
     if (linear.rescaled) linear.report.rescaled = linear.rescaled

@@ -230,7 +230,8 @@ async function openOutput(
 /** A run that was stopped when all was done but for moving the files up. */
 async function published({ output }: Plan, writer: CheckpointWriter): Promise<RunRecord> {
   await writer.publish()
-  return JSON.parse(await readFile(join(output, REPORT_FILE), 'utf8')) as RunRecord
+  // The folder may have another name by now.
+  return { ...(JSON.parse(await readFile(join(output, REPORT_FILE), 'utf8')) as RunRecord), output }
 }
 
 async function compress(run: Run, options: OneshotOptions, rows: Rows | null, started: number): Promise<RunRecord> {

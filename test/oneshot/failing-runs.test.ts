@@ -56,6 +56,15 @@ describe('oneshot', () => {
     expect(await readdir(folder)).toEqual([])
   })
 
+  test('with a fallback, too, refuses what is beyond the type of the scales', async () => {
+    const folder = await temporaryFolder()
+    // -3.38e38, whose plain scale rounds to infinity.
+    const model = await brokenAt('model.layers.0.mlp.up_proj.weight', 7, 0xff7e)
+    const failure = runTiny(RTN, { model, output: join(folder, 'out'), allowFallback: true })
+    await expect(failure).rejects.toThrow(/Cannot compress model\.layers\.0\.mlp\.up_proj: rounded plainly, too, the result is not finite/)
+    expect(await readdir(folder)).toEqual([])
+  })
+
   test.each([
     ['model.embed_tokens.weight', 40_959],
     ['model.norm.weight', 3],
