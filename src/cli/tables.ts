@@ -124,7 +124,9 @@ export function closingReport(record: RunRecord, scores?: Scores): string {
 /** What the error columns mean, where they are of the outputs: `verify` shows those of the weights, which are others. */
 function errorNote(linears: RunRecord['linears']): string[] {
   if (!linears.some(({ errorOf }) => errorOf === 'outputs')) return []
-  return ['Output error: lost share of the squared outputs on the calibration rows; RTN: with plain rounding']
+  return [
+    'Output error: lost share of the squared outputs on the calibration rows, of one weight row in four where there are many; RTN: with plain rounding',
+  ]
 }
 
 /** `24.31 → 24.95 (+2.63 %) over 96 windows of 256 tokens of docs-text (built in)`. */

@@ -1,5 +1,6 @@
 import { Arena, sharedMemory } from './arena.ts'
 import { CONTROL_BYTES, Lanes } from './lanes.ts'
+import { roundUp } from './round-up.ts'
 import { panelColumns, panelDepth, tileRows } from './tiles.ts'
 import { loadModule } from './wasm.ts'
 
@@ -18,8 +19,6 @@ const JOB = 12
 const STRIPS = { left: 16 * 2 ** 20, right: 32 * 2 ** 20, out: 16 * 2 ** 20 }
 /** Rows of a panel of columns that a lane takes at a time: enough that packing the panel costs little beside, and lanes end together. */
 const CHUNK_ROWS = 256
-
-const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step
 
 /**
  * Products of float32 matrices in `threads` threads, this one among them, which is busy until a product is done. Each element is the sum of its

@@ -1,6 +1,7 @@
 import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { RefineInput, RefineResult } from './kernels.ts'
+import { roundUp } from './round-up.ts'
 import { smallFloats } from './small-floats.ts'
 import { panelColumns, panelDepth, refineStep, tileRows } from './tiles.ts'
 
@@ -19,8 +20,6 @@ const cacheBytes = 2 * 2 ** 20
 const callsPerLane = 4
 /** Numbers that name the stored types, see assembly/stored.ts. */
 const dtypes = { F32: 0, F16: 1, BF16: 2 } as const
-
-const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step
 
 /** How a row is laid out: groups padded to vectors, rows to register tiles. */
 interface Layout {

@@ -1,6 +1,7 @@
 import { Arena } from './arena.ts'
 import type { Call, Crew } from './crew.ts'
 import type { SweepInput, SweepResult } from './kernels.ts'
+import { roundUp } from './round-up.ts'
 import { smallFloats } from './small-floats.ts'
 import { sweepColumns, sweepRows } from './tiles.ts'
 
@@ -10,8 +11,6 @@ const stripBytes = 64 * 2 ** 20
 const packRows = 64
 /** Calls per lane: enough that a lane on a busy core leaves its share to the others. */
 const callsPerLane = 4
-
-const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step
 
 /**
  * U [n, n] in panels of 4 columns, panel p with rows 0 .. 4p+3, [row][4]: a panel is read in one straight line. Columns that fill the last
