@@ -4,11 +4,13 @@ import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import { UserError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
+import { SpareMemory } from '../util/spare-memory.ts'
+import { compressLinears } from './gptq/compress.ts'
 import { inputTarget } from './gptq/input-target.ts'
-import { compressLinear, type Task } from './gptq/linear.ts'
 import { type Levers, leverOptions, leversOf } from './gptq/quality.ts'
 import { residualTarget } from './gptq/residual-target.ts'
 import { aim, type Target } from './gptq/target.ts'
+import type { Task } from './gptq/task.ts'
 import type { Modifier, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
 import { activationOrder, dampedFactor, type Factor } from './statistics/hessian.ts'
@@ -86,6 +88,8 @@ function withOrder(args: QuantizationArgs, actorder: Options['actorder']): Quant
 }
 
 function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
+  // Stages of the same shapes come again in each layer.
+  const memory = new SpareMemory()
   return {
     async apply(stage, targets) {
       const started = performance.now()
@@ -105,11 +109,13 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
       const globalScale = stageGlobalScale(members)
       const plainGlobalScale = stageGlobalScale(members.map(({ linear: { weight }, args }) => ({ weight, args })))
-      for (const [i, member] of members.entries()) {
-        stage.signal.throwIfAborted()
-        const lastSweep = members.findLastIndex(({ factor }) => factor === member.factor) === i
-        await compressLinear({ stage, moments, levers, ...member, lastSweep, globalScale, plainGlobalScale })
-        const { report } = member.linear
+      const shared = { stage, moments, levers, globalScale, plainGlobalScale }
+      await compressLinears(
+        members.map((member) => ({ ...shared, ...member })),
+        memory,
+      )
+      for (const { linear } of members) {
+        const { report } = linear
         if (report && dead > 0) report.deadColumns = dead
         if (report?.damping !== undefined && report.damping > dampening) report.dampingAsked = dampening
       }
