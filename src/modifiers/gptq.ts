@@ -95,7 +95,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       const started = performance.now()
       const goal = goalOf(stage, levers)
       const schemes = [...targets.values()].flatMap(({ weights }) => weights ?? [])
-      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening)
+      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening, memory)
       const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
       const members: Member[] = []
       for (const [linear, scheme] of targets) {
@@ -169,18 +169,24 @@ interface Measured {
 }
 
 /** Measured once more in float32 where sums in lower precision would be factored with more damping than was asked for. */
-async function measure(stage: Stage, request: MomentsRequest, schemes: readonly QuantizationArgs[], dampening: number): Promise<Measured> {
+async function measure(
+  stage: Stage,
+  request: MomentsRequest,
+  schemes: readonly QuantizationArgs[],
+  dampening: number,
+  memory: SpareMemory,
+): Promise<Measured> {
   const moments = await measureMoments(stage, request)
   const factors = new Map<boolean, Factor | null>()
   for (const ordered of new Set(schemes.map(({ actorder }) => actorder !== null))) {
-    const factor = await factorOf(stage, moments.fitted.hessian, ordered, dampening)
-    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening)
+    const { hessian } = moments.fitted
+    const factor = await dampedFactor(stage, hessian, ordered ? activationOrder(hessian) : naturalOrder(hessian), dampening, memory)
+    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening, memory)
     factors.set(ordered, factor)
   }
   return { moments, factors }
 }
 
-async function factorOf(stage: Stage, hessian: Hessian, ordered: boolean, dampening: number): Promise<Factor | null> {
-  const order = ordered ? activationOrder(hessian) : Int32Array.from({ length: hessian.n }, (_, j) => j)
-  return dampedFactor(stage, hessian, order, dampening)
+function naturalOrder({ n }: Hessian): Int32Array {
+  return Int32Array.from({ length: n }, (_, j) => j)
 }

@@ -41,7 +41,7 @@ export async function sweepTogether(gridded: readonly Gridded[], memory: SpareMe
     task.stage.signal.throwIfAborted()
     const swept = await span('step', 'sweep', () => sweep(heap, memory))
     for (const [j, { index }] of heap.entries()) found[index] = swept[j]
-    if (heaps.findLastIndex(([other]) => other.factor === factor) === i) letGo(factor)
+    if (heaps.findLastIndex(([other]) => other.factor === factor) === i) letGo(factor, memory)
   }
   return found
 }
@@ -116,8 +116,9 @@ function stacked(heap: readonly Part[], memory: SpareMemory): SweepInput {
   return { ...first, rows, weight, scale, zeroPoint }
 }
 
-function letGo(factor: Factor): void {
+function letGo(factor: Factor, memory: SpareMemory): void {
   const isLarge = factor.values.byteLength > LARGE
+  memory.give(factor.values)
   factor.values = new Float32Array(0)
   if (isLarge) collectGarbage()
 }
