@@ -85,7 +85,7 @@ export async function quadraticForms(errors: readonly Float32Array[], hessian: S
     for (const band of hessian.bands()) {
       const before = sums
       sums = tf.tidy(() => {
-        const values = tf.tensor2d(band.values, [band.to - band.from, n - band.from])
+        const values = counted(tf.tensor2d(band.values, [band.to - band.from, n - band.from]))
         return parts.map((part, i) => {
           const own = tf.tidy(() => formsOf(loaded[i] ?? load(part), values, band.from))
           return before.length === 0 ? own : tf.add<tf.Tensor1D>(before[i], own)
@@ -124,14 +124,19 @@ function* strips(e: Float32Array, n: number, most = STRIP): Generator<readonly [
   for (let top = 0; top * n < e.length; top += rows) yield [top, e.subarray(top * n, (top + rows) * n)]
 }
 
-/** What a band [height, n - from] of H adds to the forms of e [rows, n], its columns beyond the diagonal block counting twice: [rows]. */
+/** A band [height, width] of H with its columns beyond the diagonal block doubled, which is exact. */
+function counted(band: tf.Tensor2D): tf.Tensor2D {
+  const [height, width] = band.shape
+  return height === width ? band : tf.mul(band, tf.tensor1d(new Float32Array(width).fill(2).fill(1, 0, height)))
+}
+
+/** What a band [height, n - from] of H, `counted`, adds to the forms of e [rows, n]: [rows]. */
 function formsOf(e: tf.Tensor2D, band: tf.Tensor2D, from: number): tf.Tensor1D {
   const [rows, n] = e.shape
   const [height, width] = band.shape
   const left = height === n ? e : tf.slice(e, [0, from], [rows, height])
   const right = from === 0 ? e : tf.slice(e, [0, from], [rows, width])
-  const counted = height === width ? right : tf.mul(right, tf.tensor1d(new Float32Array(width).fill(2).fill(1, 0, height)))
-  return tf.sum<tf.Tensor1D>(tf.mul(linearMatMul(left, band), counted), 1)
+  return tf.sum<tf.Tensor1D>(tf.mul(linearMatMul(left, band), right), 1)
 }
 
 /** e H of every row e of a matrix [rows, n], H [n, n] symmetric; of a wide H so many columns at a time are on the engine. */

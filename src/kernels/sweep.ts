@@ -63,11 +63,20 @@ function copyRows(input: SweepInput, from: number, stride: number, padded: numbe
     out.fill(0, strip.length)
     return
   }
-  out.fill(0)
-  for (let row = 0; row < Math.min(stride, rows - from); row++) {
+  const count = Math.min(stride, rows - from)
+  out.fill(0, padded === columns ? count * padded : 0)
+  for (let row = 0; row < count; row++) {
     const at = (from + row) * columns
     if (order) for (let j = 0, to = row * padded; j < columns; j++) out[to + j] = weight[at + order[j]]
     else out.set(weight.subarray(at, at + columns), row * padded)
+  }
+}
+
+/** Codes of a strip with `padded` columns, in sweep order, to the columns of W: rows of `out`. */
+function takeCodes(strip: Uint8Array, padded: number, columns: number, order: Int32Array | undefined, out: Uint8Array): void {
+  for (let at = 0, own = 0; at < out.length; at += columns, own += padded) {
+    if (order) for (let j = 0; j < columns; j++) out[at + order[j]] = strip[own + j]
+    else out.set(strip.subarray(own, own + columns), at)
   }
 }
 
@@ -118,12 +127,8 @@ export async function wasmSweep(memory: WebAssembly.Memory, crew: Crew, input: S
       calls.push([weight, factor, scale, zero, groupOf, codes, loss, scratch, errors, padded, stride * 4, kind, min, max, top, end])
     }
     await crew.run('sweep', calls)
-    const codesView = new Uint8Array(buffer, codes, stride * padded)
-    for (let row = 0; row < count; row++) {
-      const at = (from + row) * columns
-      if (order) for (let j = 0, own = row * padded; j < columns; j++) found[at + order[j]] = codesView[own + j]
-      else found.set(codesView.subarray(row * padded, row * padded + columns), at)
-    }
+    const own = found.subarray(from * columns, (from + count) * columns)
+    takeCodes(new Uint8Array(buffer, codes, count * padded), padded, columns, order, own)
     losses.set(new Float32Array(buffer, loss, count), from)
     if (input.errors) takeRows(new Float32Array(buffer, errors, count * padded), padded, columns, input.errors.subarray(from * columns))
   }

@@ -4,11 +4,13 @@ import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import { UserError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
+import { SpareMemory } from '../util/spare-memory.ts'
+import { compressLinears } from './gptq/compress.ts'
 import { inputTarget } from './gptq/input-target.ts'
-import { compressLinear, type Task } from './gptq/linear.ts'
 import { type Levers, leverOptions, leversOf } from './gptq/quality.ts'
 import { residualTarget } from './gptq/residual-target.ts'
 import { aim, type Target } from './gptq/target.ts'
+import type { Task } from './gptq/task.ts'
 import type { Modifier, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
 import { activationOrder, dampedFactor, type Factor } from './statistics/hessian.ts'
@@ -86,12 +88,14 @@ function withOrder(args: QuantizationArgs, actorder: Options['actorder']): Quant
 }
 
 function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
+  // Stages of the same shapes come again in each layer.
+  const memory = new SpareMemory()
   return {
     async apply(stage, targets) {
       const started = performance.now()
       const goal = goalOf(stage, levers)
       const schemes = [...targets.values()].flatMap(({ weights }) => weights ?? [])
-      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening)
+      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening, memory)
       const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
       const members: Member[] = []
       for (const [linear, scheme] of targets) {
@@ -105,11 +109,13 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       // What servers fuse shares a global scale, so nothing is rounded before it is known what all linears of the stage aim at.
       const globalScale = stageGlobalScale(members)
       const plainGlobalScale = stageGlobalScale(members.map(({ linear: { weight }, args }) => ({ weight, args })))
-      for (const [i, member] of members.entries()) {
-        stage.signal.throwIfAborted()
-        const lastSweep = members.findLastIndex(({ factor }) => factor === member.factor) === i
-        await compressLinear({ stage, moments, levers, ...member, lastSweep, globalScale, plainGlobalScale })
-        const { report } = member.linear
+      const shared = { stage, moments, levers, globalScale, plainGlobalScale }
+      await compressLinears(
+        members.map((member) => ({ ...shared, ...member })),
+        memory,
+      )
+      for (const { linear } of members) {
+        const { report } = linear
         if (report && dead > 0) report.deadColumns = dead
         if (report?.damping !== undefined && report.damping > dampening) report.dampingAsked = dampening
       }
@@ -163,18 +169,24 @@ interface Measured {
 }
 
 /** Measured once more in float32 where sums in lower precision would be factored with more damping than was asked for. */
-async function measure(stage: Stage, request: MomentsRequest, schemes: readonly QuantizationArgs[], dampening: number): Promise<Measured> {
+async function measure(
+  stage: Stage,
+  request: MomentsRequest,
+  schemes: readonly QuantizationArgs[],
+  dampening: number,
+  memory: SpareMemory,
+): Promise<Measured> {
   const moments = await measureMoments(stage, request)
   const factors = new Map<boolean, Factor | null>()
   for (const ordered of new Set(schemes.map(({ actorder }) => actorder !== null))) {
-    const factor = await factorOf(stage, moments.fitted.hessian, ordered, dampening)
-    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening)
+    const { hessian } = moments.fitted
+    const factor = await dampedFactor(stage, hessian, ordered ? activationOrder(hessian) : naturalOrder(hessian), dampening, memory)
+    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening, memory)
     factors.set(ordered, factor)
   }
   return { moments, factors }
 }
 
-async function factorOf(stage: Stage, hessian: Hessian, ordered: boolean, dampening: number): Promise<Factor | null> {
-  const order = ordered ? activationOrder(hessian) : Int32Array.from({ length: hessian.n }, (_, j) => j)
-  return dampedFactor(stage, hessian, order, dampening)
+function naturalOrder({ n }: Hessian): Int32Array {
+  return Int32Array.from({ length: n }, (_, j) => j)
 }

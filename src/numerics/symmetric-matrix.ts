@@ -93,12 +93,11 @@ export class SymmetricMatrix {
     return out
   }
 
-  /** The whole matrix, rows and columns in another order: [i, j] is that of order[i], order[j]. */
-  permuted(order: Int32Array): Float32Array {
+  /** The whole matrix, rows and columns in another order: [i, j] is that of order[i], order[j]. Into `out`, all of it. */
+  permuted(order: Int32Array, out: Float32Array = new Float32Array(this.n * this.n)): Float32Array {
     const { n } = this
     const place = new Int32Array(n)
     for (let i = 0; i < n; i++) place[order[i]] = i
-    const out = new Float32Array(n * n)
     // Some rows at a time, so that what is gathered is of one row, in a cache. Of 576 columns 0.7 ms; scattered it took 1.3.
     const rows = new Float32Array(Math.min(n, MIRROR) * n)
     for (let top = 0; top < n; top += MIRROR) {

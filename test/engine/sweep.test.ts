@@ -104,6 +104,23 @@ describe.runIf(hasNative)('sweep on TensorFlow', () => {
     expect(bytes(found.loss).equals(bytes(expected.loss))).toBe(true)
   })
 
+  it('gives rows the codes that they have among fewer', async () => {
+    const [rows, columns] = [672, 1024]
+    const input = await randomSweep({ rows, columns, groups: 8, seed: 6, asymmetric: true, ordered: true, codes: 4 })
+    const { codes } = await sweep(kernels, input)
+    for (const [top, bottom] of [
+      [0, 512],
+      [512, 640],
+      [640, 672],
+    ]) {
+      const of = <T extends Float32Array | Int8Array>(values: T, width: number) => values.subarray(top * width, bottom * width) as T
+      const { weight, scale, zeroPoint, groups } = input
+      const some = { weight: of(weight, columns), scale: of(scale, groups), zeroPoint: zeroPoint && of(zeroPoint, groups) }
+      const alone = await sweep(kernels, { ...input, ...some, rows: bottom - top })
+      expect(bytes(alone.codes).equals(bytes(codes.subarray(top * columns, bottom * columns)))).toBe(true)
+    }
+  })
+
   it('leaves small matrices to the kernel', async () => {
     const input = await randomSweep({ rows: 19, columns: 100, groups: 1, seed: 4, asymmetric: false, ordered: true, codes: 4 })
     expect(await sweep(kernels, input)).toEqual(await kernels.sweep(input))

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { QuantizationScheme } from '../../src/checkpoint/quantization-config.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { modifier as gptq } from '../../src/modifiers/gptq.ts'
 import { dequantize } from '../../src/schemes/quantize.ts'
@@ -47,6 +48,50 @@ describe('GPTQModifier', () => {
     // Close to that of all rows.
     const all = outputError(weight, dequantize(quantized), moments) / outputError(new Float32Array(weight.length), weight, moments)
     expect(Math.abs(report.error / all - 1)).toBeLessThan(0.1)
+  })
+
+  describe('of several linears of a stage', () => {
+    const heights = [17, 5, 300, 40]
+    const some = () => heights.map((rows, i) => linearOf(`model.layers.0.mlp.${i}`, rows, COLUMNS, random(rows * COLUMNS, 20 + i)))
+    const input = random(200 * COLUMNS, 2)
+
+    /** Compresses all at once and each by itself; the rows of each sweep of the first. */
+    async function bothWays(schemes: readonly QuantizationScheme[], options: object): Promise<number[]> {
+      const sweeps: number[] = []
+      const together = some()
+      await applyTo(gptq.create(options as never), together, schemes, input, 'together', {
+        sweep: (kernels, problem) => {
+          sweeps.push(problem.rows)
+          return kernels.sweep(problem)
+        },
+      })
+      for (const [i, linear] of some().entries()) {
+        await applyTo(gptq.create(options as never), [linear], schemes[i % schemes.length], input, 'alone')
+        expect(together[i].quantized).toEqual(linear.quantized)
+        const [found, expected] = [together[i].report, linear.report]
+        if (!found || !expected) throw new Error('nothing was reported')
+        expect(found.error / expected.error).toBeCloseTo(1, 5)
+        expect((found.rtnError ?? 0) / (expected.rtnError ?? 0)).toBeCloseTo(1, 5)
+      }
+      return sweeps
+    }
+
+    const asymmetric = scheme({ weights: args({ num_bits: 4, strategy: 'group', group_size: 32, symmetric: false, actorder: 'static' }) })
+    test.each([
+      ['W4A16', W4],
+      ['W4A16 asymmetric', asymmetric],
+      ['W8A16 by channel', scheme({ weights: args({ strategy: 'channel' }) })],
+      ['FP8 by channel', scheme({ weights: args({ type: 'float', strategy: 'channel' }) })],
+      ['FP8 by block', scheme({ weights: args({ type: 'float', strategy: 'block', block_structure: [16, 16] }) })],
+    ])('%s: sweeps them as one matrix and gives each the codes and errors that it has by itself', async (_, own) => {
+      for (const quality of ['fast', 'balanced']) expect(await bothWays([own], { quality })).toEqual([362])
+    })
+
+    test('sweeps by themselves those whose schemes differ', async () => {
+      const natural = scheme({ weights: args({ num_bits: 4, strategy: 'group', group_size: 32 }) })
+      expect(await bothWays([W4, asymmetric], { quality: 'fast' })).toEqual([317, 45])
+      expect(await bothWays([W4, natural, W4, natural], { quality: 'fast' })).toEqual([317, 45])
+    })
   })
 
   test('raises the damping where there are fewer tokens than columns, and records what it took', async () => {

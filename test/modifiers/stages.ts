@@ -59,11 +59,11 @@ export async function pipelineInputs(original: OpenModel, compressed: OpenModel,
   return seen
 }
 
-/** Lets a modifier work on linears that read `input` [tokens, columns of the linears]; the linears carry its results. */
+/** Lets a modifier work on linears that read `input` [tokens, columns of the linears], with one scheme or a scheme each; the linears carry its results. */
 export async function applyTo(
   modifier: Modifier,
   linears: readonly Linear[],
-  scheme: QuantizationScheme,
+  scheme: QuantizationScheme | readonly QuantizationScheme[],
   input: Float32Array,
   name = 'a stage',
   overrides: Partial<Engine> = {},
@@ -88,7 +88,8 @@ export async function applyTo(
     rescaleInputs: () => Promise.reject(new Error('expected no rescaling')),
   }
   try {
-    await modifier.apply(stage, new Map(linears.map((linear) => [linear, scheme])))
+    const schemes = [scheme].flat()
+    await modifier.apply(stage, new Map(linears.map((linear, i) => [linear, schemes[i % schemes.length]])))
   } finally {
     await kernels.close()
   }
