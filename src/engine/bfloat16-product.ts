@@ -59,8 +59,12 @@ export function eachBfloat16Band(x: tf.Tensor2D, cuts: readonly number[], visit:
   const [rows, columns] = x.shape
   const whole = toBfloat16(x)
   const part = (from: number, to: number) => (to - from === columns ? whole : columnsOf(whole, rows, from, to - from))
-  for (const [i, from] of cuts.slice(0, -1).entries())
-    visit(() => bfloat16Product(part(from, cuts[i + 1]), part(from, columns), true, false))
+  for (const [i, from] of cuts.slice(0, -1).entries()) {
+    visit(() => {
+      const right = part(from, columns)
+      return bfloat16Product(cuts[i + 1] === columns ? right : part(from, cuts[i + 1]), right, true, false)
+    })
+  }
 }
 
 /** So many columns from one on. */
