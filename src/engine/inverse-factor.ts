@@ -44,7 +44,7 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
   invertInPlace(matrix, from, middle, largestWhole)
   const strips: (readonly [top: number, bottom: number])[] = []
   for (let top = middle; top < to; top += STRIP) strips.push([top, Math.min(to, top + STRIP)])
-  const first = matrix.read(from, middle, from, middle)
+  const first = lowerBlocks(matrix.read(from, middle, from, middle))
   const across = strips.map(([top, bottom]) => {
     const strip = tf.tidy(() => timesTurned(matrix.read(top, bottom, from, middle), first))
     matrix.write(top, from, () => timesLower(strip, first))
@@ -52,7 +52,7 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
     collectGarbage()
     return strip
   })
-  first.dispose()
+  tf.dispose(first.map(({ rows, columns }) => [rows, columns]))
   // On and below the diagonal alone: nobody reads what is above.
   for (const [i, [top, bottom]] of strips.entries()) {
     for (const [j, [left, right]] of strips.slice(0, i + 1).entries()) {
@@ -75,23 +75,44 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
 }
 
 /*
- * Products with a lower triangular matrix, by blocks of its columns, without most of its zeros: of 7 blocks 4 sevenths of the work.
+ * Products with a lower triangular matrix, by blocks of its columns, without most of its zeros: of 7 blocks 4 sevenths of the work. The
+ * blocks are cut out once for all strips.
  */
 
+/** What is not zero of some rows and of the same columns of a lower triangular matrix. */
+interface LowerBlock {
+  readonly from: number
+  readonly to: number
+  /** [to - from, to] */
+  readonly rows: tf.Tensor2D
+  /** [n - from, to - from] */
+  readonly columns: tf.Tensor2D
+}
+
+/** Cuts a lower triangular matrix [n, n], which is disposed of. */
+function lowerBlocks(b: tf.Tensor2D): LowerBlock[] {
+  const [n] = b.shape
+  const blocks: LowerBlock[] = []
+  for (let from = 0; from < n; from += STRIP) {
+    const to = Math.min(n, from + STRIP)
+    blocks.push({ from, to, rows: tf.slice(b, [from, 0], [to - from, to]), columns: tf.slice(b, [from, from], [n - from, to - from]) })
+  }
+  b.dispose()
+  return blocks
+}
+
 /** a·bᵀ */
-function timesTurned(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  return byBlocks(b, (from, to) => matMul(tf.slice(a, [0, 0], [a.shape[0], to]), tf.slice(b, [from, 0], [to - from, to]), false, true))
+function timesTurned(a: tf.Tensor2D, b: readonly LowerBlock[]): tf.Tensor2D {
+  return byBlocks(b, ({ to, rows }) => matMul(tf.slice(a, [0, 0], [a.shape[0], to]), rows, false, true))
 }
 
 /** a·b */
-function timesLower(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  const [n] = b.shape
-  return byBlocks(b, (from, to) => matMul(tf.slice(a, [0, from], [a.shape[0], n - from]), tf.slice(b, [from, from], [n - from, to - from])))
+function timesLower(a: tf.Tensor2D, b: readonly LowerBlock[]): tf.Tensor2D {
+  return byBlocks(b, ({ from, columns }) => matMul(tf.slice(a, [0, from], [a.shape[0], columns.shape[0]]), columns))
 }
 
-function byBlocks({ shape: [n] }: tf.Tensor2D, columns: (from: number, to: number) => tf.Tensor): tf.Tensor2D {
-  const parts: tf.Tensor[] = []
-  for (let from = 0; from < n; from += STRIP) parts.push(tf.tidy(() => columns(from, Math.min(n, from + STRIP))))
+function byBlocks(blocks: readonly LowerBlock[], times: (block: LowerBlock) => tf.Tensor): tf.Tensor2D {
+  const parts = blocks.map((block) => tf.tidy(() => times(block)))
   return (parts.length === 1 ? parts[0] : tf.concat(parts, 1)) as tf.Tensor2D
 }
 

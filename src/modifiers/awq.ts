@@ -4,7 +4,7 @@ import { channelFactors, type DuoScaling, gridPoints, meanWeights } from './awq/
 import { outputPower, roundingLosses } from './awq/rounding-loss.ts'
 import { bestFactors } from './awq/search.ts'
 import type { Mapping, Modifier, ModifierDefinition } from './modifier.ts'
-import { measureChannels } from './statistics/channels.ts'
+import { measureMagnitudes } from './statistics/channels.ts'
 import { measureHessian } from './statistics/hessian.ts'
 
 /** Options of llm-compressor's first AWQModifier, which also quantized. */
@@ -98,7 +98,7 @@ function requireOwnOptions(options: Options): void {
 function awq(duoScaling: DuoScaling, count: number): Modifier {
   return {
     async apply(stage, targets) {
-      const { meanMagnitude } = await measureChannels(stage)
+      const meanMagnitude = await measureMagnitudes(stage)
       const hessian = await measureHessian(stage)
       const weights = meanWeights(targets)
       const candidates = gridPoints(duoScaling, count).map((point) => channelFactors(point, meanMagnitude, weights))

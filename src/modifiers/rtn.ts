@@ -8,7 +8,7 @@ import { schemeLabel } from '../schemes/scheme.ts'
 import type { GridOptions } from '../schemes/weight-grid.ts'
 import type { Linear, ModifierDefinition, Stage } from './modifier.ts'
 import { quantizationOptions } from './quantization-options.ts'
-import { measureChannels } from './statistics/channels.ts'
+import { measureSquares } from './statistics/channels.ts'
 
 const schema = {
   type: 'object',
@@ -35,7 +35,7 @@ export const modifier: ModifierDefinition<Options> = {
   needs: ({ kv_cache_scheme: cache }, schemes) => (cache || schemes.some(needsInputs) ? 'inputs' : 'weights'),
   create: ({ signed_scales: signed = true }) => ({
     async apply(stage, targets) {
-      const importance = stage.hasInputs ? (await measureChannels(stage)).meanSquare : null
+      const importance = stage.hasInputs ? await measureSquares(stage) : null
       const globalScale = stageGlobalScale([...targets].flatMap(([{ weight }, { weights: args }]) => (args ? [{ weight, args }] : [])))
       // All at once: what one does in this thread goes on beside the kernels' work for another.
       await Promise.all(

@@ -1,7 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { Mapping, Modifier, ModifierDefinition, Rescales } from './modifier.ts'
 import { PATTERNS } from './quantization-options.ts'
-import { measureChannels } from './statistics/channels.ts'
+import { measureRanges } from './statistics/channels.ts'
 import { largestWeights } from './statistics/weights.ts'
 
 /** How the factors follow from the statistics. */
@@ -70,7 +70,7 @@ export const modifier: ModifierDefinition<Options> = {
 export function smoother(algorithm: Algorithm, strength: number): Modifier {
   return {
     async apply(stage) {
-      const { low, high } = await measureChannels(stage)
+      const { low, high } = await measureRanges(stage)
       const range = high.map((value, channel) => value - low[channel])
       const factors =
         algorithm === 'log_equalization' ? logFactors(range) : smoothingFactors(range, largestWeights(stage.linears), strength)

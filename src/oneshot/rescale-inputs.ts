@@ -94,7 +94,8 @@ function divideLinear(layer: LayerInHand, name: string, wanted: Float32Array, ro
 }
 
 function multiplyColumns(weight: Float32Array, factors: Float32Array): void {
-  for (let i = 0; i < weight.length; i++) weight[i] *= factors[i % factors.length]
+  const columns = factors.length
+  for (let row = 0; row < weight.length; row += columns) for (let j = 0; j < columns; j++) weight[row + j] *= factors[j]
 }
 
 async function parameter({ parameters }: LayerInHand, name: string): Promise<Float32Array> {

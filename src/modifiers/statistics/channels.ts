@@ -1,49 +1,75 @@
-import type { Tensor1D } from '@tensorflow/tfjs-core'
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { RunError } from '../../util/errors.ts'
 import type { Stage } from '../modifier.ts'
 
-/** What the input channels of a stage hold over all calibration tokens, each [columns]. */
-export interface ChannelStatistics {
+/** Smallest and largest value of every input channel of a stage over all calibration tokens, each [columns]. */
+export interface ChannelRanges {
   readonly low: Float32Array
   readonly high: Float32Array
-  readonly meanMagnitude: Float32Array
-  readonly meanSquare: Float32Array
+}
+
+/** Errors: RunError when an input is not finite, naming the stage and the channel. */
+export async function measureRanges(stage: Stage): Promise<ChannelRanges> {
+  const [low, high] = await measured(stage, (x) => [tf.min<Tensor1D>(x, 0), tf.max<Tensor1D>(x, 0), tf.sum<Tensor1D>(x, 0)], [
+    tf.minimum,
+    tf.maximum,
+    tf.add,
+  ])
+  return { low, high }
+}
+
+/** Mean |x| of every input channel of a stage over all calibration tokens, [columns]. Errors: as `measureRanges`. */
+export async function measureMagnitudes(stage: Stage): Promise<Float32Array> {
+  let tokens = 0
+  const magnitudes = (x: Tensor2D) => {
+    tokens += x.shape[0]
+    return [tf.sum<Tensor1D>(tf.abs(x), 0)]
+  }
+  const [sum] = await measured(stage, magnitudes, [tf.add])
+  return sum.map((value) => value / tokens)
+}
+
+/** Mean x² of every input channel of a stage over all calibration tokens, [columns]. Errors: as `measureRanges`. */
+export async function measureSquares(stage: Stage): Promise<Float32Array> {
+  let tokens = 0
+  const squares = (x: Tensor2D) => {
+    tokens += x.shape[0]
+    return [tf.sum<Tensor1D>(tf.square(x), 0), tf.sum<Tensor1D>(x, 0)]
+  }
+  const [sum] = await measured(stage, squares, [tf.add, tf.add])
+  return sum.map((value) => value / tokens)
 }
 
 /**
- * Smallest and largest value, mean |x| and mean x² of every input channel of a stage.
- * Errors: RunError when an input is not finite, naming the stage and the channel.
+ * Statistics of the channels, batch by batch: `found` of each, joined by `join`. The last one is a sum, which shows every NaN and infinity;
+ * comparisons may pass over them.
  */
-export async function measureChannels(stage: Stage): Promise<ChannelStatistics> {
-  let sums: Tensor1D[] = []
-  let tokens = 0
+async function measured(
+  stage: Stage,
+  found: (x: Tensor2D) => Tensor1D[],
+  join: readonly ((a: Tensor1D, b: Tensor1D) => Tensor1D)[],
+): Promise<Float32Array[]> {
+  let parts: Tensor1D[] = []
   try {
     await stage.eachInput((x) => {
-      tokens += x.shape[0]
-      const before = sums
-      sums = tf.tidy(() => {
-        const found = [tf.min<Tensor1D>(x, 0), tf.max<Tensor1D>(x, 0), tf.sum<Tensor1D>(tf.abs(x), 0), tf.sum<Tensor1D>(tf.square(x), 0)]
-        if (before.length === 0) return found
-        return [
-          tf.minimum(before[0], found[0]),
-          tf.maximum(before[1], found[1]),
-          tf.add<Tensor1D>(before[2], found[2]),
-          tf.add<Tensor1D>(before[3], found[3]),
-        ]
+      const before = parts
+      parts = tf.tidy(() => {
+        const own = found(x)
+        return before.length === 0 ? own : own.map((part, i) => join[i](before[i], part))
       })
       tf.dispose(before)
     })
-    if (tokens === 0) throw new RangeError(`Cannot measure ${stage.name}: no calibration rows, expected at least one`)
-    const [low, high, magnitude, square] = (await Promise.all(sums.map((sum) => sum.data()))) as Float32Array[]
-    // A sum shows every NaN and infinity; comparisons may pass over them.
-    const broken = magnitude.findIndex((sum) => !Number.isFinite(sum))
+    if (parts.length === 0) throw new RangeError(`Cannot measure ${stage.name}: no calibration rows, expected at least one`)
+    const values = await Promise.all(parts.map((part) => part.data<'float32'>()))
+    const sums = values[values.length - 1]
+    const broken = sums.findIndex((sum) => !Number.isFinite(sum))
     if (broken >= 0) {
-      const found = Number.isNaN(magnitude[broken]) ? 'not a number' : 'infinite'
-      throw new RunError(`Cannot calibrate ${stage.name}: input channel ${broken} is ${found}, expected finite activations.`)
+      const what = Number.isNaN(sums[broken]) ? 'not a number' : 'infinite'
+      throw new RunError(`Cannot calibrate ${stage.name}: input channel ${broken} is ${what}, expected finite activations.`)
     }
-    return { low, high, meanMagnitude: magnitude.map((sum) => sum / tokens), meanSquare: square.map((sum) => sum / tokens) }
+    return values
   } finally {
-    tf.dispose(sums)
+    tf.dispose(parts)
   }
 }
