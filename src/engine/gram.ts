@@ -50,10 +50,10 @@ function eachBand(x: tf.Tensor2D, cuts: readonly number[], visit: (make: () => t
   const [rows, columns] = x.shape
   const turned = tf.transpose(x)
   for (const [i, from] of cuts.slice(0, -1).entries()) {
-    const width = cuts[i + 1] - from
+    const to = cuts[i + 1]
     visit(() => {
-      const left = width === columns ? turned : tf.slice(turned, [from, 0], [width, rows])
-      return quickMatMul(left, from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows]), false, true) as tf.Tensor2D
+      const right = from === 0 ? turned : tf.slice(turned, [from, 0], [columns - from, rows])
+      return quickMatMul(to === columns ? right : tf.slice(turned, [from, 0], [to - from, rows]), right, false, true) as tf.Tensor2D
     })
   }
 }

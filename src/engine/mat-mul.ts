@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
-import { bfloat16Product } from './bfloat16-product.ts'
+import { type Bfloat16Matrix, bfloat16Product, toBfloat16 } from './bfloat16-product.ts'
 import { roundsOutputs, roundsProducts } from './precision.ts'
 import { tensorflowKernel } from './tensorflow-kernel.ts'
 import { wasmProduct } from './wasm-product.ts'
@@ -29,10 +29,56 @@ export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, tran
  * wherever it runs, and those that are summed up for a report. Sums over many tokens may not.
  */
 export function linearMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
-  if (tf.getBackend() !== 'tensorflow' || !roundsOutputs()) return quickMatMul(a, b, transposeA, transposeB)
+  if (!roundsFactors()) return quickMatMul(a, b, transposeA, transposeB)
   return product(a, b, transposeA, transposeB, (left, right, transposed) =>
-    (left.rank === 2 ? bfloat16Product : exact)(left, right, transposed),
+    left.rank === 2
+      ? bfloat16Product(toBfloat16(left as tf.Tensor2D), toBfloat16(right as tf.Tensor2D), false, transposed)
+      : exact(left, right, transposed),
   )
+}
+
+/** Inputs of linears, [tokens, columns], rounded as the run's precision has it: once for all linears that they go through. */
+export interface LinearInput {
+  readonly values: tf.Tensor2D
+}
+
+/** A linear's weight as products with it are fast, rounded as the run's precision has it: once for all inputs. */
+export interface LinearMatrix {
+  /** [columns, rows], or [rows, columns] as it is stored. */
+  readonly values: tf.Tensor2D
+  readonly isStored: boolean
+}
+
+/** x itself, or what is made of it and a tidy disposes of. */
+export function linearInput(x: tf.Tensor2D): LinearInput {
+  return { values: roundsFactors() ? toBfloat16(x) : x }
+}
+
+/**
+ * The matrix of a weight [rows, columns]; the caller disposes of its `values`. Float32 products want it transposed, but the largest, a head,
+ * stays as it is on TensorFlow: beside its transpose it would take as much memory again as all that is made of it.
+ */
+export function linearMatrix(weight: Float32Array, rows: number, columns: number, isLargest = false): LinearMatrix {
+  return tf.tidy(() => {
+    const stored = tf.tensor2d(weight, [rows, columns])
+    if (roundsFactors()) return { values: toBfloat16(stored), isStored: true }
+    if (!isLargest || tf.getBackend() !== 'tensorflow') return { values: tf.transpose(stored), isStored: false }
+    // The array is let go of at the first operation: at once, lest it lies beside the first outputs.
+    tf.slice(stored, [0, 0], [1, 1])
+    return { values: stored, isStored: true }
+  })
+}
+
+/** As `linearMatMul`, x · weightᵀ: [tokens, rows]. */
+export function linearProduct(x: LinearInput, { values, isStored }: LinearMatrix): tf.Tensor2D {
+  if (!roundsFactors()) return quickMatMul(x.values, values, false, isStored) as tf.Tensor2D
+  const multiply = () => bfloat16Product(x.values as Bfloat16Matrix, values as Bfloat16Matrix, false, isStored)
+  return timed(x.values, values, isStored, multiply) as tf.Tensor2D
+}
+
+/** Whether factors whose products may be rounded are rounded beforehand, by us and not by the backend. */
+function roundsFactors(): boolean {
+  return tf.getBackend() === 'tensorflow' && roundsOutputs()
 }
 
 type Multiply = (a: tf.Tensor, b: tf.Tensor, transposeB: boolean) => tf.Tensor

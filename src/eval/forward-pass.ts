@@ -1,6 +1,7 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { breathe } from '../engine/breathe.ts'
+import { type LinearInput, linearInput } from '../engine/mat-mul.ts'
 import type { LayerHooks, LayerWalk, LinearSpec, StageRequest } from '../models/architecture.ts'
 import type { Batch } from '../models/batches.ts'
 import { uncomputable } from '../models/computable.ts'
@@ -188,9 +189,10 @@ async function answerRequest(
   })
   const values = served.some(({ linear }) => linear.inputs) ? await input.data<'float32'>() : new Float32Array(0)
   // The linears of a stage mostly have one scheme: then they share the quantized input. Stored scales are each linear's own.
-  const quantized = new Map<string, Tensor2D>()
+  const inputs = new Map<string, LinearInput>()
   const batches = new Map<number, LlmInt8Batch>()
   const [tokens, columns] = input.shape
+  const quantized = ({ args, scale }: ServedInputs) => tf.tensor2d(fakeQuantize(values, tokens, columns, args, scale), input.shape)
   return tf.tidy(() =>
     served.map(({ linear, name }) => {
       if (linear.codes) {
@@ -200,11 +202,9 @@ async function answerRequest(
         addOutliers(outliers, name, batch.isOutlier)
         return applyLlmInt8(batch, linear.codes)
       }
-      if (!linear.inputs) return applyLinear(input, linear.floats)
-      const { args, scale } = linear.inputs
-      const key = JSON.stringify([args, scale])
-      const own = quantized.get(key) ?? tf.tensor2d(fakeQuantize(values, tokens, columns, args, scale), input.shape)
-      quantized.set(key, own)
+      const key = linear.inputs ? JSON.stringify([linear.inputs.args, linear.inputs.scale]) : ''
+      const own = inputs.get(key) ?? linearInput(linear.inputs ? quantized(linear.inputs) : input)
+      inputs.set(key, own)
       return applyLinear(own, linear.floats)
     }),
   )

@@ -1,7 +1,7 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { readRows } from '../checkpoint/read-rows.ts'
-import { linearMatMul } from '../engine/mat-mul.ts'
+import { type LinearInput, type LinearMatrix, linearInput, linearMatrix, linearProduct } from '../engine/mat-mul.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import type { LinearSpec, ParameterSpec, Parameters } from './architecture.ts'
 import type { Batch } from './batches.ts'
@@ -9,9 +9,7 @@ import type { OpenModel } from './open-model.ts'
 
 /** A linear ready to multiply: y = x · weightᵀ + bias. */
 export interface LinearTensors {
-  /** [columns, rows], or [rows, columns] as it is stored. */
-  readonly matrix: Tensor2D
-  readonly isStored: boolean
+  readonly matrix: LinearMatrix
   readonly bias: Tensor1D | null
 }
 
@@ -41,34 +39,34 @@ export async function loadBias({ reader }: OpenModel, { name, bias }: LinearSpec
   return bias ? reader.readFloats(`${name}.bias`) : null
 }
 
-/** Puts a weight [rows, columns] and a bias [rows] on the engine, transposed once for all batches. */
+/** Puts a weight [rows, columns] and a bias [rows] on the engine, ready for all batches. */
 export function linearTensors(weight: Float32Array, bias: Float32Array | null, { rows, columns }: LinearSpec): LinearTensors {
-  const matrix = tf.tidy(() => tf.transpose(tf.tensor2d(weight, [rows, columns])))
-  return { matrix, isStored: false, bias: bias ? tf.tensor1d(bias) : null }
+  return { matrix: linearMatrix(weight, rows, columns), bias: bias ? tf.tensor1d(bias) : null }
 }
 
-/**
- * The same for the largest, a head: on TensorFlow the weight stays as it is, since beside its transpose it would take as much memory again as all
- * that is made of it.
- */
-export function headTensors(weight: Float32Array, bias: Float32Array | null, spec: LinearSpec): LinearTensors {
-  if (tf.getBackend() !== 'tensorflow') return linearTensors(weight, bias, spec)
-  const matrix = tf.tensor2d(weight, [spec.rows, spec.columns])
-  // The array is let go of at the first operation: at once, lest it lies beside the first outputs.
-  tf.slice(matrix, [0, 0], [1, 1]).dispose()
-  return { matrix, isStored: true, bias: bias ? tf.tensor1d(bias) : null }
+/** The same for the largest, a head. */
+export function headTensors(weight: Float32Array, bias: Float32Array | null, { rows, columns }: LinearSpec): LinearTensors {
+  return { matrix: linearMatrix(weight, rows, columns, true), bias: bias ? tf.tensor1d(bias) : null }
 }
 
 /** Disposes of what linearTensors or headTensors made. */
 export function disposeLinear({ matrix, bias }: LinearTensors): void {
-  matrix.dispose()
+  matrix.values.dispose()
   bias?.dispose()
 }
 
-/** x [tokens, columns] through a linear: [tokens, rows]. */
-export function applyLinear(x: Tensor2D, { matrix, isStored, bias }: LinearTensors): Tensor2D {
+/** x [tokens, columns] through linears: [tokens, rows] each. */
+export function applyLinears(x: Tensor2D, linears: readonly LinearTensors[]): Tensor2D[] {
   return tf.tidy(() => {
-    const y = linearMatMul(x, matrix, false, isStored) as Tensor2D
+    const input = linearInput(x)
+    return linears.map((linear) => applyLinear(input, linear))
+  })
+}
+
+/** The same for one linear, of inputs that others go through too. */
+export function applyLinear(x: LinearInput, { matrix, bias }: LinearTensors): Tensor2D {
+  return tf.tidy(() => {
+    const y = linearProduct(x, matrix)
     return bias ? tf.add(y, bias) : y
   })
 }

@@ -4,7 +4,7 @@ import { breathe } from '../engine/breathe.ts'
 import type { LayerWalk } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
-import { applyLinear, type LinearTensors } from '../models/weights.ts'
+import { applyLinears, type LinearTensors } from '../models/weights.ts'
 import type { CalibrationBatch } from '../modifiers/modifier.ts'
 import type { TensorStore } from './tensor-store.ts'
 
@@ -133,7 +133,7 @@ export class Streams {
     for (const walker of this.#originals ?? []) {
       const { input } = walker.request
       await this.#store.load([input])
-      const outputs = tf.tidy(() => linears.map((linear) => applyLinear(input, linear)))
+      const outputs = applyLinears(input, linears)
       this.#ahead.push(outputs)
       await this.#store.park([input, ...outputs])
       await this.#breathe()
@@ -191,5 +191,5 @@ export class Streams {
 
 async function answerWith(walker: Walker, linears: readonly LinearTensors[]): Promise<void> {
   const { input } = walker.request
-  await walker.answer(tf.tidy(() => linears.map((linear) => applyLinear(input, linear))))
+  await walker.answer(applyLinears(input, linears))
 }

@@ -79,7 +79,7 @@ async function stageInputs(source, { rows: samples, length }) {
       const outputs = []
       for (const spec of specs) {
         const linear = weights.linearTensors(await readWeight(source, spec), await weights.loadBias(source, spec), spec)
-        outputs.push(weights.applyLinear(input, linear))
+        outputs.push(...weights.applyLinears(input, [linear]))
         weights.disposeLinear(linear)
       }
       await walker.answer(outputs)

@@ -4,6 +4,7 @@ import { diagnose } from '../../src/engine/doctor.ts'
 import { installNative } from '../../src/engine/native-install.ts'
 import { openEngine } from '../../src/engine/open.ts'
 import { softmax } from '../../src/engine/softmax.ts'
+import { swish } from '../../src/engine/swish.ts'
 import { hasNative } from './engines.ts'
 
 describe.runIf(hasNative)('with TensorFlow installed', () => {
@@ -38,6 +39,25 @@ describe.runIf(hasNative)('with TensorFlow installed', () => {
       else expect(Math.abs(own[i] - theirs[i])).toBeLessThanOrEqual(1e-6 * theirs[i] + 1e-30)
     }
     tf.dispose([scores, found, expected])
+    expect(tf.memory().numTensors).toBe(before)
+  })
+
+  it("swish is TensorFlow's to the last digits, also far from 0", async () => {
+    await openEngine({ engine: 'native', threads: 2 })
+    const before = tf.memory().numTensors
+    const shapes = [[0, 7], [1], [3, 5, 7], [40, 33]]
+    for (const shape of shapes) {
+      const x = tf.tidy(() => tf.mul(tf.randomNormal(shape, 0, 1, 'float32', 1), 20))
+      const [found, expected] = [swish(x), tf.tidy(() => tf.mul(x, tf.sigmoid(x)))]
+      expect(found.shape).toEqual(shape)
+      const [own, theirs] = [found.dataSync(), expected.dataSync()]
+      for (let i = 0; i < own.length; i++) expect(Math.abs(own[i] - theirs[i])).toBeLessThanOrEqual(1e-6 * Math.abs(theirs[i]) + 1e-30)
+      tf.dispose([x, found, expected])
+    }
+    const far = tf.tensor1d([-3e38, -200, -88, 0, 88, 200, 3e38])
+    const found = swish(far)
+    expect([...found.dataSync()].map((y) => Math.round(y))).toEqual([0, 0, 0, 0, 88, 200, Math.fround(3e38)].map((y) => expect.closeTo(y)))
+    tf.dispose([far, found])
     expect(tf.memory().numTensors).toBe(before)
   })
 

@@ -7,7 +7,7 @@ import { openKernels } from '../../src/kernels/open.ts'
 import { cutBatches } from '../../src/models/batches.ts'
 import { type OpenModel, readWeight } from '../../src/models/open-model.ts'
 import { Walker } from '../../src/models/walker.ts'
-import { applyLinear, disposeLinear, disposeParameters, embeddingRows, linearTensors, loadParameters } from '../../src/models/weights.ts'
+import { applyLinears, disposeLinear, disposeParameters, embeddingRows, linearTensors, loadParameters } from '../../src/models/weights.ts'
 import type { Linear, Modifier, Stage } from '../../src/modifiers/modifier.ts'
 
 /** The inputs [tokens, columns] of one stage. */
@@ -42,7 +42,7 @@ export async function pipelineInputs(original: OpenModel, compressed: OpenModel,
         const outputs: Tensor2D[] = []
         for (const spec of model.linears(layer).filter(({ name }) => specs.includes(name))) {
           const linear = linearTensors(await readWeight(source, spec), null, spec)
-          outputs.push(applyLinear(input, linear))
+          outputs.push(...applyLinears(input, [linear]))
           disposeLinear(linear)
         }
         await walker.answer(outputs)

@@ -1,5 +1,6 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { type LinearInput, linearInput } from '../../engine/mat-mul.ts'
 import type { Matrices } from '../../kernels/matrices.ts'
 import type { LinearSpec, StageRequest } from '../../models/architecture.ts'
 import { allLinears, type OpenModel } from '../../models/open-model.ts'
@@ -82,14 +83,17 @@ export class ResidentLinears {
     const linears = names.map((name) => this.#find(name))
     const values = linears.some(({ inputs }) => inputs) ? await input.data<'float32'>() : new Float32Array(0)
     return tf.tidy(() => {
-      const read = new Map<string, Tensor2D>()
-      for (const [scheme, [{ inputs }]] of inputSchemes(linears))
-        if (inputs && inputs.args.outlier_threshold === undefined)
-          read.set(scheme, tf.tensor2d(quantized(values, tokens, inputs), input.shape))
+      const read = new Map<string, LinearInput>()
       const batches = new Map<number, LlmInt8Batch>()
       return linears.map((linear) => {
-        const threshold = linear.inputs?.args.outlier_threshold
-        if (threshold === undefined) return this.#throughEngine(read.get(schemeOf(linear)) ?? input, linear)
+        const { inputs } = linear
+        const threshold = inputs?.args.outlier_threshold
+        if (threshold === undefined) {
+          const scheme = schemeOf(linear)
+          const own = read.get(scheme) ?? linearInput(inputs ? tf.tensor2d(quantized(values, tokens, inputs), input.shape) : input)
+          read.set(scheme, own)
+          return this.#throughEngine(own, linear)
+        }
         const batch = batches.get(threshold) ?? llmInt8Batch(values, ...input.shape, threshold)
         batches.set(threshold, batch)
         return this.#codesThroughEngine(batch, linear)
@@ -117,7 +121,7 @@ export class ResidentLinears {
     }
   }
 
-  #throughEngine(x: Tensor2D, { spec, matrix, bias }: Linear): Tensor2D {
+  #throughEngine(x: LinearInput, { spec, matrix, bias }: Linear): Tensor2D {
     const weight = span('step', 'dequantize', () => this.#matrices.values(matrix))
     const tensors = linearTensors(weight, bias, spec)
     try {

@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { swish } from '../../engine/swish.ts'
 import { type Config, oneOf } from '../config-values.ts'
 
 /** An element-wise function between the linears of an MLP. */
@@ -10,7 +11,7 @@ export interface Activation {
 }
 
 /** x * sigmoid(x), also called swish (arXiv 1702.03118). */
-export const silu: Activation = { apply: (x) => tf.tidy(() => tf.mul(x, tf.sigmoid(x))), homogeneous: false }
+export const silu: Activation = { apply: swish, homogeneous: false }
 
 const relu: Activation = { apply: (x) => tf.relu(x), homogeneous: true }
 

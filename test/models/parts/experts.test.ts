@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { LayerHooks } from '../../../src/models/architecture.ts'
 import { openModel, readWeight } from '../../../src/models/open-model.ts'
 import { Walker } from '../../../src/models/walker.ts'
-import { applyLinear, disposeLinear, disposeParameters, linearTensors, loadParameters } from '../../../src/models/weights.ts'
+import { applyLinears, disposeLinear, disposeParameters, linearTensors, loadParameters } from '../../../src/models/weights.ts'
 import type { Stage } from '../../../src/modifiers/modifier.ts'
 import { measureMoments } from '../../../src/modifiers/statistics/moments.ts'
 import { random, useEngine } from '../../engine/engines.ts'
@@ -28,7 +28,7 @@ async function through(name: string, layer: number, hooks: LayerHooks): Promise<
     const outputs: Tensor2D[] = []
     for (const spec of model.linears(layer).filter(({ name: full }) => stage.linears.some((own) => full.endsWith(`.${own}`)))) {
       const linear = linearTensors(await readWeight(source, spec), null, spec)
-      outputs.push(applyLinear(x, linear))
+      outputs.push(...applyLinears(x, [linear]))
       disposeLinear(linear)
     }
     await walker.answer(outputs)
