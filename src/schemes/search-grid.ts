@@ -70,21 +70,16 @@ export async function searchGrid(
 
 /** The grids of the ranges of tiles `from` to `to` times each ratio, side by side: [tiles, ratios]. */
 function candidates({ args, dtype, ends, globalScale }: Subject, ratios: readonly number[], from: number, to: number): Grid {
+  const count = ratios.length
   const factors = Float64Array.from(ratios)
-  const shape = [to - from, ratios.length]
-  const scaled = (values: Float32Array) => products(values.subarray(from, to), factors)
+  const shape = [to - from, count]
+  const scaled = (values: Float32Array) => {
+    const out = new Float32Array((to - from) * count)
+    for (let t = from, at = 0; t < to; t++) for (let k = 0; k < count; k++) out[at++] = values[t] * factors[k]
+    return out
+  }
   if ('low' in ends) return gridOfRanges(scaled(ends.low), scaled(ends.high), shape, args, dtype, globalScale)
   return gridOfLargest(scaled(ends.largest), shape, args, dtype, globalScale)
-}
-
-/** Each value times each factor: [values, factors]. */
-function products(values: Float32Array, factors: Float64Array): Float32Array {
-  const out = new Float32Array(values.length * factors.length)
-  for (let i = 0, at = 0; i < values.length; i++) {
-    const value = values[i]
-    for (let k = 0; k < factors.length; k++) out[at++] = value * factors[k]
-  }
-  return out
 }
 
 async function kernelSearch(kernels: SearchKernel, subject: Subject, search: GridSearch, signed: boolean): Promise<Grid> {
