@@ -11,7 +11,7 @@ export function weightStatistics(name: string, weight: Float32Array, quantized: 
   const { rows, columns } = quantized
   const step = Math.min(rows, Math.max(1, Math.ceil(weight.length / COUNTED)))
   const [min, max] = extremes(weight, columns, step)
-  const dequantized = dequantizeRows(quantized, step)
+  const dequantized = dequantizeRows(quantized, step === 1 ? null : Int32Array.from({ length: Math.ceil(rows / step) }, (_, i) => i * step))
   const [lowest, highest] = extremes(dequantized, columns, 1)
   const [low, high] = widened(Math.min(min, lowest), Math.max(max, highest))
   return {

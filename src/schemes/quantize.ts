@@ -65,20 +65,20 @@ export function quantizeToGrid(weight: Float32Array, rows: number, columns: numb
  */
 export function dequantize(quantized: Quantized): Float32Array {
   const { groupOf } = quantized
-  return groupOf ? dequantizeOrdered(quantized, groupOf) : dequantizeRows(quantized, 1)
+  return groupOf ? dequantizeOrdered(quantized, groupOf) : dequantizeRows(quantized, null)
 }
 
-/** Every `step`-th row of what `dequantize` gives, [ceil(rows / step), columns]; of columns in their order. */
-export function dequantizeRows(quantized: Quantized, step: number): Float32Array {
+/** Some rows of what `dequantize` gives, or all: [picked, columns]; of columns in their order. */
+export function dequantizeRows(quantized: Quantized, picked: Int32Array | null): Float32Array {
   const { args, rows, columns, zeroPoint } = quantized
-  if (args.type === 'nf4' || args.type === 'fp4') return dequantizeBlocks(quantized, step)
+  if (args.type === 'nf4' || args.type === 'fp4') return dequantizeBlocks(quantized, picked)
   const { rowSpan, columnSpan, gridColumns } = gridShape(args, rows, columns)
   const scale = effectiveScale(quantized)
-  const codes = step === 1 ? quantized.codes : everyRow(quantized, step)
+  const codes = picked ? pickedCodes(quantized, picked) : quantized.codes
   const count = codes.length / columns
   const values = codes instanceof Int8Array ? new Float32Array(codes) : decodeBits(codes, args)
   for (let r = 0; r < count; r++) {
-    const firstTile = Math.floor((r * step) / rowSpan) * gridColumns
+    const firstTile = Math.floor((picked ? picked[r] : r) / rowSpan) * gridColumns
     for (let g = 0; g < gridColumns; g++) {
       const s = scale[firstTile + g]
       const zero = zeroPoint === null ? 0 : zeroPoint[firstTile + g]
@@ -90,13 +90,13 @@ export function dequantizeRows(quantized: Quantized, step: number): Float32Array
 }
 
 /** `dequantizeRows` of NF4 and FP4, whose blocks run over row ends. */
-function dequantizeBlocks(quantized: Quantized, step: number): Float32Array {
+function dequantizeBlocks(quantized: Quantized, picked: Int32Array | null): Float32Array {
   const { args, columns, scale } = quantized
   const { type, blockSize } = fourBitOf(args)
-  const values = decodeFourBit(bytesOf(step === 1 ? quantized.codes : everyRow(quantized, step)), type)
+  const values = decodeFourBit(bytesOf(picked ? pickedCodes(quantized, picked) : quantized.codes), type)
   for (let i = 0; i < values.length; i++) {
     const row = Math.floor(i / columns)
-    values[i] *= scale[Math.floor((row * step * columns + (i - row * columns)) / blockSize)]
+    values[i] *= scale[Math.floor(((picked ? picked[row] : row) * columns + (i - row * columns)) / blockSize)]
   }
   return values
 }
@@ -118,11 +118,11 @@ function dequantizeOrdered({ rows, columns, codes, scale, scaleShape, zeroPoint 
   return values
 }
 
-function everyRow({ codes, rows, columns }: Quantized, step: number): Int8Array | Uint8Array {
-  const count = Math.ceil(rows / step)
-  const picked = codes instanceof Int8Array ? new Int8Array(count * columns) : new Uint8Array(count * columns)
-  for (let r = 0; r < count; r++) picked.set(codes.subarray(r * step * columns, (r * step + 1) * columns), r * columns)
-  return picked
+function pickedCodes({ codes, columns }: Quantized, picked: Int32Array): Int8Array | Uint8Array {
+  const size = picked.length * columns
+  const found = codes instanceof Int8Array ? new Int8Array(size) : new Uint8Array(size)
+  for (const [i, row] of picked.entries()) found.set(codes.subarray(row * columns, (row + 1) * columns), i * columns)
+  return found
 }
 
 /** Σ(a - b)² / Σa² of the original `a` and its approximation `b`, summed in float64; 0 for an original of zeros that was kept. */

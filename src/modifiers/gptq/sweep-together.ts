@@ -9,7 +9,7 @@ import type { Factor } from '../statistics/hessian.ts'
 import type { Gridded } from './task.ts'
 
 /** Weights of linears that are swept as one matrix, 16 MB of float32: beyond it a sweep costs much more than what linears can share of it. */
-const MOST_TOGETHER = 2 ** 22
+const MOST_TOGETHER = 2 ** 20
 
 /** Bytes of a factor that are given back before what follows the sweep: of 14336 columns, 0.8 GB. */
 const LARGE = 128 * 2 ** 20
