@@ -1,5 +1,5 @@
 // llmpress beside llm-compressor and transformers, in turns, in one run on one machine: medians of wall time and peak memory, and their ratios.
-//   npm run build && node bench/vs-peers.js MODEL [--cases 'NAME;NAME'] [--pairs N] [--rows N] [--length N] [--windows N] [--threads N] [--engine E]
+//   npm run build && node bench/vs-peers.js MODEL [--cases 'NAME;NAME'] [--pairs N] [--rows N] [--length N] [--windows N] [--threads N] [--engine E] [--precisions 'float32,bfloat16']
 // Python's side is installed once into the cache folder from bench/peers/requirements.txt (6 GB); LLMPRESS_PEERS_PYTHON names an interpreter
 // that has it. Whole processes are timed, from start to the saved checkpoint; memory is the highest resident set of the process.
 import { execFileSync, spawn } from 'node:child_process'
@@ -20,6 +20,7 @@ const { values: flags, positionals } = parseArgs({
     windows: { type: 'string', default: '24' },
     threads: { type: 'string', default: `${availableParallelism()}` },
     engine: { type: 'string', default: 'auto' },
+    precisions: { type: 'string', default: 'float32' },
   },
 })
 const [model] = positionals
@@ -32,7 +33,7 @@ const group = (/** @type {number} */ bits, /** @type {boolean} */ symmetric) => 
 })
 const gptq = (/** @type {string} */ quality) => ({ GPTQModifier: { ...group(4, true), quality } })
 
-/** @typedef {{ modifiers: object | null, precision?: string, peer: string, aim: number }} Case */
+/** @typedef {{ modifiers: object | null, peer: string, aim: number }} Case */
 
 /**
  * What is compared with what: our modifiers, or null to score the model; the peer's case; the ratio that is aimed at. The peer computes in
@@ -41,7 +42,6 @@ const gptq = (/** @type {string} */ quality) => ({ GPTQModifier: { ...group(4, t
  */
 const CASES = {
   'gptq-w4-g64 fast': { modifiers: gptq('fast'), peer: 'gptq-w4-g64', aim: 0.35 },
-  'gptq-w4-g64 fast, bfloat16': { modifiers: gptq('fast'), precision: 'bfloat16', peer: 'gptq-w4-g64', aim: 0.35 },
   'gptq-w4-g64 balanced': { modifiers: gptq('balanced'), peer: 'gptq-w4-g64-mse', aim: 0.5 },
   'gptq-w4-g64 best': { modifiers: gptq('best'), peer: 'gptq-w4-g64-mse', aim: 0.8 },
   'smoothquant-gptq-w8a8': {
@@ -96,6 +96,10 @@ function timed(command, args) {
   })
 }
 
+/** Whether there is anything to multiply: plain rounding looks at weights alone. */
+const needsData = (/** @type {object | null} */ modifiers) =>
+  modifiers !== null && !('QuantizationModifier' in modifiers && Object.keys(modifiers).length === 1)
+
 const median = (/** @type {number[]} */ values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
 const python = peersPython()
 const work = mkdtempSync(join(tmpdir(), 'llmpress-vs-peers-'))
@@ -106,7 +110,7 @@ console.log(`${model}, ${flags.rows} rows of ${flags.length} tokens, ${flags.thr
 console.log('| case | llmpress s | peer s | ratio | aim | llmpress GB | peer GB | ratio |\n|---|---|---|---|---|---|---|---|')
 try {
   for (const name of names) {
-    const { modifiers, precision = 'float32', peer, aim } = CASES[name]
+    const { modifiers, peer, aim } = CASES[name]
     const rows = modifiers ? flags.rows : flags.windows
     const text = here(modifiers ? '../data/docs-text/calibration.jsonl' : '../data/docs-text/eval.txt')
     const [out, recipe] = [join(work, 'out'), join(work, 'recipe.json')]
@@ -114,23 +118,32 @@ try {
     const common = ['--engine', flags.engine, '--threads', flags.threads, '-q']
     const sizes = ['--num-calibration-samples', rows, '--max-seq-length', flags.length]
     const ours = modifiers
-      ? ['oneshot', model, '-r', recipe, '-o', out, '--dataset', text, '--precision', precision, ...sizes, ...common]
+      ? ['oneshot', model, '-r', recipe, '-o', out, '--dataset', text, ...sizes, ...common]
       : ['eval', model, '--perplexity', text, '--windows', rows, '--window', flags.length, ...common]
-    /** @type {{ own: Awaited<ReturnType<typeof timed>>, peer: Awaited<ReturnType<typeof timed>> }[]} */
+    const precisions = needsData(modifiers) ? flags.precisions.split(',') : ['float32']
+    /** @typedef {Awaited<ReturnType<typeof timed>>} Timed */
+    /** @type {{ own: Timed[], peer: Timed }[]} */
     const pairs = []
     for (let i = 0; i < Number(flags.pairs); i++) {
-      const own = await timed(process.execPath, [here('../dist/cli/main.js'), ...ours])
-      rmSync(out, { recursive: true, force: true })
+      /** @type {Timed[]} */
+      const own = []
+      for (const precision of precisions) {
+        own.push(await timed(process.execPath, [here('../dist/cli/main.js'), ...ours, ...(modifiers ? ['--precision', precision] : [])]))
+        rmSync(out, { recursive: true, force: true })
+      }
       const theirs = await timed(python, [here('peers/peer.py'), peer, model, text, out, rows, flags.length, flags.threads])
       rmSync(out, { recursive: true, force: true })
       pairs.push({ own, peer: theirs })
     }
-    const of = (/** @type {'own' | 'peer'} */ side, /** @type {'seconds' | 'memory'} */ what) =>
-      median(pairs.map((pair) => pair[side][what]))
-    const [s, t, m, n] = [of('own', 'seconds'), of('peer', 'seconds'), of('own', 'memory') / 1e9, of('peer', 'memory') / 1e9]
-    const ratios = pairs.map(({ own, peer }) => own.seconds / peer.seconds)
-    const figures = [s.toFixed(1), t.toFixed(1), median(ratios).toFixed(2), aim, m.toFixed(2), n.toFixed(2), (m / n).toFixed(2)]
-    console.log(`| ${[name, ...figures].join(' | ')} |`)
+    for (const [i, precision] of precisions.entries()) {
+      const own = (/** @type {'seconds' | 'memory'} */ what) => median(pairs.map((pair) => pair.own[i][what]))
+      const theirs = (/** @type {'seconds' | 'memory'} */ what) => median(pairs.map((pair) => pair.peer[what]))
+      const ratios = pairs.map((pair) => pair.own[i].seconds / pair.peer.seconds)
+      const [m, n] = [own('memory') / 1e9, theirs('memory') / 1e9]
+      const times = [own('seconds').toFixed(1), theirs('seconds').toFixed(1), median(ratios).toFixed(2), aim]
+      const title = precision === 'float32' ? name : `${name}, ${precision}`
+      console.log(`| ${[title, ...times, m.toFixed(2), n.toFixed(2), (m / n).toFixed(2)].join(' | ')} |`)
+    }
   }
 } finally {
   rmSync(work, { recursive: true, force: true })
