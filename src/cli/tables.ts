@@ -125,7 +125,7 @@ export function closingReport(record: RunRecord, scores?: Scores): string {
 function errorNote(linears: RunRecord['linears']): string[] {
   if (!linears.some(({ errorOf }) => errorOf === 'outputs')) return []
   return [
-    'Output error: lost share of the squared outputs on the calibration rows, by 256 rows of a weight that has more; RTN: with plain rounding',
+    'Output error: lost share of the squared outputs on the calibration rows, by 256 rows of a weight that has more with scales of their own; RTN: with plain rounding',
   ]
 }
 

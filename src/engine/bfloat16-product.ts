@@ -30,8 +30,8 @@ const BFLOAT16 = 14
 declare const bfloat16: unique symbol
 
 /**
- * A matrix in bfloat16 on the TensorFlow backend. To tfjs it is a tensor of float32, so that it counts it, and disposes of it, like any other;
- * only the functions here can compute with it.
+ * A matrix in bfloat16 on the TensorFlow backend. To tfjs it is a tensor of float32, so that it counts it (its bytes double), and disposes of it,
+ * like any other; only the functions here can compute with it, and nobody can read it.
  */
 export type Bfloat16Matrix = tf.Tensor2D & { readonly [bfloat16]: true }
 

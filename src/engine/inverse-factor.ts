@@ -44,7 +44,7 @@ function invertInPlace(matrix: MatrixBlocks, from: number, to: number, largestWh
   invertInPlace(matrix, from, middle, largestWhole)
   const strips: (readonly [top: number, bottom: number])[] = []
   for (let top = middle; top < to; top += STRIP) strips.push([top, Math.min(to, top + STRIP)])
-  const first = lowerBlocks(matrix.read(from, middle, from, middle))
+  const first = lowerBlocks(matrix, from, middle)
   const across = strips.map(([top, bottom]) => {
     const strip = tf.tidy(() => timesTurned(matrix.read(top, bottom, from, middle), first))
     matrix.write(top, from, () => timesLower(strip, first))
@@ -89,15 +89,16 @@ interface LowerBlock {
   readonly columns: tf.Tensor2D
 }
 
-/** Cuts a lower triangular matrix [n, n], which is disposed of. */
-function lowerBlocks(b: tf.Tensor2D): LowerBlock[] {
-  const [n] = b.shape
+/** The blocks of the lower triangular matrix that lies in the rows and columns from `first` to `last`. */
+function lowerBlocks(matrix: MatrixBlocks, first: number, last: number): LowerBlock[] {
   const blocks: LowerBlock[] = []
-  for (let from = 0; from < n; from += STRIP) {
-    const to = Math.min(n, from + STRIP)
-    blocks.push({ from, to, rows: tf.slice(b, [from, 0], [to - from, to]), columns: tf.slice(b, [from, from], [n - from, to - from]) })
+  for (let top = first; top < last; top += STRIP) {
+    const bottom = Math.min(last, top + STRIP)
+    const [from, to] = [top - first, bottom - first]
+    blocks.push({ from, to, rows: matrix.read(top, bottom, first, bottom), columns: matrix.read(top, last, top, bottom) })
+    // The engine has its own copy of what was read.
+    collectGarbage()
   }
-  b.dispose()
   return blocks
 }
 

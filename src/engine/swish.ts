@@ -7,6 +7,7 @@ import { oneDnnKernel } from './onednn-kernel.ts'
  */
 export function swish<T extends tf.Tensor>(x: T): T {
   // TensorFlow gives kernels of such a name a label, which this one is registered without.
+  // An expert may have no token, which the kernel is not asked for.
   const kernel = x.size === 0 ? null : oneDnnKernel('_MklSwish', '')
   return tf.tidy(() => (kernel ? kernel(x) : tf.mul(x, tf.sigmoid(x)))) as T
 }

@@ -4,7 +4,6 @@ import { stageGlobalScale } from '../schemes/qparams.ts'
 import { assertFinite } from '../schemes/quantize.ts'
 import { UserError } from '../util/errors.ts'
 import { span } from '../util/span.ts'
-import { SpareMemory } from '../util/spare-memory.ts'
 import { compressLinears } from './gptq/compress.ts'
 import { inputTarget } from './gptq/input-target.ts'
 import { type Levers, leverOptions, leversOf } from './gptq/quality.ts'
@@ -88,14 +87,12 @@ function withOrder(args: QuantizationArgs, actorder: Options['actorder']): Quant
 }
 
 function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
-  // Stages of the same shapes come again in each layer.
-  const memory = new SpareMemory()
   return {
     async apply(stage, targets) {
       const started = performance.now()
       const goal = goalOf(stage, levers)
       const schemes = [...targets.values()].flatMap(({ weights }) => weights ?? [])
-      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening, memory)
+      const { moments, factors } = await measure(stage, { holdBack, view: goal?.target ?? null }, schemes, dampening)
       const dead = moments.fitted.hessian.matrix.diagonal().filter((value) => value === 0).length
       const members: Member[] = []
       for (const [linear, scheme] of targets) {
@@ -110,10 +107,7 @@ function gptq(dampening: number, holdBack: boolean, levers: Levers): Modifier {
       const globalScale = stageGlobalScale(members)
       const plainGlobalScale = stageGlobalScale(members.map(({ linear: { weight }, args }) => ({ weight, args })))
       const shared = { stage, moments, levers, globalScale, plainGlobalScale }
-      await compressLinears(
-        members.map((member) => ({ ...shared, ...member })),
-        memory,
-      )
+      await compressLinears(members.map((member) => ({ ...shared, ...member })))
       for (const { linear } of members) {
         const { report } = linear
         if (report && dead > 0) report.deadColumns = dead
@@ -169,19 +163,13 @@ interface Measured {
 }
 
 /** Measured once more in float32 where sums in lower precision would be factored with more damping than was asked for. */
-async function measure(
-  stage: Stage,
-  request: MomentsRequest,
-  schemes: readonly QuantizationArgs[],
-  dampening: number,
-  memory: SpareMemory,
-): Promise<Measured> {
+async function measure(stage: Stage, request: MomentsRequest, schemes: readonly QuantizationArgs[], dampening: number): Promise<Measured> {
   const moments = await measureMoments(stage, request)
   const factors = new Map<boolean, Factor | null>()
   for (const ordered of new Set(schemes.map(({ actorder }) => actorder !== null))) {
     const { hessian } = moments.fitted
-    const factor = await dampedFactor(stage, hessian, ordered ? activationOrder(hessian) : naturalOrder(hessian), dampening, memory)
-    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening, memory)
+    const factor = await dampedFactor(stage, hessian, ordered ? activationOrder(hessian) : naturalOrder(hessian), dampening)
+    if (moments.rounded && factor?.damping !== dampening) return measure(stage, { ...request, exact: true }, schemes, dampening)
     factors.set(ordered, factor)
   }
   return { moments, factors }

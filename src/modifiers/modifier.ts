@@ -52,7 +52,7 @@ export interface LinearReport {
   method: string
   scheme: string
   /**
-   * Relative squared error: of the outputs on the calibration rows (`outputs`), of GPTQ by 256 of a linear's rows where it has more, or of the weights
+   * Relative squared error: of the outputs on the calibration rows (`outputs`), of GPTQ by 256 of a linear's rows where it has more and they share no scale, or of the weights
    * where there are no inputs.
    */
   error: number

@@ -65,6 +65,22 @@ describe.each(engines)('on %s', (engine) => {
     for (let row = 0; row < 5; row++) expect(Math.abs(actual[row] / expected[row] - 1)).toBeLessThan(1e-5)
     expect(again).toEqual(actual)
   })
+  it.each([384, 577, 770])('quadraticForms counts what is beyond the diagonal blocks twice, with %i columns in bands', async (n) => {
+    const h = Float32Array.from(product(random(ROWS * n, 3), n))
+    const x = tf.tensor2d(random(ROWS * n, 3), [ROWS, n])
+    const matrix = await readBands(gramBands(x))
+    x.dispose()
+    expect([...matrix.bands()].length).toBeGreaterThan(1)
+    const whole = new SymmetricMatrix([0, n], [h])
+    // More than goes to the engine at once, too.
+    for (const rows of [5, Math.ceil(2 ** 22 / n) + 3]) {
+      const e = random(rows * n, 4)
+      const [actual] = await quadraticForms([e], matrix)
+      const [expected] = await quadraticForms([e], whole)
+      expect(actual.length).toBe(rows)
+      for (let row = 0; row < rows; row++) expect(Math.abs(actual[row] / expected[row] - 1)).toBeLessThan(1e-4)
+    }
+  })
   it.each(WIDTHS)('timesSymmetric is e H of every row for %i columns, and the same where H comes by columns', async (n) => {
     const h = Float32Array.from(product(random(ROWS * n, 3), n))
     const e = random(5 * n, 4)

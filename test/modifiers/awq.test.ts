@@ -186,7 +186,7 @@ describe('AWQModifier', () => {
     const linear = goldenLinear()
     const failure = rescale(awq.create({} as never), [linear], new Map([[linear, W4]]), input)
     await expect(failure).rejects.toThrow(RunError)
-    await expect(failure).rejects.toThrow(/model\.layers\.0 · attention inputs: input channel 9 is not a number/)
+    await expect(failure).rejects.toThrow(/model\.layers\.0 · attention inputs: input channel 9 is not finite/)
   })
 
   test.each([

@@ -10,24 +10,24 @@ import { rowScales } from '../../schemes/row-scales.ts'
 import { schemeLabel } from '../../schemes/scheme.ts'
 import { weightGrid } from '../../schemes/weight-grid.ts'
 import { span } from '../../util/span.ts'
-import type { SpareMemory } from '../../util/spare-memory.ts'
 import { conditionalVariance, type Factor, withDamping } from '../statistics/hessian.ts'
 import { correctBias } from './bias-correction.ts'
+import { difference } from './difference.ts'
 import { errorsOfOutputs } from './output-errors.ts'
 import { sweepTogether } from './sweep-together.ts'
 import type { Compressed, Gridded, Task } from './task.ts'
 
 /**
  * Compresses the linears of a stage and reports on them: grids, sweeps, refinement, bias; each as far as the levers say, and each step for all
- * of them, so that they can share what it takes. `memory`: for what a step needs meanwhile.
+ * of them, so that they can share what it takes.
  */
-export async function compressLinears(tasks: readonly Task[], memory: SpareMemory): Promise<void> {
+export async function compressLinears(tasks: readonly Task[]): Promise<void> {
   const gridded: Gridded[] = []
   for (const task of tasks) {
     task.stage.signal.throwIfAborted()
     gridded.push({ task, grid: await span('step', 'scales', () => gridOf(task)) })
   }
-  const swept = await sweepTogether(gridded, memory)
+  const swept = await sweepTogether(gridded)
   const done: Compressed[] = []
   for (const [i, { task, grid }] of gridded.entries()) {
     task.stage.signal.throwIfAborted()
@@ -36,9 +36,11 @@ export async function compressLinears(tasks: readonly Task[], memory: SpareMemor
     const quantized =
       factor && own ? await refine(task, own.quantized, factor) : quantizeToGrid(weight, linear.rows, linear.columns, args, grid)
     if (linear.bias) correctBias(linear, weight, dequantize(quantized), moments.fitted.mean)
-    done.push({ task, quantized, isSound: own?.isSound ?? true })
+    done.push({ task, quantized, loss: own?.loss ?? null })
+    // Refined codes are others: of wide linears both would be held to the end.
+    swept[i] = null
   }
-  const errors = await span('step', 'errors', () => errorsOfOutputs(done, memory))
+  const errors = await span('step', 'errors', () => errorsOfOutputs(done))
   for (const [i, { task, quantized }] of done.entries()) {
     const { linear, scheme, factor, target } = task
     linear.quantized = quantized
@@ -92,10 +94,4 @@ function outputChange(weight: Float32Array, swept: Quantized, hessian: Symmetric
 function fittedScales({ args: { type, strategy }, scaleDtype }: Quantized): FloatDType | null {
   if (type === 'float' || strategy === 'tensor' || strategy === 'block' || scaleDtype === 'U8' || scaleDtype === 'F8_E4M3') return null
   return scaleDtype
-}
-
-function difference(weight: Float32Array, values: Float32Array): Float32Array {
-  const out = new Float32Array(weight.length)
-  for (let i = 0; i < out.length; i++) out[i] = weight[i] - values[i]
-  return out
 }

@@ -4,11 +4,10 @@ import { codeRange } from '../../schemes/grid.ts'
 import { rowScales } from '../../schemes/row-scales.ts'
 import { collectGarbage } from '../../util/collect-garbage.ts'
 import { span } from '../../util/span.ts'
-import type { SpareMemory } from '../../util/spare-memory.ts'
 import type { Factor } from '../statistics/hessian.ts'
 import type { Gridded } from './task.ts'
 
-/** Weights of linears that are swept as one matrix, 16 MB of float32: beyond it a sweep costs much more than what linears can share of it. */
+/** Weights of linears that are swept as one matrix, 4 MB of float32: they are there twice, and of larger ones little can be shared. */
 const MOST_TOGETHER = 2 ** 20
 
 /** Bytes of a factor that are given back before what follows the sweep: of 14336 columns, 0.8 GB. */
@@ -17,8 +16,8 @@ const LARGE = 128 * 2 ** 20
 /** What a sweep made of a linear. */
 interface Swept {
   readonly quantized: Quantized
-  /** Whether no error on the way was beyond float32. */
-  readonly isSound: boolean
+  /** [rows] as in `SweepResult`. */
+  readonly loss: Float32Array
 }
 
 /** A linear as the sweep takes it. */
@@ -26,22 +25,23 @@ interface Part extends Gridded {
   /** Its place among all. */
   readonly index: number
   readonly factor: Factor
-  readonly input: SweepInput
+  /** All but the factor, so that nothing else refers to that when it is let go of. */
+  readonly input: Omit<SweepInput, 'factor'>
 }
 
 /**
  * Sweeps the linears of a stage; null where one has no factor. Those that share factor, groups and codes are one matrix, since rows know
  * nothing of each other: the kernel packs their factor once and has more rows to share out. Each factor is let go of after its last sweep.
  */
-export async function sweepTogether(gridded: readonly Gridded[], memory: SpareMemory): Promise<(Swept | null)[]> {
+export async function sweepTogether(gridded: readonly Gridded[]): Promise<(Swept | null)[]> {
   const heaps = heapsOf(gridded.flatMap((one, index) => (one.task.factor ? [partOf(one, one.task.factor, index)] : [])))
   const found: (Swept | null)[] = gridded.map(() => null)
   for (const [i, heap] of heaps.entries()) {
     const [{ task, factor }] = heap
     task.stage.signal.throwIfAborted()
-    const swept = await span('step', 'sweep', () => sweep(heap, memory))
+    const swept = await span('step', 'sweep', () => sweep(heap))
     for (const [j, { index }] of heap.entries()) found[index] = swept[j]
-    if (heaps.findLastIndex(([other]) => other.factor === factor) === i) letGo(factor, memory)
+    if (heaps.findLastIndex(([other]) => other.factor === factor) === i) letGo(factor)
   }
   return found
 }
@@ -58,7 +58,7 @@ function partOf({ task, grid }: Gridded, factor: Factor, index: number): Part {
     grid,
     factor,
     index,
-    input: { rows, columns, weight, order, factor: factor.values, ...scales, groupOf, ...codeRange(args) },
+    input: { rows, columns, weight, order, ...scales, groupOf, ...codeRange(args) },
   }
 }
 
@@ -66,44 +66,44 @@ function partOf({ task, grid }: Gridded, factor: Factor, index: number): Part {
 function heapsOf(parts: readonly Part[]): Part[][] {
   const heaps: Part[][] = []
   for (const part of parts) {
-    const own = heaps.find((heap) => goTogether(heap[0].input, part.input) && sizeOf(heap) + part.input.weight.length <= MOST_TOGETHER)
+    const own = heaps.find((heap) => goTogether(heap[0], part) && sizeOf(heap) + part.input.weight.length <= MOST_TOGETHER)
     if (own) own.push(part)
     else heaps.push([part])
   }
   return heaps
 }
 
-function goTogether(a: SweepInput, b: SweepInput): boolean {
-  const isSame = (['factor', 'order', 'groups', 'float', 'min', 'max'] as const).every((key) => a[key] === b[key])
-  return isSame && (a.zeroPoint === null) === (b.zeroPoint === null)
+function goTogether({ factor, input: a }: Part, { factor: other, input: b }: Part): boolean {
+  const isSame = (['groups', 'float', 'min', 'max'] as const).every((key) => a[key] === b[key])
+  return factor === other && isSame && (a.zeroPoint === null) === (b.zeroPoint === null)
 }
 
 function sizeOf(heap: readonly Part[]): number {
   return heap.reduce((sum, { input }) => sum + input.weight.length, 0)
 }
 
-async function sweep(heap: readonly Part[], memory: SpareMemory): Promise<Swept[]> {
-  const { stage } = heap[0].task
+async function sweep(heap: readonly Part[]): Promise<Swept[]> {
+  const [{ task, factor }] = heap
+  const { stage } = task
   const isOne = heap.length === 1
-  const input = isOne ? heap[0].input : stacked(heap, memory)
+  const input = { ...(isOne ? heap[0].input : stacked(heap)), factor: factor.values }
   const { codes, loss } = await (stage.engine.sweep?.(stage.kernels, input) ?? stage.kernels.sweep(input))
-  if (!isOne) memory.give(input.weight)
   let top = 0
   return heap.map(({ task: { args }, grid, input: { rows, columns } }) => {
     const from = top
     top += rows
     const own: SweepResult['codes'] = isOne ? codes : codes.slice(from * columns, top * columns)
-    return { quantized: { args, rows, columns, codes: own, ...grid }, isSound: loss.subarray(from, top).every(Number.isFinite) }
+    return { quantized: { args, rows, columns, codes: own, ...grid }, loss: loss.subarray(from, top) }
   })
 }
 
 /** One below the other. */
-function stacked(heap: readonly Part[], memory: SpareMemory): SweepInput {
+function stacked(heap: readonly Part[]): Part['input'] {
   const inputs = heap.map(({ input }) => input)
   const [first] = inputs
   const { columns, groups } = first
   const rows = inputs.reduce((sum, input) => sum + input.rows, 0)
-  const weight = new Float32Array(memory.take(rows * columns * 4))
+  const weight = new Float32Array(rows * columns)
   const scale = new Float32Array(rows * groups)
   const zeroPoint = first.zeroPoint && new Int8Array(rows * groups)
   let top = 0
@@ -116,9 +116,8 @@ function stacked(heap: readonly Part[], memory: SpareMemory): SweepInput {
   return { ...first, rows, weight, scale, zeroPoint }
 }
 
-function letGo(factor: Factor, memory: SpareMemory): void {
+function letGo(factor: Factor): void {
   const isLarge = factor.values.byteLength > LARGE
-  memory.give(factor.values)
   factor.values = new Float32Array(0)
   if (isLarge) collectGarbage()
 }

@@ -35,6 +35,6 @@ export interface Gridded {
 export interface Compressed {
   readonly task: Task
   readonly quantized: Quantized
-  /** Whether no error on the way was beyond float32. */
-  readonly isSound: boolean
+  /** [rows] what the sweep cost each row, as in `SweepResult`; null where none was made. */
+  readonly loss: Float32Array | null
 }

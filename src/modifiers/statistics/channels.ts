@@ -64,10 +64,8 @@ async function measured(
     const values = await Promise.all(parts.map((part) => part.data<'float32'>()))
     const sums = values[values.length - 1]
     const broken = sums.findIndex((sum) => !Number.isFinite(sum))
-    if (broken >= 0) {
-      const what = Number.isNaN(sums[broken]) ? 'not a number' : 'infinite'
-      throw new RunError(`Cannot calibrate ${stage.name}: input channel ${broken} is ${what}, expected finite activations.`)
-    }
+    if (broken >= 0)
+      throw new RunError(`Cannot calibrate ${stage.name}: input channel ${broken} is not finite, expected finite activations.`)
     return values
   } finally {
     tf.dispose(parts)

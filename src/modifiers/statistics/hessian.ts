@@ -1,6 +1,5 @@
 import { quadraticForms } from '../../engine/gram.ts'
 import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
-import { SpareMemory } from '../../util/spare-memory.ts'
 import type { Stage } from '../modifier.ts'
 import { type Hessian, measureMoments } from './moments.ts'
 
@@ -27,9 +26,6 @@ export interface Factor {
   readonly lambda: number
 }
 
-/** Elements of a matrix up to which its memory is used again: 16 MB. That of a larger one would be held where others need it. */
-const MOST_SPARED = 2 ** 22
-
 /** The dampings to try: the one asked for, then upwards in steps of about two up to 1: 0.01, 0.02, 0.05, 0.1 ... of the mean diagonal. */
 function* dampings(first: number): Generator<number> {
   yield first
@@ -40,29 +36,20 @@ function* dampings(first: number): Generator<number> {
 
 /**
  * Factors the Hessian for the sweep, raising the damping as far as it takes. Columns without any input (zero diagonal) count as
- * independent ones. Null when even the last step is not positive definite. The factor may lie in `memory`.
+ * independent ones. Null when even the last step is not positive definite.
  */
-export async function dampedFactor(
-  stage: Stage,
-  hessian: Hessian,
-  order: Int32Array,
-  dampening: number,
-  memory = new SpareMemory(),
-): Promise<Factor | null> {
+export async function dampedFactor(stage: Stage, hessian: Hessian, order: Int32Array, dampening: number): Promise<Factor | null> {
   const { n, matrix } = hessian
   const d = matrix.diagonal()
   const mean = meanOf(d)
-  const own = n * n <= MOST_SPARED ? new Float32Array(memory.take(n * n * 4)) : new Float32Array(n * n)
   for (const damping of dampings(dampening)) {
     const lambda = damping * mean
     // Made anew for each damping, since the engine uses it up.
-    const permuted = matrix.permuted(order, own)
+    const permuted = matrix.permuted(order)
     for (let j = 0; j < n; j++) permuted[j * n + j] = (d[order[j]] || mean) + lambda
     const factor = await (stage.engine.inverseFactor?.(permuted, n) ?? stage.kernels.inverseFactor(permuted, n))
-    if (factor && factor !== own) memory.give(own)
     if (factor) return { values: factor, order, damping, lambda }
   }
-  memory.give(own)
   return null
 }
 

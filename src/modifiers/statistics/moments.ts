@@ -91,7 +91,7 @@ async function measured(stage: Stage, { holdBack, view, exact = false }: Moments
 const WIDE = 4096
 
 /** Puts the moments of rows that are held back on the shelf, where there is one: they are needed when a linear is judged. */
-async function setAside(heldBack: Moments | null, { shelf }: Stage): Promise<void> {
+export async function setAside(heldBack: Moments | null, { shelf }: Stage): Promise<void> {
   if (heldBack && shelf && heldBack.hessian.n > WIDE) await heldBack.hessian.matrix.park(shelf)
 }
 
