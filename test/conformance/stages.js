@@ -14,6 +14,9 @@ const { readWeight } = /** @type {typeof import('../../src/models/open-model.ts'
 )
 const { Walker } = /** @type {typeof import('../../src/models/walker.ts')} */ (await import(new URL('models/walker.js', dist).href))
 const weights = /** @type {typeof import('../../src/models/weights.ts')} */ (await import(new URL('models/weights.js', dist).href))
+const { dequantize } = /** @type {typeof import('../../src/schemes/quantize.ts')} */ (
+  await import(new URL('schemes/quantize.js', dist).href)
+)
 const { loadRows } = /** @type {typeof import('../../src/data/load-rows.ts')} */ (await import(new URL('data/load-rows.js', dist).href))
 const { loadTokenizer } = /** @type {typeof import('../../src/data/tokenizer.ts')} */ (
   await import(new URL('data/tokenizer.js', dist).href)
@@ -26,8 +29,8 @@ const { loadTokenizer } = /** @type {typeof import('../../src/data/tokenizer.ts'
  */
 
 /**
- * The share of equal codes and the largest relative difference of a linear's error, over all stages of the model's layers, between wasm and
- * another engine. The inputs are those of some rows of the built-in text.
+ * The share of equal codes, the largest relative difference of a linear's error, over all stages of the model's layers, between wasm and
+ * another engine, and the largest between an error and what the run reports for it. The inputs are those of some rows of the built-in text.
  * @param {string} model
  * @param {string} recipe
  * @param {EngineName} other
@@ -42,12 +45,14 @@ export async function compareStages(model, recipe, other, data) {
     let equal = 0
     let total = 0
     let largest = 0
+    let reported = 0
     for (const [i, { codes, error }] of first.entries()) {
       for (let k = 0; k < codes.length; k++) if (codes[k] === second[i].codes[k]) equal++
       total += codes.length
       largest = Math.max(largest, Math.abs(error / second[i].error - 1))
     }
-    return { equal: equal / total, largest, linears: first.length }
+    for (const { error, told } of [...first, ...second]) reported = Math.max(reported, Math.abs(told / error - 1))
+    return { equal: equal / total, largest, reported, linears: first.length }
   } finally {
     await plan.close()
   }
@@ -95,7 +100,7 @@ async function stageInputs(source, { rows: samples, length }) {
  * @param {any} plan
  * @param {Seen[]} stages
  * @param {EngineName} engineName
- * @returns {Promise<{ codes: Int8Array, error: number }[]>}
+ * @returns {Promise<{ codes: Int8Array, error: number, told: number }[]>} told: by the run, of some rows of a weight
  */
 async function compressAll(plan, stages, engineName) {
   const engine = await openEngine({ engine: engineName })
@@ -122,10 +127,37 @@ async function compressAll(plan, stages, engineName) {
         { name, linears, engine, kernels, signal: new AbortController().signal, hasInputs: true, addsToResidual: false, eachInput },
         targets,
       )
-      results.push(...linears.map(({ quantized, report }) => ({ codes: quantized.codes, error: report.error })))
+      for (const { weight, quantized, report } of linears) {
+        results.push({ codes: quantized.codes, error: errorOfOutputs(input, weight, dequantize(quantized), columns), told: report.error })
+      }
     }
     return results
   } finally {
     await kernels.close()
   }
+}
+
+/**
+ * The squared error of a linear's outputs relative to the outputs, by all of them.
+ * @param {Float32Array} input [tokens, columns]
+ * @param {Float32Array} weight [rows, columns]
+ * @param {Float32Array} values what stands for the weight
+ * @param {number} columns
+ */
+function errorOfOutputs(input, weight, values, columns) {
+  const lost = weight.map((value, i) => value - values[i])
+  return squaredOutputs(input, lost, columns) / squaredOutputs(input, weight, columns)
+}
+
+/**
+ * @param {Float32Array} input
+ * @param {Float32Array} weight
+ * @param {number} columns
+ */
+function squaredOutputs(input, weight, columns) {
+  return tf.tidy(() => {
+    const x = tf.tensor2d(input, [input.length / columns, columns])
+    const outputs = tf.matMul(x, tf.tensor2d(weight, [weight.length / columns, columns]), false, true)
+    return tf.sum(tf.square(outputs)).dataSync()[0]
+  })
 }
