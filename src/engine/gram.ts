@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { SymmetricMatrix } from '../numerics/symmetric-matrix.ts'
 import { eachBfloat16Band } from './bfloat16-product.ts'
 import { linearMatMul, matMul, quickMatMul } from './mat-mul.ts'
+import { eachWasmBand } from './wasm-product.ts'
 
 /*
  * A symmetric matrix as bands: band i has rows from cuts[i] to cuts[i + 1] and columns from cuts[i] on. What is left of the diagonal block
@@ -35,7 +36,7 @@ function bandCuts(n: number): number[] {
 export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = [], rounded = false): tf.Tensor2D[] {
   return tf.tidy(() => {
     const sums: tf.Tensor2D[] = []
-    const each = rounded ? eachBfloat16Band : eachBand
+    const each = rounded ? eachBfloat16Band : tf.getBackend() === 'wasm' ? eachWasmBand : eachBand
     each(x, bandCuts(x.shape[1]), (make) => {
       const old = before[sums.length]
       sums.push(tf.tidy(() => (old ? tf.add<tf.Tensor2D>(old, make()) : make())))

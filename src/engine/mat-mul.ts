@@ -92,9 +92,10 @@ function exact(a: tf.Tensor, b: tf.Tensor, transposeB: boolean): tf.Tensor {
 
 function product(a: tf.Tensor, b: tf.Tensor, transposeA: boolean, transposeB: boolean, multiply: Multiply): tf.Tensor {
   return tf.tidy(() => {
+    if (tf.getBackend() === 'wasm' && inPairs(a, b)) return timed(a, b, transposeB, () => wasmProduct(a, b, transposeA, transposeB))
     const left = transposeA ? swapLast(a) : a
     if (b.rank === 2 && left.rank > 2) return foldBatch(left, b, transposeB, multiply)
-    return timed(left, b, transposeB, tf.getBackend() === 'wasm' && inPairs(left, b) ? wasmProduct : multiply)
+    return timed(left, b, transposeB, multiply)
   })
 }
 

@@ -4,14 +4,26 @@ import { roundUp } from './round-up.ts'
 import { panelColumns, panelDepth, tileRows } from './tiles.ts'
 import { loadModule } from './wasm.ts'
 
-/** A product of matrices [rows, depth] and [depth, columns], or of the latter's transpose. */
+/** A factor of a product as it lies in memory: a matrix of float32, or some neighbouring columns of one. */
+export interface Factor {
+  readonly values: Float32Array
+  /** From one row of `values` to the next. */
+  readonly pitch: number
+  /** The first column of `values` that counts. */
+  readonly from: number
+  /** Whether the factor is the transpose of what lies there. */
+  readonly transposed: boolean
+}
+
+/** The sides of a product of [rows, depth] and [depth, columns]. */
 export interface DenseShape {
   readonly rows: number
   readonly depth: number
   readonly columns: number
-  /** Whether the second matrix is given as [columns, depth]. */
-  readonly transposed: boolean
 }
+
+/** See assembly/transpose.ts. */
+type Transpose = (from: number, pitch: number, rows: number, columns: number, to: number, outPitch: number) => void
 
 /** Words of a job: see assembly/dense.ts. */
 const JOB = 12
@@ -31,7 +43,10 @@ export class DenseProducts {
   readonly #job: number
   readonly #panels: number
   readonly #strips: typeof STRIPS
+  readonly #transpose: Transpose
   #left = { at: 0, bytes: 0 }
+  /** Of a transposed first factor, what the left is made of. */
+  #turning = { at: 0, bytes: 0 }
   #right = { at: 0, bytes: 0 }
   #out = { at: 0, bytes: 0 }
 
@@ -41,6 +56,8 @@ export class DenseProducts {
     this.#job = this.#arena.take(JOB * 4)
     this.#panels = this.#arena.take(threads * panelColumns * panelDepth * 4)
     new Int32Array(this.#memory.buffer, this.#job, JOB).fill(0)
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.#memory } })
+    this.#transpose = exports.transpose as Transpose
     this.#lanes = new Lanes(module, this.#memory, 'dense', control, this.#job, threads)
   }
 
@@ -59,8 +76,7 @@ export class DenseProducts {
   }
 
   /** a·b into `out` [rows, columns]. Large matrices go by strips, which no result depends on. RunError where memory does not suffice. */
-  multiply(a: Float32Array, b: Float32Array, out: Float32Array, shape: DenseShape): void {
-    const { rows, depth, columns } = shape
+  multiply(a: Factor, b: Factor, out: Float32Array, { rows, depth, columns }: DenseShape): void {
     if (depth === 0) {
       out.fill(0)
       return
@@ -69,15 +85,17 @@ export class DenseProducts {
     const most = Math.min(this.#strips.left / 4 / depth, this.#strips.out / 4 / roundUp(someColumns, 8))
     const someRows = Math.min(rows, Math.max(tileRows, Math.floor(most / tileRows) * tileRows))
     this.#left = this.#room(this.#left, roundUp(someRows, tileRows) * depth)
+    if (a.transposed) this.#turning = this.#room(this.#turning, someRows * depth)
     this.#right = this.#room(this.#right, someColumns * depth)
     this.#out = this.#room(this.#out, roundUp(someRows, tileRows) * roundUp(someColumns, 8))
     for (let left = 0; left < columns; left += someColumns) {
       const width = Math.min(columns, left + someColumns) - left
-      this.#copyRight(b, shape, left, width)
+      if (b.transposed) this.#copy(b, left, width, 0, depth, this.#right.at)
+      else this.#copy(b, 0, depth, left, width, this.#right.at)
       for (let top = 0; top < rows; top += someRows) {
         const height = Math.min(rows, top + someRows) - top
-        this.#floats(this.#left.at, height * depth).set(a.subarray(top * depth, (top + height) * depth))
-        this.#run(height, width, shape)
+        this.#copyLeft(a, top, height, depth)
+        this.#run(height, width, depth, b.transposed)
         this.#collect(out, top, height, left, width, columns)
       }
     }
@@ -87,15 +105,25 @@ export class DenseProducts {
     await this.#lanes.close()
   }
 
-  /** Columns `left` to `left + width` of b, or those rows of its transpose. */
-  #copyRight(b: Float32Array, { depth, columns, transposed }: DenseShape, left: number, width: number): void {
-    const place = this.#floats(this.#right.at, width * depth)
-    if (transposed) place.set(b.subarray(left * depth, (left + width) * depth))
-    else if (width === columns) place.set(b)
-    else for (let k = 0; k < depth; k++) place.set(b.subarray(k * columns + left, k * columns + left + width), k * width)
+  /** Rows of a as the kernel has them, one after the other. */
+  #copyLeft(a: Factor, top: number, height: number, depth: number): void {
+    if (!a.transposed) {
+      this.#copy(a, top, height, 0, depth, this.#left.at)
+      return
+    }
+    this.#copy(a, 0, depth, top, height, this.#turning.at)
+    this.#transpose(this.#turning.at, height * 4, depth, height, this.#left.at, depth * 4)
   }
 
-  #run(rows: number, columns: number, { depth, transposed }: DenseShape): void {
+  /** Some rows and columns of what lies in memory, without gaps. */
+  #copy({ values, pitch, from }: Factor, top: number, rows: number, left: number, columns: number, at: number): void {
+    const place = this.#floats(at, rows * columns)
+    const first = top * pitch + from + left
+    if (columns === pitch) place.set(values.subarray(first, first + rows * columns))
+    else for (let i = 0; i < rows; i++) place.set(values.subarray(first + i * pitch, first + i * pitch + columns), i * columns)
+  }
+
+  #run(rows: number, columns: number, depth: number, transposed: boolean): void {
     const panels = Math.ceil(columns / panelColumns)
     const chunks = panels * Math.ceil(rows / CHUNK_ROWS)
     const job = new Int32Array(this.#memory.buffer, this.#job, JOB)

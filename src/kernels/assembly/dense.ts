@@ -1,5 +1,6 @@
 import { panelColumns, panelDepth, tileRows } from '../tiles'
 import { tile } from './tile'
+import { transpose } from './transpose'
 
 /*
  * Products of plain float32 matrices, by several lanes at once. Each sum takes its terms in order, one float32 product and one float32 sum
@@ -42,34 +43,7 @@ function pack(b: usize, pitch: usize, top: usize, depth: usize, column: usize, c
 function packTransposed(b: usize, pitch: usize, top: usize, depth: usize, column: usize, columns: usize, panel: usize): void {
   const count = min(WIDTH, columns - column)
   if (count < WIDTH) memory.fill(panel, 0, depth * PANEL)
-  const whole = depth & ~3
-  let j: usize = 0
-  for (; j + 4 <= count; j += 4) {
-    const from = b + (column + j) * pitch + top * 4
-    const to = panel + j * 4
-    for (let i: usize = 0; i < whole; i += 4) {
-      const r0 = v128.load(from + i * 4)
-      const r1 = v128.load(from + pitch + i * 4)
-      const r2 = v128.load(from + pitch * 2 + i * 4)
-      const r3 = v128.load(from + pitch * 3 + i * 4)
-      const l0 = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5)
-      const l1 = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5)
-      const h0 = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7)
-      const h1 = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7)
-      const out = to + i * PANEL
-      v128.store(out, v128.shuffle<i64>(l0, l1, 0, 2))
-      v128.store(out + PANEL, v128.shuffle<i64>(l0, l1, 1, 3))
-      v128.store(out + PANEL * 2, v128.shuffle<i64>(h0, h1, 0, 2))
-      v128.store(out + PANEL * 3, v128.shuffle<i64>(h0, h1, 1, 3))
-    }
-    for (let i = whole; i < depth; i++) {
-      for (let c: usize = 0; c < 4; c++) store<f32>(to + i * PANEL + c * 4, load<f32>(from + c * pitch + i * 4))
-    }
-  }
-  for (; j < count; j++) {
-    const from = b + (column + j) * pitch + top * 4
-    for (let i: usize = 0; i < depth; i++) store<f32>(panel + i * PANEL + j * 4, load<f32>(from + i * 4))
-  }
+  transpose(b + column * pitch + top * 4, pitch, count, depth, panel, PANEL)
 }
 
 /** Rows `from` to `to` of out = a b, a multiple of 4 of them, in one panel of columns. */
