@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { sumRows } from '../engine/sum-rows.ts'
 import type { InputStatistics } from '../report/statistics.ts'
 
 /** Channels that are named, largest first. */
@@ -19,7 +20,7 @@ export class InputSums {
     if (this.#tokens >= ENOUGH) return
     const before = this.#sums
     this.#sums = tf.tidy(() => {
-      const own = [tf.min(input), tf.max(input), tf.sum(tf.square(input), 0)]
+      const own = [tf.min(input), tf.max(input), sumRows(tf.square(input))]
       if (before.length === 0) return own
       const [low, high, sum] = before
       return [tf.minimum(low, own[0]), tf.maximum(high, own[1]), tf.add(sum, own[2])]

@@ -1,5 +1,6 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { sumRows } from '../../engine/sum-rows.ts'
 import { RunError } from '../../util/errors.ts'
 import type { Stage } from '../modifier.ts'
 
@@ -11,7 +12,7 @@ export interface ChannelRanges {
 
 /** Errors: RunError when an input is not finite, naming the stage and the channel. */
 export async function measureRanges(stage: Stage): Promise<ChannelRanges> {
-  const [low, high] = await measured(stage, (x) => [tf.min<Tensor1D>(x, 0), tf.max<Tensor1D>(x, 0), tf.sum<Tensor1D>(x, 0)], [
+  const [low, high] = await measured(stage, (x) => [tf.min<Tensor1D>(x, 0), tf.max<Tensor1D>(x, 0), sumRows(x)], [
     tf.minimum,
     tf.maximum,
     tf.add,
@@ -24,7 +25,7 @@ export async function measureMagnitudes(stage: Stage): Promise<Float32Array> {
   let tokens = 0
   const magnitudes = (x: Tensor2D) => {
     tokens += x.shape[0]
-    return [tf.sum<Tensor1D>(tf.abs(x), 0)]
+    return [sumRows(tf.abs(x))]
   }
   const [sum] = await measured(stage, magnitudes, [tf.add])
   return sum.map((value) => value / tokens)
@@ -35,7 +36,7 @@ export async function measureSquares(stage: Stage): Promise<Float32Array> {
   let tokens = 0
   const squares = (x: Tensor2D) => {
     tokens += x.shape[0]
-    return [tf.sum<Tensor1D>(tf.square(x), 0), tf.sum<Tensor1D>(x, 0)]
+    return [sumRows(tf.square(x)), sumRows(x)]
   }
   const [sum] = await measured(stage, squares, [tf.add, tf.add])
   return sum.map((value) => value / tokens)

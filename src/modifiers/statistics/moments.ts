@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { gramBands, readBands } from '../../engine/gram.ts'
 import { quickMatMul } from '../../engine/mat-mul.ts'
 import { roundsOutputs } from '../../engine/precision.ts'
+import { sumRows } from '../../engine/sum-rows.ts'
 import type { SymmetricMatrix } from '../../numerics/symmetric-matrix.ts'
 import { RunError } from '../../util/errors.ts'
 import { span } from '../../util/span.ts'
@@ -122,7 +123,7 @@ class MomentSum {
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
       const pull = view ? [quickMatMul(x, weighted(view.pull(input, batch)), true)] : []
-      const parts: Tensor[] = [...(this.#withMean ? [tf.sum(input, 0)] : []), ...pull]
+      const parts: Tensor[] = [...(this.#withMean ? [sumRows(input)] : []), ...pull]
       return {
         sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts,
         bands: gramBands(x, bandsBefore, this.#rounded),
