@@ -28,7 +28,8 @@ export async function inverseFactor(h: Float32Array, n: number, largestWhole = L
 
 function reversedFactor(h: Float32Array, n: number, largestWhole: number): Float32Array | null {
   // Reversing rows and columns of a row-major matrix is reversing its elements.
-  invertInPlace(new MatrixBlocks(h.reverse(), n), 0, n, largestWhole)
+  const reversed = new MatrixBlocks(h.reverse(), n)
+  tf.tidy(() => invertInPlace(reversed, 0, n, largestWhole))
   h.reverse()
   return isFactor(h, n) ? h : null
 }

@@ -7,9 +7,8 @@ import * as tf from '@tensorflow/tfjs-core'
 
 const dist = new URL('../../dist/', import.meta.url)
 const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
-const { linearMatMul, matMul, quickMatMul } = /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (
-  await import(new URL('engine/mat-mul.js', dist).href)
-)
+const { linearInput, linearMatMul, linearMatrix, linearProduct, matMul, quickMatMul } =
+  /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (await import(new URL('engine/mat-mul.js', dist).href))
 const { gramBands } = /** @type {typeof import('../../src/engine/gram.ts')} */ (await import(new URL('engine/gram.js', dist).href))
 
 await openEngine({ engine: 'native', threads: Number(process.argv[2]), precision: 'bfloat16' })
@@ -30,10 +29,14 @@ for (const [rows, depth, columns] of [
     for (let k = 0; k < depth; k++)
       for (let j = 0; j < columns; j++) expected[i * columns + j] += left[i * depth + k] * right[k * columns + j]
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  const turned = tf.transpose(b)
+  const weight = /** @type {Float32Array} */ (turned.dataSync())
+  const throughLinear = () => linearProduct(linearInput(a), linearMatrix(weight, columns, depth))
   for (const [name, product] of /** @type {const} */ ([
     ['exact', matMul(a, b)],
     ['quick', quickMatMul(a, b)],
     ['linear', linearMatMul(a, b)],
+    ['linear', throughLinear()],
   ])) {
     const found = product.dataSync()
     for (let i = 0; i < found.length; i++) worst[name] = Math.max(worst[name], Math.abs(found[i] - expected[i]) / largest)
@@ -44,11 +47,11 @@ for (const [rows, depth, columns] of [
     // Elements on the diagonal of sums of `rows` squares are the largest: rows / 3.
     for (let at = 0; at < found.length; at++) worst.linear = Math.max(worst.linear, Math.abs(found[at] - own[at]) / (rows / 3))
   }
-  const turned = tf.transpose(b)
   for (const tensor of [
     quickMatMul(a, b),
     linearMatMul(a, b),
     linearMatMul(a, turned, false, true),
+    throughLinear(),
     ...gramBands(a),
     ...gramBands(a, [], true),
   ])

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { inverseFactor } from '../../src/engine/inverse-factor.ts'
 import { hasNative, random, useEngine } from './engines.ts'
 
@@ -55,6 +55,23 @@ describe.runIf(hasNative)('inverseFactor on TensorFlow', () => {
     const h = hessian(n, 420)
     const [whole, blocks] = [await inverseFactor(h.slice(), n), await inverseFactor(h.slice(), n, largestWhole)]
     expect(whole?.every((value, i) => value === blocks?.[i])).toBe(true)
+  })
+
+  it.each([3, 8, 13, 20])('leaves no tensor on the engine when its operation %i fails', async (nth) => {
+    const before = tf.memory().numTensors
+    const backend = tf.backend() as unknown as { executeSingleOutput(...operands: unknown[]): unknown }
+    const original = backend.executeSingleOutput
+    let calls = 0
+    const spy = vi.spyOn(backend, 'executeSingleOutput').mockImplementation(function (this: unknown, ...operands) {
+      if (++calls === nth) throw new Error('out of memory')
+      return original.apply(this, operands)
+    })
+    try {
+      await expect(inverseFactor(hessian(400, 420), 400, 192)).rejects.toThrow('out of memory')
+    } finally {
+      spy.mockRestore()
+    }
+    expect(tf.memory().numTensors).toBe(before)
   })
 
   it('gives the same factor, but for last bits, where products with a triangle are by several blocks', { timeout: 60_000 }, async () => {
