@@ -29,7 +29,7 @@ function bandCuts(n: number): number[] {
 
 /**
  * The bands of xᵀx of x [rows, columns], added to those of `before`, which are disposed of one by one: with wide inputs the sums are most
- * of what a run holds. Both operands are rows of xᵀ, which are cut out in one piece. On TensorFlow, 2048 rows of 1536 columns: 40 ms, in
+ * of what a run holds. On TensorFlow, 2048 rows of 1536 columns: 40 ms, in
  * square blocks 47, whole 50.
  * `rounded`: sums may be rounded to bfloat16, batch by batch, where the run's precision does that (`roundsOutputs`): half the time.
  */
@@ -46,7 +46,7 @@ export function gramBands(x: tf.Tensor2D, before: readonly tf.Tensor2D[] = [], r
   })
 }
 
-/** The bands of xᵀx in float32, one by one. Runs within a tidy. */
+/** The bands of xᵀx in float32, one by one. Both factors are rows of xᵀ, which are cut out in one piece. Runs within a tidy. */
 function eachBand(x: tf.Tensor2D, cuts: readonly number[], visit: (make: () => tf.Tensor2D) => void): void {
   const [rows, columns] = x.shape
   const turned = tf.transpose(x)

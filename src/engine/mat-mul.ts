@@ -56,13 +56,13 @@ export function linearInput(x: tf.Tensor2D): LinearInput {
 
 /**
  * The matrix of a weight [rows, columns]; the caller disposes of its `values`. Float32 products want it transposed, but the largest, a head,
- * stays as it is on TensorFlow: beside its transpose it would take as much memory again as all that is made of it.
+ * stays as it is on TensorFlow and wasm: beside its transpose it would take as much memory again as all that is made of it.
  */
 export function linearMatrix(weight: Float32Array, rows: number, columns: number, isLargest = false): LinearMatrix {
   return tf.tidy(() => {
     const stored = tf.tensor2d(weight, [rows, columns])
     if (roundsFactors()) return { values: toBfloat16(stored), isStored: true }
-    if (!isLargest || tf.getBackend() !== 'tensorflow') return { values: tf.transpose(stored), isStored: false }
+    if (!isLargest || tf.getBackend() === 'webgpu') return { values: tf.transpose(stored), isStored: false }
     // The array is let go of at the first operation: at once, lest it lies beside the first outputs.
     tf.slice(stored, [0, 0], [1, 1])
     return { values: stored, isStored: true }

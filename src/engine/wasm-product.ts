@@ -29,7 +29,11 @@ export async function openWasmProducts(threads: number): Promise<void> {
 export function wasmProduct(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   const [rows, depth] = sides(a, transposeA)
   const [inner, columns] = sides(b, transposeB)
-  if (inner !== depth) throw new RangeError(`Cannot multiply [${a.shape}] by [${b.shape}]: expected ${depth} rows, found ${inner}`)
+  if (inner !== depth) {
+    throw new RangeError(
+      `Cannot multiply [${[rows, depth]}] by [${[inner, columns]}]: found ${inner} rows in the second, expected ${depth}`,
+    )
+  }
   const [out, left, right, found] = withOutput([...a.shape.slice(0, -2), rows, columns], [a, b])
   const factor = (values: Float32Array, x: Tensor, i: number, transposed: boolean) => {
     const [height, pitch] = sides(x, false)

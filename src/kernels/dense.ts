@@ -27,7 +27,7 @@ type Transpose = (from: number, pitch: number, rows: number, columns: number, to
 
 /** Words of a job: see assembly/dense.ts. */
 const JOB = 12
-/** Bytes of the first factor that are in the kernels' memory at a time, of the second and of the product. */
+/** Bytes of the first factor that are in the kernels' memory at a time (twice where it is transposed), of the second and of the product. */
 const STRIPS = { left: 16 * 2 ** 20, right: 32 * 2 ** 20, out: 16 * 2 ** 20 }
 /** Rows of a panel of columns that a lane takes at a time: enough that packing the panel costs little beside, and lanes end together. */
 const CHUNK_ROWS = 256

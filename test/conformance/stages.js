@@ -128,7 +128,11 @@ async function compressAll(plan, stages, engineName) {
         targets,
       )
       for (const { weight, quantized, report } of linears) {
-        results.push({ codes: quantized.codes, error: errorOfOutputs(input, weight, dequantize(quantized), columns), told: report.error })
+        results.push({
+          codes: quantized.codes,
+          error: await errorOfOutputs(input, weight, dequantize(quantized), columns),
+          told: report.error,
+        })
       }
     }
     return results
@@ -144,9 +148,9 @@ async function compressAll(plan, stages, engineName) {
  * @param {Float32Array} values what stands for the weight
  * @param {number} columns
  */
-function errorOfOutputs(input, weight, values, columns) {
+async function errorOfOutputs(input, weight, values, columns) {
   const lost = weight.map((value, i) => value - values[i])
-  return squaredOutputs(input, lost, columns) / squaredOutputs(input, weight, columns)
+  return (await squaredOutputs(input, lost, columns)) / (await squaredOutputs(input, weight, columns))
 }
 
 /**
@@ -154,10 +158,13 @@ function errorOfOutputs(input, weight, values, columns) {
  * @param {Float32Array} weight
  * @param {number} columns
  */
-function squaredOutputs(input, weight, columns) {
-  return tf.tidy(() => {
+async function squaredOutputs(input, weight, columns) {
+  const outputs = tf.tidy(() => {
     const x = tf.tensor2d(input, [input.length / columns, columns])
-    const outputs = tf.matMul(x, tf.tensor2d(weight, [weight.length / columns, columns]), false, true)
-    return tf.sum(tf.square(outputs)).dataSync()[0]
+    return tf.matMul(x, tf.tensor2d(weight, [weight.length / columns, columns]), false, true)
   })
+  const values = /** @type {Float32Array} */ (await outputs.data())
+  outputs.dispose()
+  // In float64: of millions of float32 values a backend's sum can be off by some thousandths.
+  return values.reduce((sum, value) => sum + value * value, 0)
 }

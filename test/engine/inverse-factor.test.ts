@@ -57,7 +57,7 @@ describe.runIf(hasNative)('inverseFactor on TensorFlow', () => {
     expect(whole?.every((value, i) => value === blocks?.[i])).toBe(true)
   })
 
-  it.each([3, 8, 13, 20])('leaves no tensor on the engine when its operation %i fails', async (nth) => {
+  it.each([8, 13, 20])('leaves no tensor on the engine when its operation %i fails', async (nth) => {
     const before = tf.memory().numTensors
     const backend = tf.backend() as unknown as { executeSingleOutput(...operands: unknown[]): unknown }
     const original = backend.executeSingleOutput

@@ -50,6 +50,12 @@ describe.each(engines)('on %s', (engine) => {
       expect(() => tf.tidy(() => matMul(tensor(a), tensor(a)))).toThrow()
     })
 
+    it('gives an output for which the memory of the wasm backend has to grow', () => {
+      const [tall, wide] = [matrix(2500, 3, 3), matrix(3, 2500, 4)]
+      const actual = tf.tidy(() => matMul(tensor(tall), tensor(wide)).dataSync())
+      expectClose(actual, product(tall, wide), 3)
+    })
+
     it.each([
       [false, false],
       [true, false],

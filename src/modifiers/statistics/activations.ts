@@ -1,5 +1,6 @@
 import type { Tensor1D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { sumRows } from '../../engine/sum-rows.ts'
 import { RunError } from '../../util/errors.ts'
 import type { Stage } from '../modifier.ts'
 
@@ -20,12 +21,7 @@ export async function measureActivations(stage: Stage): Promise<ActivationStatis
   const parts: { tokens: number; tensors: Tensor1D[] }[] = []
   try {
     await stage.eachInput((x) => {
-      const tensors = tf.tidy(() => [
-        tf.sum<Tensor1D>(x, 0),
-        tf.sum<Tensor1D>(tf.square(x), 0),
-        tf.min<Tensor1D>(x, 0),
-        tf.max<Tensor1D>(x, 0),
-      ])
+      const tensors = tf.tidy(() => [sumRows(x), sumRows(tf.square(x)), tf.min<Tensor1D>(x, 0), tf.max<Tensor1D>(x, 0)])
       parts.push({ tokens: x.shape[0], tensors })
     })
     let [count, sum, squares, min, max] = [0, 0, 0, Infinity, -Infinity]
