@@ -5,6 +5,7 @@ import { RunError } from '../util/errors.ts'
 const JOBS = 0
 const OPEN = 1
 const AT_WORK = 2
+const PAGES = 3
 
 /** Bytes of the control words. */
 export const CONTROL_BYTES = 64
@@ -22,6 +23,7 @@ export type JobExport = 'products' | 'dense'
  */
 export class Lanes {
   readonly count: number
+  readonly #memory: WebAssembly.Memory
   readonly #words: Int32Array
   readonly #work: (job: number) => void
   readonly #job: number
@@ -35,6 +37,7 @@ export class Lanes {
   constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, name: JobExport, control: number, job: number, count: number) {
     const { exports } = new WebAssembly.Instance(module, { env: { memory } })
     this.count = count
+    this.#memory = memory
     this.#work = exports[name] as (job: number) => void
     this.#job = job
     this.#words = new Int32Array(memory.buffer, control, 4)
@@ -50,6 +53,7 @@ export class Lanes {
   run(): void {
     if (this.#failure) throw this.#failure
     const words = this.#words
+    Atomics.store(words, PAGES, this.#memory.buffer.byteLength / 65536)
     Atomics.store(words, OPEN, 1)
     Atomics.add(words, JOBS, 1)
     if (this.#workers.length > 0) Atomics.notify(words, JOBS)

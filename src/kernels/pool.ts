@@ -21,6 +21,7 @@ interface Batch {
  */
 export class WorkerPool implements Crew {
   readonly lanes: number
+  readonly #memory: WebAssembly.Memory
   readonly #workers: Worker[]
   /** The number of calls that have been taken, over all batches: who comes too late for a batch finds it past its end. */
   readonly #taken = new Int32Array(new SharedArrayBuffer(4))
@@ -31,6 +32,7 @@ export class WorkerPool implements Crew {
 
   constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, lanes: number) {
     this.lanes = lanes
+    this.#memory = memory
     this.#workers = Array.from({ length: lanes }, (_, lane) => this.#open({ module, memory, lane, taken: this.#taken }))
   }
 
@@ -44,9 +46,10 @@ export class WorkerPool implements Crew {
     this.#given = (first + calls.length) | 0
     return new Promise((resolve, reject) => {
       this.#batch = { name, results: new Array(calls.length).fill(0), left: calls.length, resolve, reject }
+      const bytes = this.#memory.buffer.byteLength
       for (const worker of this.#workers) {
         worker.ref()
-        worker.postMessage({ name, calls, first })
+        worker.postMessage({ name, calls, first, bytes })
       }
     })
   }

@@ -62,7 +62,8 @@ describe('oneshot: asked to stop', { timeout: 180_000 }, () => {
   )
 
   test('twice: quits at once', async () => {
-    const process = start(output, GPTQ)
+    // So many rows that the layer in hand takes longer than a second interruption has to wait.
+    const process = start(output, [...GPTQ, '--num-calibration-samples', '400'])
     await said(process, 'engine: wasm')
     process.child.kill('SIGINT')
     await said(process, 'Stopping after the layer in hand')
