@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { span } from '../util/span.ts'
-import { type Bfloat16Matrix, bfloat16Product, toBfloat16 } from './bfloat16-product.ts'
+import { isBfloat16, toBfloat16, toFloat32 } from './bfloat16.ts'
+import { bfloat16Product } from './bfloat16-product.ts'
 import { roundsOutputs, roundsProducts } from './precision.ts'
 import { tensorflowKernel } from './tensorflow-kernel.ts'
 import { wasmProduct } from './wasm-product.ts'
@@ -18,10 +19,11 @@ export function matMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transpose
 
 /**
  * As `matMul`, for the products that a run may take in lower precision (`Precision`): many tokens through a linear, and sums over many
- * tokens, where the roundings of single factors average out.
+ * tokens, where the roundings of single factors average out. Of an `a` in bfloat16, `b` is rounded to it, and the product too.
  */
 export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
-  return product(a, b, transposeA, transposeB, (left, right, transposed) => tf.matMul(left, right, false, transposed))
+  if (!isBfloat16(a)) return product(a, b, transposeA, transposeB, (left, right, transposed) => tf.matMul(left, right, false, transposed))
+  return tf.tidy(() => timed(a, b, transposeB, () => bfloat16Product(a, toBfloat16(b), transposeA, transposeB)))
 }
 
 /**
@@ -31,9 +33,7 @@ export function quickMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, tran
 export function linearMatMul(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
   if (!roundsFactors()) return quickMatMul(a, b, transposeA, transposeB)
   return product(a, b, transposeA, transposeB, (left, right, transposed) =>
-    left.rank === 2
-      ? bfloat16Product(toBfloat16(left as tf.Tensor2D), toBfloat16(right as tf.Tensor2D), false, transposed)
-      : exact(left, right, transposed),
+    left.rank === 2 ? toFloat32(bfloat16Product(toBfloat16(left), toBfloat16(right), false, transposed)) : exact(left, right, transposed),
   )
 }
 
@@ -69,11 +69,15 @@ export function linearMatrix(weight: Float32Array, rows: number, columns: number
   })
 }
 
-/** As `linearMatMul`, x · weightᵀ: [tokens, rows]. */
-export function linearProduct(x: LinearInput, { values, isStored }: LinearMatrix): tf.Tensor2D {
-  if (!roundsFactors()) return quickMatMul(x.values, values, false, isStored) as tf.Tensor2D
-  const multiply = () => bfloat16Product(x.values as Bfloat16Matrix, values as Bfloat16Matrix, false, isStored)
-  return timed(x.values, values, isStored, multiply) as tf.Tensor2D
+/**
+ * As `linearMatMul`, x · weightᵀ: [tokens, rows]. `mayBeRounded`: in bfloat16 where that is what the product is, for a caller that goes on
+ * with operations that take it.
+ */
+export function linearProduct(x: LinearInput, { values, isStored }: LinearMatrix, mayBeRounded = false): tf.Tensor2D {
+  return tf.tidy(() => {
+    const y = quickMatMul(x.values, values, false, isStored) as tf.Tensor2D
+    return mayBeRounded ? y : toFloat32(y)
+  })
 }
 
 /** Whether factors whose products may be rounded are rounded beforehand, by us and not by the backend. */

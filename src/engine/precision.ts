@@ -5,7 +5,8 @@ import type { EngineName } from './engine.ts'
 
 /**
  * What factors of the large products are rounded to. With AMX: those of the forward pass and of the statistics, whose results stay float32.
- * With AVX512_BF16 alone: those of linears, and their outputs. Sums, and all other arithmetic, are float32 in either.
+ * With AVX512_BF16 alone: those of linears, their outputs, and what attention and gated MLPs make of these. Sums, and all other arithmetic, are
+ * float32 in either.
  */
 export const PRECISIONS = ['float32', 'bfloat16'] as const
 export type Precision = (typeof PRECISIONS)[number]

@@ -34,8 +34,10 @@ export type StageSource =
 /** What a layer asks for: the outputs of `stage.linears` applied to `input`. Tensors in `keep` outlive the request. */
 export interface StageRequest {
   readonly stage: StageSpec
-  /** [tokens, columns] */
+  /** [tokens, columns], of float32 or bfloat16 (`engine/bfloat16.ts`). */
   readonly input: Tensor2D
+  /** The outputs may be in bfloat16, where products of the run are: only operations that take it come next. */
+  readonly mayBeRounded?: true
   readonly keep: readonly Tensor[]
   /** The residual stream [tokens, hidden] that the output is added to, one of `keep`; given where the stage `addsToResidual`. */
   readonly residual?: Tensor2D

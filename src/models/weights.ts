@@ -55,18 +55,18 @@ export function disposeLinear({ matrix, bias }: LinearTensors): void {
   bias?.dispose()
 }
 
-/** x [tokens, columns] through linears: [tokens, rows] each. */
-export function applyLinears(x: Tensor2D, linears: readonly LinearTensors[]): Tensor2D[] {
+/** x [tokens, columns] through linears: [tokens, rows] each. `mayBeRounded`: as `StageRequest` has it. */
+export function applyLinears(x: Tensor2D, linears: readonly LinearTensors[], mayBeRounded = false): Tensor2D[] {
   return tf.tidy(() => {
     const input = linearInput(x)
-    return linears.map((linear) => applyLinear(input, linear))
+    return linears.map((linear) => applyLinear(input, linear, mayBeRounded))
   })
 }
 
 /** The same for one linear, of inputs that others go through too. */
-export function applyLinear(x: LinearInput, { matrix, bias }: LinearTensors): Tensor2D {
+export function applyLinear(x: LinearInput, { matrix, bias }: LinearTensors, mayBeRounded = false): Tensor2D {
   return tf.tidy(() => {
-    const y = linearProduct(x, matrix)
+    const y = linearProduct(x, matrix, mayBeRounded && !bias)
     return bias ? tf.add(y, bias) : y
   })
 }

@@ -139,6 +139,8 @@ export interface Stage {
   readonly memory?: SpareMemory
   /** Shows every calibration batch's input [tokens, columns]; the tensor is only valid during the call. Rejects in runs without data. */
   eachInput(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
+  /** As `eachInput`; tensors may be in bfloat16, as factors of products in a run of that precision are. Absent in runs without data. */
+  eachFactor?(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void>
   /**
    * Divides the input channels [columns] by `divisors` and multiplies the columns of all linears of the stage by them, which changes
    * nothing before rounding: the norm or linear that the inputs come from takes up the division in its stored weights. Statistics of

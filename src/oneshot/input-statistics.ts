@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { toFloat32 } from '../engine/bfloat16.ts'
 import { sumRows } from '../engine/sum-rows.ts'
 import type { InputStatistics } from '../report/statistics.ts'
 
@@ -15,12 +16,13 @@ export class InputSums {
   #sums: Tensor[] = []
   #tokens = 0
 
-  /** Takes in [tokens, channels], if there are not enough yet; nothing is read from the engine. */
+  /** Takes in [tokens, channels] of float32 or bfloat16, if there are not enough yet; nothing is read from the engine. */
   add(input: Tensor2D): void {
     if (this.#tokens >= ENOUGH) return
     const before = this.#sums
     this.#sums = tf.tidy(() => {
-      const own = [tf.min(input), tf.max(input), sumRows(tf.square(input))]
+      const x = toFloat32(input)
+      const own = [tf.min(x), tf.max(x), sumRows(tf.square(x))]
       if (before.length === 0) return own
       const [low, high, sum] = before
       return [tf.minimum(low, own[0]), tf.maximum(high, own[1]), tf.add(sum, own[2])]

@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { toFloat32 } from '../engine/bfloat16.ts'
 import { breathe } from '../engine/breathe.ts'
 import type { LayerWalk } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
@@ -94,8 +95,8 @@ export class Streams {
     return this.#originals !== null
   }
 
-  /** Shows the stage's input of each batch. */
-  async each(visit: (input: Tensor2D, batch: CalibrationBatch) => void): Promise<void> {
+  /** Shows the stage's input of each batch: in float32, or `asStored`, which may be bfloat16. */
+  async each(visit: (input: Tensor2D, batch: CalibrationBatch) => void, asStored = false): Promise<void> {
     for (const [i, { shape, heldBack }] of this.#batches.entries()) {
       const { input, residual = null } = this.#compressed[i].request
       const [residualAfter] = this.#ahead[i] ?? []
@@ -103,10 +104,14 @@ export class Streams {
       const shown = [input, residual, residualAfter, original?.input, original?.residual].flatMap((tensor) => tensor ?? [])
       await this.#store.load(shown)
       const after = original?.residual && residualAfter ? tf.add<Tensor2D>(original.residual, residualAfter) : null
+      const own = asStored ? input : toFloat32(input)
+      const originalInput = original ? toFloat32(original.input) : null
       try {
-        visit(input, { ...shape, heldBack, residual, original: original ? { input: original.input, residualAfter: after } : null })
+        visit(own, { ...shape, heldBack, residual, original: originalInput && { input: originalInput, residualAfter: after } })
       } finally {
         after?.dispose()
+        if (own !== input) own.dispose()
+        if (originalInput !== original?.input) originalInput?.dispose()
       }
       await this.#store.park(shown)
       await this.#breathe()
@@ -119,7 +124,7 @@ export class Streams {
     try {
       for (const walker of [...this.#compressed, ...(this.#originals ?? [])]) {
         await this.#store.load([walker.request.input])
-        walker.replaceInput((input) => tf.div(input, divisor))
+        walker.replaceInput((input) => tf.div(toFloat32(input), divisor))
         await this.#store.park(walker.held)
         await this.#breathe()
       }
@@ -190,6 +195,6 @@ export class Streams {
 }
 
 async function answerWith(walker: Walker, linears: readonly LinearTensors[]): Promise<void> {
-  const { input } = walker.request
-  await walker.answer(applyLinears(input, linears))
+  const { input, mayBeRounded } = walker.request
+  await walker.answer(applyLinears(input, linears, mayBeRounded))
 }

@@ -1,4 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core'
+import { toFloat32 } from '../engine/bfloat16.ts'
 import { releaseMemory, restoreMemory } from '../engine/tensor-memory.ts'
 import type { Shelf } from '../numerics/symmetric-matrix.ts'
 import { span } from '../util/span.ts'
@@ -16,11 +17,21 @@ export interface TensorStore {
   readonly shelf: Shelf | null
 }
 
+/** The values of a tensor of float32 or bfloat16. */
+async function valuesOf(tensor: Tensor): Promise<Float32Array> {
+  const wide = toFloat32(tensor)
+  try {
+    return await wide.data<'float32'>()
+  } finally {
+    if (wide !== tensor) wide.dispose()
+  }
+}
+
 /** Keeps everything in memory. */
 export const inMemory: TensorStore = {
   load: async () => {},
   park: async () => {},
-  values: (tensor) => tensor.data<'float32'>(),
+  values: valuesOf,
   shelf: null,
 }
 
@@ -34,7 +45,7 @@ interface Parked {
 
 /**
  * Keeps tensors in a scratch file and their memory free, but for those at hand. As float32 comes back to the bit, results are the same with
- * it and without.
+ * it and without; what was in bfloat16 comes back in float32, with the same values.
  */
 export class ScratchStore implements TensorStore {
   readonly #file: ScratchFile
@@ -81,11 +92,11 @@ export class ScratchStore implements TensorStore {
 
   async values(tensor: Tensor): Promise<Float32Array> {
     const parked = this.#parked.get(tensor.dataId)
-    return parked && !parked.loaded ? this.#file.read(parked.place) : tensor.data<'float32'>()
+    return parked && !parked.loaded ? this.#file.read(parked.place) : valuesOf(tensor)
   }
 
   async #write(tensor: Tensor): Promise<Parked> {
-    const values = await tensor.data<'float32'>()
+    const values = await valuesOf(tensor)
     const place = await span('io', 'scratch write', () => this.#file.write(values))
     const parked = { place, owners: new Set([tensor]), loaded: true }
     this.#parked.set(tensor.dataId, parked)

@@ -294,6 +294,7 @@ function openStage(
     ...(store.shelf && { shelf: store.shelf }),
     ...(memory && { memory }),
     eachInput: streams ? (visit) => streams.each(visit) : noInputs,
+    ...(streams && { eachFactor: (visit) => streams.each(visit, true) }),
     rescaleInputs: streams ? (divisors) => rescaleInputs(plan, layer, spec, inHand, streams, divisors) : noInputs,
   }
 }

@@ -9,6 +9,11 @@ const dist = new URL('../../dist/', import.meta.url)
 const { openEngine } = /** @type {typeof import('../../src/engine/open.ts')} */ (await import(new URL('engine/open.js', dist).href))
 const { linearInput, linearMatMul, linearMatrix, linearProduct, matMul, quickMatMul } =
   /** @type {typeof import('../../src/engine/mat-mul.ts')} */ (await import(new URL('engine/mat-mul.js', dist).href))
+const { toBfloat16, toFloat32 } = /** @type {typeof import('../../src/engine/bfloat16.ts')} */ (
+  await import(new URL('engine/bfloat16.js', dist).href)
+)
+const { softmax } = /** @type {typeof import('../../src/engine/softmax.ts')} */ (await import(new URL('engine/softmax.js', dist).href))
+const { swish } = /** @type {typeof import('../../src/engine/swish.ts')} */ (await import(new URL('engine/swish.js', dist).href))
 const { gramBands } = /** @type {typeof import('../../src/engine/gram.ts')} */ (await import(new URL('engine/gram.js', dist).href))
 
 await openEngine({ engine: 'native', threads: Number(process.argv[2]), precision: 'bfloat16' })
@@ -56,6 +61,14 @@ for (const [rows, depth, columns] of [
     ...gramBands(a, [], true),
   ])
     hash.update(new Uint8Array(tensor.dataSync().buffer))
+}
+
+// Attention's products, a matrix for each head, and what stands between them.
+for (const keys of [128, 384]) {
+  const heads = [384, keys, keys].map((rows, i) => toBfloat16(tf.randomUniform([12, rows, 64], -1, 1, 'float32', i + 3)))
+  const weights = softmax(quickMatMul(heads[0], heads[1], false, true))
+  for (const tensor of [weights, quickMatMul(weights, heads[2]), swish(heads[0])])
+    hash.update(new Uint8Array(toFloat32(tensor).dataSync().buffer))
 }
 
 // TensorFlow's own tensors of a product, which tfjs does not count: four megabytes if they stayed.

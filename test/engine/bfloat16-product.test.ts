@@ -1,23 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { isBfloat16 } from '../../src/engine/bfloat16.ts'
 import { gramBands, readBands } from '../../src/engine/gram.ts'
 import { linearInput, linearMatMul, linearMatrix, linearProduct } from '../../src/engine/mat-mul.ts'
 import { openEngine } from '../../src/engine/open.ts'
-import { requirePrecision, roundsOutputs } from '../../src/engine/precision.ts'
+import { roundsOutputs } from '../../src/engine/precision.ts'
 import { applyLinears, disposeLinear, headTensors, linearTensors } from '../../src/models/weights.ts'
 import { roundBf16 } from '../../src/numerics/bf16.ts'
-import { hasNative, random } from './engines.ts'
+import { hasBfloat16, random } from './engines.ts'
 
 const [TOKENS, COLUMNS, ROWS] = [37, 96, 23]
-
-function hasInstructions(): boolean {
-  try {
-    requirePrecision('bfloat16', 'native')
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** x·wᵀ in float64 of values in bfloat16: [rows of x, rows of w]. */
 function expected(x: Float32Array, w: Float32Array, columns: number): number[] {
@@ -45,7 +37,7 @@ function expectRounded(actual: ArrayLike<number>, exact: readonly number[], term
   expect(rounded).toEqual(Float32Array.from(actual))
 }
 
-describe.runIf(hasNative && hasInstructions())('with bfloat16 products', () => {
+describe.runIf(hasBfloat16)('with bfloat16 products', () => {
   const x = random(TOKENS * COLUMNS, 1)
   const w = random(ROWS * COLUMNS, 2)
   const bias = random(ROWS, 3)
@@ -84,6 +76,21 @@ describe.runIf(hasNative && hasInstructions())('with bfloat16 products', () => {
     tf.dispose([input, ...outputs])
   })
 
+  it('outputs that may be rounded are in bfloat16 where products are, but for those with a bias', () => {
+    const input = tf.tensor2d(x, [TOKENS, COLUMNS])
+    const linears = [linearTensors(w, null, spec), linearTensors(w, bias, spec)]
+    const [plain, shifted] = applyLinears(input, linears)
+    const [rounded, alsoShifted] = applyLinears(input, linears, true)
+    expect([plain, shifted, alsoShifted].some(isBfloat16)).toBe(false)
+    expect(isBfloat16(rounded)).toBe(roundsOutputs())
+    // As inputs of the next linear both are the same.
+    const square = linearTensors(random(ROWS * ROWS, 4), null, { ...spec, columns: ROWS })
+    const next = [plain, rounded].map((own) => applyLinears(own, [square])[0])
+    expect(next[1].dataSync()).toEqual(next[0].dataSync())
+    ;[...linears, square].forEach(disposeLinear)
+    tf.dispose([input, plain, shifted, rounded, alsoShifted, ...next])
+  })
+
   it('leaves nothing behind when a product cannot be', () => {
     const input = tf.tensor2d(x, [COLUMNS, TOKENS])
     const linears = [linearTensors(w, bias, spec)]
@@ -93,7 +100,7 @@ describe.runIf(hasNative && hasInstructions())('with bfloat16 products', () => {
   })
 
   it('sums of one band and of several are rounded ones', async () => {
-    for (const columns of [96, 400]) {
+    for (const columns of [96, 600]) {
       const values = random(TOKENS * columns, columns)
       const turned = values.map((_, at) => values[(at % TOKENS) * columns + Math.floor(at / TOKENS)])
       const bands = tf.tidy(() => gramBands(tf.tensor2d(values, [TOKENS, columns]), [], true))

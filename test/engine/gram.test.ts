@@ -4,8 +4,8 @@ import { gramBands, quadraticForms, readBands, timesSymmetric } from '../../src/
 import { SymmetricMatrix } from '../../src/numerics/symmetric-matrix.ts'
 import { engines, random, useEngine } from './engines.ts'
 
-// One band below 384 columns, then one for each 192, four at most; widths need not divide.
-const WIDTHS = [32, 255, 383, 384, 577, 770]
+// One band below 512 columns, then one for each 256, four at most; widths need not divide.
+const WIDTHS = [32, 255, 511, 512, 577, 770, 1026]
 const ROWS = 24
 
 /** xᵀx in float64. */
@@ -65,7 +65,7 @@ describe.each(engines)('on %s', (engine) => {
     for (let row = 0; row < 5; row++) expect(Math.abs(actual[row] / expected[row] - 1)).toBeLessThan(1e-5)
     expect(again).toEqual(actual)
   })
-  it.each([384, 577, 770])('quadraticForms counts what is beyond the diagonal blocks twice, with %i columns in bands', async (n) => {
+  it.each([512, 577, 770])('quadraticForms counts what is beyond the diagonal blocks twice, with %i columns in bands', async (n) => {
     const h = Float32Array.from(product(random(ROWS * n, 3), n))
     const x = tf.tensor2d(random(ROWS * n, 3), [ROWS, n])
     const matrix = await readBands(gramBands(x))

@@ -8,10 +8,12 @@ export interface Activation {
   apply(x: Tensor2D): Tensor2D
   /** f(a x) = a f(x) for a > 0: then rows of the linear before it can be rescaled. */
   readonly homogeneous: boolean
+  /** It takes x in bfloat16, too. */
+  readonly takesBfloat16?: true
 }
 
 /** x * sigmoid(x), also called swish (arXiv 1702.03118). */
-export const silu: Activation = { apply: swish, homogeneous: false }
+export const silu: Activation = { apply: swish, homogeneous: false, takesBfloat16: true }
 
 const relu: Activation = { apply: (x) => tf.relu(x), homogeneous: true }
 

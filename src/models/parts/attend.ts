@@ -1,5 +1,7 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { isBfloat16, toBfloat16, toFloat32 } from '../../engine/bfloat16.ts'
+import { add, concat, reshape, slice, transpose } from '../../engine/either-ops.ts'
 import { exchangeHalves } from '../../engine/exchange-halves.ts'
 import { quickMatMul } from '../../engine/mat-mul.ts'
 import { softmax } from '../../engine/softmax.ts'
@@ -70,12 +72,19 @@ export function* attend(
   keep: readonly Tensor[] = [],
 ): Generator<HostRequest, Tensor2D, readonly Tensor2D[]> {
   const { rows, length } = batch
+  // What a cache, a bend or a penalty by distance does is done in float32.
+  const isPlain = cap === null && !sinks && mask.rank === 2 && !observeCache && !throughCache && !attendCached
+  const rounds = isPlain && isBfloat16(v)
   const [queries, keys, values] = tf.tidy(() => {
-    const turned = (x: Tensor3D, of: 'queries' | 'keys') => afterRotation(rotation ? rotate(x, rotation) : x, of)
+    const asMultiplied = <T extends Tensor>(x: T) => (rounds ? toBfloat16(x) : toFloat32(x))
+    const turned = (x: Tensor2D, count: number, of: 'queries' | 'keys') => {
+      const own = toFloat32(splitHeads(x, count, rows, length))
+      return afterRotation(rotation ? rotate(own, rotation) : own, of)
+    }
     return [
-      tf.mul(turned(splitHeads(q, heads, rows, length), 'queries'), scale),
-      turned(splitHeads(k, kvHeads, rows, length), 'keys'),
-      splitHeads(v, kvHeads, rows, length),
+      asMultiplied(tf.mul(turned(q, heads, 'queries'), scale)),
+      asMultiplied(turned(k, kvHeads, 'keys')),
+      asMultiplied(splitHeads(v, kvHeads, rows, length)),
     ] as [Tensor3D, Tensor3D, Tensor3D]
   })
   if (observeCache) tf.tidy(() => byRow(keys, values, rows, observeCache))
@@ -96,15 +105,15 @@ export function* attend(
   const hiding = throughCache ? tf.clone(mask) : mask
   const cached = throughCache ? yield* fromCache(keys, values, rows, throughCache, [...keep, queries, hiding]) : [keys, values]
   const mixed = tf.tidy(() => {
-    const groups = tf.reshape(queries, [rows * kvHeads, heads / kvHeads, length, headDim])
+    const groups = reshape(queries, [rows * kvHeads, heads / kvHeads, length, headDim])
     const [ownKeys, ownValues] = cached
     const blocks: Tensor[] = []
     for (let from = 0; from < length; from += QUERY_BLOCK) {
       const to = Math.min(length, from + QUERY_BLOCK)
       blocks.push(tf.tidy(() => mixBlock(groups, ownKeys, ownValues, from, to, { rows, heads, cap, mask: hiding, sinks })))
     }
-    const joined = tf.reshape(blocks.length === 1 ? blocks[0] : tf.concat(blocks, 2), [rows, heads, length, valueDim])
-    return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), [rows * length, heads * valueDim]) as Tensor2D
+    const joined = reshape(blocks.length === 1 ? blocks[0] : concat(blocks, 2), [rows, heads, length, valueDim])
+    return reshape<Tensor2D>(transpose(joined, [0, 2, 1, 3]), [rows * length, heads * valueDim])
   })
   tf.dispose([queries, ...cached])
   return mixed
@@ -121,19 +130,19 @@ function mixBlock(
 ): Tensor {
   const [pairs, group, , headDim] = queries.shape
   const count = to - from
-  const block = tf.reshape(tf.slice(queries, [0, 0, from, 0], [pairs, group, count, headDim]), [pairs, group * count, headDim])
-  const seen = (x: Tensor3D) => (to === x.shape[1] ? x : tf.slice(x, [0, 0, 0], [pairs, to, x.shape[2]]))
-  const scores = softcap(tf.reshape(quickMatMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
+  const block = reshape(slice(queries, [0, 0, from, 0], [pairs, group, count, headDim]), [pairs, group * count, headDim])
+  const seen = (x: Tensor3D) => (to === x.shape[1] ? x : slice(x, [0, 0, 0], [pairs, to, x.shape[2]]))
+  const scores = softcap(reshape(quickMatMul(block, seen(keys), false, true), [rows, heads, count, to]), cap)
   const start = mask.shape.map(() => 0)
   start[start.length - 2] = from
   const hidden = tf.slice(mask, start, [...mask.shape.slice(0, -2), count, to])
-  const weights = softmaxWithSinks(tf.add(scores, hidden), sinks)
-  return tf.reshape(quickMatMul(tf.reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
+  const weights = softmaxWithSinks(add(scores, hidden), sinks)
+  return reshape(quickMatMul(reshape(weights, [pairs, group * count, to]), seen(values)), [pairs, group, count, -1])
 }
 
 /** [rows * length, count * channels] as heads, [rows * count, length, channels]. */
 function splitHeads(x: Tensor2D, count: number, rows: number, length: number): Tensor3D {
-  return tf.reshape(tf.transpose(tf.reshape(x, [rows, length, count, -1]), [0, 2, 1, 3]), [rows * count, length, -1])
+  return reshape(transpose(reshape(x, [rows, length, count, -1]), [0, 2, 1, 3]), [rows * count, length, -1])
 }
 
 /** Shows keys and values [rows * kvHeads, length, channels] one row after the other. */

@@ -1,5 +1,5 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
-import * as tf from '@tensorflow/tfjs-core'
+import { multiply, split } from '../../engine/either-ops.ts'
 import type { LayerWalk, LinearSpec, StageSource, StageSpec } from '../architecture.ts'
 import { type Activation, silu } from './activations.ts'
 import type { PartMaker, Scope } from './part.ts'
@@ -32,7 +32,8 @@ export function gatedMlp(spec: MlpSpec & { readonly names?: Names }): PartMaker 
     down,
     // Before `down` each channel of `up` is multiplied by the gate's: its rows can be rescaled.
     { name: up },
-    ([gated, raised]) => tf.mul(activation.apply(gated), raised),
+    ([gated, raised]) => multiply(activation.apply(gated), raised),
+    activation.takesBfloat16,
   )
 }
 
@@ -41,10 +42,17 @@ export function fusedGatedMlp(spec: MlpSpec & { readonly names?: { readonly gate
   const { gateUp = 'gate_up_proj', down = 'down_proj' } = spec.names ?? {}
   const { activation = silu } = spec
   const rows = Array.from({ length: spec.inner }, (_, row) => spec.inner + row)
-  return mlp(spec, [{ name: gateUp, rows: 2 * spec.inner }], down, { name: gateUp, rows }, ([both]) => {
-    const [gated, raised] = tf.split<Tensor2D>(both, 2, 1)
-    return tf.mul(activation.apply(gated), raised)
-  })
+  return mlp(
+    spec,
+    [{ name: gateUp, rows: 2 * spec.inner }],
+    down,
+    { name: gateUp, rows },
+    ([both]) => {
+      const [gated, raised] = split(both, [spec.inner, spec.inner], 1)
+      return multiply(activation.apply(gated), raised)
+    },
+    activation.takesBfloat16,
+  )
 }
 
 /** down(activation(up(x))). */
@@ -62,6 +70,7 @@ function mlp(
   last: string,
   source: { readonly name: string; readonly rows?: readonly number[] } | null,
   between: (outputs: readonly Tensor2D[]) => Tensor2D,
+  mayBeRounded?: true,
 ): PartMaker {
   const full = (name: string) => (module === '' ? name : `${module}.${name}`)
   const linear = (name: string, rows: number, columns: number): LinearSpec => ({
@@ -87,7 +96,7 @@ function mlp(
       parameters: [],
       tables: [],
       *run(input: Tensor2D, _: Scope, keep: readonly Tensor[], residual?: Tensor2D): LayerWalk {
-        const outputs = yield { stage: inputs, input, keep }
+        const outputs = yield { stage: inputs, input, keep, ...(mayBeRounded && { mayBeRounded }) }
         const [out] = yield { stage: output, input: between(outputs), keep, ...(residual && { residual }) }
         return out
       },

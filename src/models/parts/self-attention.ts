@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
-import * as tf from '@tensorflow/tfjs-core'
+import { toFloat32 } from '../../engine/bfloat16.ts'
+import { reshape, split } from '../../engine/either-ops.ts'
 import type { LayerWalk, LinearSpec, ParameterSpec, StageSpec } from '../architecture.ts'
 import { type AttentionShape, attend, rotationOf } from './attend.ts'
 import type { Norm } from './norm.ts'
@@ -82,12 +83,12 @@ function partOf(spec: SelfAttentionSpec, mask: Table, { source, addsToResidual }
   const sinks: ParameterSpec[] = spec.sinks ? [{ name: `${module}.${spec.sinks}`, shape: [heads] }] : []
 
   function* run(input: Tensor2D, scope: Scope, keep: readonly Tensor[], residual?: Tensor2D): LayerWalk {
-    const projected = yield { stage: inputs, input, keep }
+    const projected = yield { stage: inputs, input, keep, mayBeRounded: true }
     const [queries, keys, values] = fused ? splitFused(projected[0], spec, fused.order) : projected
     const rotation = rotary && rotationOf(rotary, scope)
     const mixed = yield* attend(
-      spec.queryNorm?.apply(queries, scope) ?? queries,
-      spec.keyNorm?.apply(keys, scope) ?? keys,
+      spec.queryNorm?.apply(toFloat32(queries), scope) ?? queries,
+      spec.keyNorm?.apply(toFloat32(keys), scope) ?? keys,
       values,
       spec,
       {
@@ -131,11 +132,11 @@ function splitFused(
   const tokens = x.shape[0]
   const perGroup = [(heads / kvHeads) * headDim, headDim, valueDim]
   if (order === 'blocks')
-    return tf.split(
+    return split(
       x,
       perGroup.map((size) => size * kvHeads),
       1,
     ) as [Tensor2D, Tensor2D, Tensor2D]
-  const groups = tf.split(tf.reshape(x, [tokens * kvHeads, -1]), perGroup, 1)
-  return groups.map((part) => tf.reshape(part, [tokens, -1])) as [Tensor2D, Tensor2D, Tensor2D]
+  const groups = split(reshape<Tensor2D>(x, [tokens * kvHeads, -1]), perGroup, 1)
+  return groups.map((part) => reshape(part, [tokens, -1])) as [Tensor2D, Tensor2D, Tensor2D]
 }

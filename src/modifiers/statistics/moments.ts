@@ -1,5 +1,6 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
+import { toFloat32 } from '../../engine/bfloat16.ts'
 import { gramBands, readBands } from '../../engine/gram.ts'
 import { quickMatMul } from '../../engine/mat-mul.ts'
 import { roundsOutputs } from '../../engine/precision.ts'
@@ -72,9 +73,8 @@ async function measured(stage: Stage, { holdBack, view, exact = false }: Moments
   const fitted = new MomentSum(settings)
   const heldBack = new MomentSum(settings)
   try {
-    await span('step', 'moments', () =>
-      stage.eachInput((input, batch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view)),
-    )
+    const visit = (input: Tensor2D, batch: CalibrationBatch) => (holdBack && batch.heldBack ? heldBack : fitted).add(input, batch, view)
+    await span('step', 'moments', () => (rounded && stage.eachFactor ? stage.eachFactor(visit) : stage.eachInput(visit)))
     const found = {
       fitted: await fitted.take(stage.name),
       heldBack: heldBack.tokens > 0 ? await heldBack.take(stage.name) : null,
@@ -123,7 +123,7 @@ class MomentSum {
       const weighted = <T extends Tensor2D>(x: T): T => (root ? tf.mul<T>(x, root) : x)
       const x = weighted(input)
       const pull = view ? [quickMatMul(x, weighted(view.pull(input, batch)), true)] : []
-      const parts: Tensor[] = [...(this.#withMean ? [sumRows(input)] : []), ...pull]
+      const parts: Tensor[] = [...(this.#withMean ? [sumRows(toFloat32(input))] : []), ...pull]
       return {
         sums: before.length > 0 ? parts.map((part, i) => tf.add(before[i], part)) : parts,
         bands: gramBands(x, bandsBefore, this.#rounded),
