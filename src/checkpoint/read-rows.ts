@@ -3,9 +3,14 @@ import { decodeFloats } from '../numerics/float-dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
 import type { TensorReader } from './tensor-reader.ts'
 
+/** Bytes between two rows that are read along, rather than asking twice: 1400 rows of SmolLM2 take 11 ms in place of 30. */
+const GAP = 2 ** 16
+/** The most that is read at once, but for one row. */
+const MOST = 2 ** 22
+
 /**
- * The given rows of a stored float matrix [rows, columns] as float32, [ids.length, columns]. Each row that occurs is read once, neighbours
- * in one read, so that a large embedding is never in memory whole. Errors: CheckpointError for an id outside the matrix or a type that
+ * The given rows of a stored float matrix [rows, columns] as float32, [ids.length, columns]. Each row that occurs is read once, those near
+ * each other in one read, so that a large embedding is never in memory whole. Errors: CheckpointError for an id outside the matrix or a type that
  * is not a float.
  */
 export async function readRows(reader: TensorReader, name: string, ids: Int32Array): Promise<Float32Array> {
@@ -24,11 +29,15 @@ export async function readRows(reader: TensorReader, name: string, ids: Int32Arr
   }
   const found = new Map<number, Float32Array>()
   for (let start = 0; start < wanted.length; ) {
+    const first = wanted[start]
     let end = start + 1
-    while (end < wanted.length && wanted[end] === wanted[end - 1] + 1) end++
-    const bytes = await reader.readRange(name, wanted[start] * rowBytes, (wanted[end - 1] + 1) * rowBytes)
-    const values = decodeFloats(bytes, dtype)
-    for (let i = start; i < end; i++) found.set(wanted[i], values.subarray((i - start) * columns, (i - start + 1) * columns))
+    const isNear = (id: number) => (id - wanted[end - 1] - 1) * rowBytes <= GAP && (id + 1 - first) * rowBytes <= MOST
+    while (end < wanted.length && isNear(wanted[end])) end++
+    const bytes = await reader.readRange(name, first * rowBytes, (wanted[end - 1] + 1) * rowBytes)
+    for (const id of wanted.slice(start, end)) {
+      const from = (id - first) * rowBytes
+      found.set(id, decodeFloats(bytes.subarray(from, from + rowBytes), dtype))
+    }
     start = end
   }
   const out = new Float32Array(ids.length * columns)

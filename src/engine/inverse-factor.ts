@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { firstNonFinite } from '../numerics/finite.ts'
+import { bytesOf } from '../numerics/view.ts'
 import { collectGarbage } from '../util/collect-garbage.ts'
 import { span } from '../util/span.ts'
 import { matMul } from './mat-mul.ts'
@@ -182,7 +184,7 @@ function inverseCholesky(a: tf.Tensor2D): tf.Tensor2D {
 
 /** Finite throughout with a positive diagonal. A failed Cholesky leaves NaN in some elements, not in all. */
 function isFactor(factor: Float32Array, n: number): boolean {
-  for (let i = 0; i < factor.length; i++) if (!Number.isFinite(factor[i])) return false
+  if (firstNonFinite(bytesOf(factor), 'F32') >= 0) return false
   for (let i = 0; i < n; i++) if (!(factor[i * n + i] > 0)) return false
   return true
 }

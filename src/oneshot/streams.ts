@@ -2,6 +2,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import * as tf from '@tensorflow/tfjs-core'
 import { toFloat32 } from '../engine/bfloat16.ts'
 import { breathe } from '../engine/breathe.ts'
+import { linearInput } from '../engine/mat-mul.ts'
 import type { LayerWalk } from '../models/architecture.ts'
 import { type Batch, cutBatches } from '../models/batches.ts'
 import { Walker } from '../models/walker.ts'
@@ -124,7 +125,8 @@ export class Streams {
     try {
       for (const walker of [...this.#compressed, ...(this.#originals ?? [])]) {
         await this.#store.load([walker.request.input])
-        walker.replaceInput((input) => tf.div(toFloat32(input), divisor))
+        // Rounded once, as products take it: what comes next is one.
+        walker.replaceInput((input) => linearInput(tf.div(toFloat32(input), divisor)).values)
         await this.#store.park(walker.held)
         await this.#breathe()
       }
